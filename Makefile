@@ -1,0 +1,47 @@
+# What README.md and .ci/run call. Every target sets up what it needs in .venv, under the tested versions.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := cpu,cli,train,export,dev
+# Where torchvision finds, or puts, the data sets that it downloads.
+DATA_DIR ?= data
+
+.PHONY: demo test test-slow lint bench models clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $(READY)
+
+# From digits to a verified bundle to pictures; everything lies under demo/.
+demo: $(READY)
+	rm -rf demo
+	$(BIN)/vaedge train --dataset mnist-sample --out demo/run
+	$(BIN)/vaedge export demo/run --out demo/bundle
+	$(BIN)/vaedge check demo/bundle
+	$(BIN)/vaedge sample demo/bundle -n 64 --seed 0 --out demo/samples.png
+	$(BIN)/vaedge reconstruct demo/bundle demo/run/examples.npz --out demo/reconstructions.png
+	@echo "Look at demo/samples.png and demo/reconstructions.png."
+
+test: $(READY)
+	$(BIN)/pytest
+
+test-slow: $(READY)
+	$(BIN)/pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/training.py --data-dir $(DATA_DIR)
+
+# The bundles that ship, trained afresh on all of MNIST; their cards print the same commands.
+models: $(READY)
+	DATA_DIR=$(DATA_DIR) VAEDGE=$(BIN)/vaedge sh models/make.sh
+
+clean:
+	rm -rf demo dist build

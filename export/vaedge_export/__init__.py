@@ -1,0 +1,26 @@
+"""Export a trained VAE, ours or anybody's, as a bundle that proves itself.
+
+>>> from vaedge_export import export_vae
+>>> export_vae(encoder, decoder, "models/mine", input_shape=(1, 28, 28), latent_shape=(20,), likelihood="bernoulli")
+"""
+
+from vaedge_export.errors import (
+    AgreementError,
+    ExportError,
+    FiniteError,
+    PurityError,
+    SignatureError,
+    VerificationError,
+)
+from vaedge_export.export import export_run, export_vae
+
+__all__ = [
+    "AgreementError",
+    "ExportError",
+    "FiniteError",
+    "PurityError",
+    "SignatureError",
+    "VerificationError",
+    "export_run",
+    "export_vae",
+]

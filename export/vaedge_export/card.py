@@ -1,0 +1,102 @@
+"""The model card: README.md, rendered from the manifest and never typed."""
+
+from collections.abc import Collection, Iterable
+
+from vaedge import Manifest
+
+_LIKELIHOODS = {
+    "bernoulli": "Bernoulli, for binary pixels",
+    "bce_surrogate": (
+        "the Bernoulli's cross-entropy on grey levels. It is not a normalised likelihood: its figures compare "
+        "only with figures of the same kind"
+    ),
+}
+
+
+def render(manifest: Manifest, pictures: Collection[str]) -> str:
+    """Return the card's Markdown.
+
+    Args:
+        manifest: complete.
+        pictures: names of the picture files that lie beside the card.
+    """
+    return "\n\n".join(section for section in _sections(manifest, pictures) if section) + "\n"
+
+
+def _sections(manifest: Manifest, pictures: Collection[str]) -> Iterable[str]:
+    yield f"# {manifest.name}"
+    yield (
+        f"A variational autoencoder as two ONNX graphs. It encodes items of shape {_shape(manifest.input_shape)} "
+        f"into {_shape(manifest.latent_shape)} latents; prior: {manifest.prior.replace('_', ' ')}; p(x|z): "
+        f"{_LIKELIHOODS.get(manifest.likelihood, manifest.likelihood)}."
+    )
+    if "samples.png" in pictures:
+        yield "Samples from the prior (means of p(x|z)), seed 0:\n\n![samples](samples.png)"
+    if "reconstructions.png" in pictures:
+        yield (
+            "Test items, each row above its reconstruction through the posterior mean:\n\n"
+            "![reconstructions](reconstructions.png)"
+        )
+    yield f"## Use\n\n```python\nimport vaedge\n\nvae = vaedge.load({manifest.name!r})\nx = vae.sample(64, seed=0)\n```"
+    yield "## Graphs\n\n" + _graph_table(manifest)
+    yield _figures(manifest)
+    yield _training(manifest)
+    yield _verification(manifest)
+    yield (
+        "## Limits\n\nIt knows only what its training data showed it: items of another kind are reconstructed as "
+        "whatever comes nearest. Samples are means of p(x|z), smoother than draws from it would be."
+    )
+
+
+def _graph_table(manifest: Manifest) -> str:
+    latent, item = (("batch", *shape) for shape in (manifest.latent_shape, manifest.input_shape))
+    value_range = manifest.input_range
+    within = f", values in [{value_range[0]:g}, {value_range[1]:g}]" if value_range else ""
+    tensors = [
+        ("encoder", "in", "x", item, f"data{within}"),
+        ("encoder", "out", "mean", latent, "mean of q(z\\|x)"),
+        ("encoder", "out", "log_var", latent, "log sigma^2 of q(z\\|x)"),
+        ("decoder", "in", "z", latent, "latent"),
+        ("decoder", "out", "x", item, "mean of p(x\\|z), ready to show"),
+        *(("decoder", "out", name, item, "parameter of p(x\\|z)") for name in manifest.parameters),
+    ]
+    lines = ["| graph | | tensor | shape, float32 | what |", "|---|---|---|---|---|"]
+    lines += [f"| {graph} | {way} | `{name}` | {_shape(shape)} | {what} |" for graph, way, name, shape, what in tensors]
+    lines += ["", "| variant | file | bytes | opset |", "|---|---|---|---|"]
+    for name, variant in manifest.variants.items():
+        for file in (variant.encoder, variant.decoder):
+            lines.append(f"| {name} | `{file}` | {manifest.files[file].bytes:,} | {variant.opset} |")
+    return "\n".join(lines)
+
+
+def _figures(manifest: Manifest) -> str:
+    if not manifest.metrics:
+        return ""
+    lines = ["## Figures", "", "| figure | value |", "|---|---|"]
+    for name, value in manifest.metrics.items():
+        shown = f"{value:.3f} nats per item" if isinstance(value, float) else value
+        lines.append(f"| {name.replace('_', ' ')} | {shown} |")
+    return "\n".join(lines)
+
+
+def _training(manifest: Manifest) -> str:
+    if "command" not in manifest.training:
+        return ""
+    export = f"vaedge export runs/{manifest.name} --out models/{manifest.name}"
+    return f"## Training\n\n```\n{manifest.training['command']}\n{export}\n```"
+
+
+def _verification(manifest: Manifest) -> str:
+    report = manifest.verification
+    rows = "\n".join(f"| `{name}` | {value:.1e} |" for name, value in report["max_abs_difference"].items())
+    batches = ", ".join(map(str, report["batches"]))
+    return (
+        f"## Verification\n\nGreatest absolute difference between torch and ONNX Runtime, under full graph "
+        f"optimisation, at batches {batches} (allowed: {report['tolerance']:.0e}):\n\n"
+        f"| output | difference |\n|---|---|\n{rows}\n\n"
+        "`vaedge check` repeats the comparison with `reference.npz` on any device."
+    )
+
+
+def _shape(shape: Iterable[object]) -> str:
+    return " x ".join(map(str, shape))

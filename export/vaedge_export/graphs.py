@@ -1,0 +1,84 @@
+"""torch modules -> the bytes of two ONNX graphs, with nothing in them of the machine that traced them."""
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+from torch import Tensor, nn
+
+from vaedge_export.errors import ExportError
+from vaedge_train.likelihoods import Likelihood
+
+OPSET = 20
+_TRACE_BATCH = 3  # sizes 0 and 1 are special to torch.export, which would freeze them
+
+
+class DecoderWithMean(nn.Module):
+    """A decoder's parameters of p(x|z), with the mean of p(x|z) in front of them."""
+
+    def __init__(self, decoder: nn.Module, likelihood: Likelihood) -> None:
+        """Wrap a decoder.
+
+        Args:
+            decoder: z -> the likelihood's parameters, a tensor or a tuple of them.
+            likelihood: p(x|z), which says how the mean follows.
+        """
+        super().__init__()
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.train(decoder.training)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, ...]:
+        """Return the mean of p(x|z), then its parameters, each (n, *input_shape), for z (n, *latent_shape)."""
+        parameters = self.decoder(z)
+        parameters = (parameters,) if isinstance(parameters, Tensor) else tuple(parameters)
+        return (self.likelihood.mean(*parameters), *parameters)
+
+
+def trace(
+    module: nn.Module, name: str, item_shape: tuple[int, ...], input_name: str, output_names: Sequence[str]
+) -> bytes:
+    """Export a module as one self-contained graph whose batch is free; the same module gives the same bytes.
+
+    Args:
+        module: a batch (n, *item_shape) float32 -> one or several tensors.
+        name: of the graph.
+        item_shape: shape of one item.
+        input_name: name of the input.
+        output_names: names of the outputs, in order.
+
+    Raises:
+        ExportError: torch cannot trace the module; its own error is the cause.
+    """
+    example = torch.zeros(_TRACE_BATCH, *item_shape)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                external_data=False,
+                opset_version=OPSET,
+                input_names=[input_name],
+                output_names=list(output_names),
+                dynamic_shapes=({0: "batch"},),
+                verbose=False,
+            )
+    except Exception as error:  # torch.export raises of everything
+        said = str(error.__cause__ or error).strip() or repr(error)
+        raise ExportError(
+            f"torch cannot export the {name} ({type(module).__name__}): {said.splitlines()[0]}"
+        ) from error
+    if program is None:
+        raise ExportError(f"torch exported nothing for the {name}")
+    # torch writes the source lines and paths of the module into every node.
+    ClearMetadataAndDocStringPass()(program.model)
+    proto = program.model_proto
+    del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        del value.metadata_props[:]
+    proto.producer_name, proto.producer_version, proto.graph.name = "vaedge", "", name
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content

@@ -1,0 +1,164 @@
+"""Prove that two graphs are the model they came from: an ordered list of checks, one typed error each."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import TensorProto
+
+from vaedge import VAE
+from vaedge_export.errors import AgreementError, FiniteError, PurityError, SignatureError
+from vaedge_export.graphs import OPSET
+
+BATCHES = (1, 2, 7, 64)
+TOLERANCE = 1e-5
+IR_VERSION_LIMIT = 10
+
+# Their results depend on more than their inputs, so a graph that holds one is no function of x or z.
+_RANDOM = frozenset(
+    {
+        "Bernoulli",
+        "Dropout",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
+
+Array = npt.NDArray[np.float32]
+Compute = Callable[[Array], tuple[Array, ...]]
+
+
+def check_signature(
+    content: bytes, name: str, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Check names, types, shapes, and that the batch is the only free axis.
+
+    Args:
+        content: the serialised graph.
+        name: "encoder" or "decoder", for the error.
+        inputs: the expected names and item shapes, in order.
+        outputs: the same for the outputs.
+
+    Raises:
+        SignatureError: something differs.
+    """
+    graph = onnx.load_model_from_string(content).graph
+    for kind, found, expected in (("input", graph.input, inputs), ("output", graph.output, outputs)):
+        if [value.name for value in found] != list(expected):
+            raise SignatureError(f"{name}: {kind}s are {[value.name for value in found]}; expected {list(expected)}")
+        for value in found:
+            tensor = value.type.tensor_type
+            batch, *item = tensor.shape.dim
+            if tensor.elem_type != TensorProto.FLOAT:
+                elem_type = TensorProto.DataType.Name(tensor.elem_type).lower()
+                raise SignatureError(f"{name}: {value.name} is {elem_type}; expected float32")
+            if not batch.dim_param:
+                raise SignatureError(
+                    f"{name}: the batch of {value.name} is frozen at {batch.dim_value}; "
+                    "the module must not fix it, for example by a view with a number in place of -1"
+                )
+            sizes = tuple(axis.dim_value if axis.HasField("dim_value") else None for axis in item)
+            if sizes != expected[value.name]:
+                raise SignatureError(
+                    f"{name}: an item of {value.name} has shape {sizes}; expected {expected[value.name]}"
+                )
+
+
+def check_purity(content: bytes, name: str) -> None:
+    """Check that the graph is one plain, self-contained, deterministic function that says nothing of its maker.
+
+    Raises:
+        PurityError: it holds a random operator, a function, a subgraph, external data, metadata, or operators
+            or a format outside of what every supported ONNX Runtime runs.
+    """
+    model = onnx.load_model_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    if versions != {"": OPSET} or model.ir_version > IR_VERSION_LIMIT:
+        raise PurityError(f"{name}: opsets {versions}, IR {model.ir_version}; expected opset {OPSET}, IR <= 10")
+    if model.functions or model.graph.sparse_initializer:
+        raise PurityError(f"{name}: it holds local functions or sparse tensors")
+    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise PurityError(f"{name}: weights lie outside the file")
+    for node in model.graph.node:
+        if node.op_type in _RANDOM:
+            raise PurityError(
+                f"{name}: it draws random numbers inside ({node.op_type}); return mean and log_var, or parameters: "
+                "the runtime draws the noise"
+            )
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise PurityError(f"{name}: it holds a subgraph ({node.op_type}); remove the control flow")
+        if node.metadata_props or node.doc_string:
+            raise PurityError(f"{name}: node {node.name} still carries metadata of the machine that traced it")
+
+
+def check_agreement(
+    name: str, outputs: Sequence[str], torch_side: Compute, runtime_side: Compute, rows: Array
+) -> dict[str, float]:
+    """Run both sides on batches of 1, 2, 7 and 64 and compare.
+
+    Args:
+        name: "encoder" or "decoder", for the error.
+        outputs: names of what both sides return, in order.
+        torch_side: the original.
+        runtime_side: the graph, under the optimisations that users run.
+        rows: at least 64 inputs.
+
+    Returns:
+        The greatest absolute difference of each output over all batches.
+
+    Raises:
+        FiniteError: an output is NaN or infinite.
+        AgreementError: a difference exceeds the tolerance.
+    """
+    worst = dict.fromkeys(outputs, 0.0)
+    for batch in BATCHES:
+        for output, expected, found in zip(outputs, torch_side(rows[:batch]), runtime_side(rows[:batch]), strict=True):
+            for side, array in (("torch module", expected), ("graph", found)):
+                if not np.isfinite(array).all():
+                    raise FiniteError(f"{name}: the {side} yields NaN or infinity in {output} at batch {batch}")
+            difference = float(np.abs(expected - found).max()) if expected.shape == found.shape else math.inf
+            if difference > TOLERANCE:
+                raise AgreementError(
+                    f"{name}: {output} differs from torch by {difference:.2e} at batch {batch}; "
+                    f"allowed is {TOLERANCE:.0e}"
+                )
+            worst[output] = max(worst[output], difference)
+    return worst
+
+
+def torch_function(module: torch.nn.Module) -> Compute:
+    """Return the module as a function of arrays: one in, a tuple out."""
+
+    @torch.no_grad()
+    def compute(rows: Array) -> tuple[Array, ...]:
+        outputs: Any = module(torch.from_numpy(rows))
+        return tuple(output.numpy() for output in outputs)
+
+    return compute
+
+
+def runtime_encoder(vae: VAE) -> Compute:
+    """Return `vae.encode` as a function of arrays."""
+
+    def compute(rows: Array) -> tuple[Array, ...]:
+        posterior = vae.encode(rows)
+        return posterior.mean, posterior.log_var
+
+    return compute
+
+
+def runtime_decoder(vae: VAE) -> Compute:
+    """Return `vae.decode` and `vae.parameters` as one function of arrays."""
+
+    def compute(rows: Array) -> tuple[Array, ...]:
+        return vae.decode(rows), *vae.parameters(rows).values()
+
+    return compute

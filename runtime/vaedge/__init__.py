@@ -1,0 +1,47 @@
+"""Run a variational autoencoder anywhere numpy and ONNX Runtime run: no torch.
+
+>>> import vaedge
+>>> vae = vaedge.load("models/mnist")
+>>> pictures = vae.sample(64, seed=0)  # (64, 1, 28, 28) float32 in [0, 1]
+
+ONNX Runtime itself is imported when the first model is loaded.
+"""
+
+import os
+import sys
+import warnings
+
+# Official ONNX Runtime wheels since 1.29 send telemetry unless this is set before their import.
+# Whoever has set the variable, to whatever value, has chosen.
+if "ORT_DISABLE_TELEMETRY" not in os.environ:
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    if "onnxruntime" in sys.modules:
+        warnings.warn(
+            "onnxruntime was imported before vaedge, so its telemetry may be on: "
+            "import vaedge first, or set ORT_DISABLE_TELEMETRY=1",
+            stacklevel=2,
+        )
+
+from vaedge.check import CheckReport, check
+from vaedge.errors import BundleError, DependencyError, DeviceError, InferenceError, InputError, VaedgeError
+from vaedge.manifest import Manifest
+from vaedge.posterior import Posterior
+from vaedge.vae import VAE, load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VAE",
+    "BundleError",
+    "CheckReport",
+    "DependencyError",
+    "DeviceError",
+    "InferenceError",
+    "InputError",
+    "Manifest",
+    "Posterior",
+    "VaedgeError",
+    "__version__",
+    "check",
+    "load",
+]

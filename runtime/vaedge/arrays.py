@@ -1,0 +1,87 @@
+"""Which arrays the runtime takes: one stated rule, and an error that says what to do.
+
+Floating-point arrays of the right shape, finite, and inside the declared range. C-contiguous float32 is used
+as it is, other floating types and layouts are converted; integers are refused, for a picture of 0..255 given
+where 0..1 is meant is the commonest mistake of all.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge.errors import InputError
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+
+def as_batch(
+    value: Any, name: str, item_shape: tuple[int, ...], value_range: tuple[float, float] | None = None
+) -> FloatArray:
+    """Return `value` as a C-contiguous float32 batch, without a copy where it is one already.
+
+    Args:
+        value: array of shape (n, *item_shape), n >= 1.
+        name: what the caller knows the argument as, for the error.
+        item_shape: shape of one item.
+        value_range: least and greatest value allowed; None allows every finite value.
+
+    Raises:
+        InputError: wrong shape, type, an empty batch, NaN, infinity, or a value outside the range.
+    """
+    array = np.asarray(value)
+    if array.dtype != np.float32:
+        if array.dtype.kind != "f":
+            hint = "; scale pixels of 0..255 with x / np.float32(255)" if array.dtype.kind in "iu" else ""
+            raise InputError(f"{name} is an array of {array.dtype}; expected float32{hint}")
+        array = array.astype(np.float32)
+    if array.shape[1:] != item_shape or array.ndim != len(item_shape) + 1:
+        hint = f"; for a single item pass {name}[None]" if array.shape == item_shape else ""
+        raise InputError(f"{name} has shape {array.shape}; expected {_batch_of(item_shape)}{hint}")
+    if not len(array):
+        raise InputError(f"{name} is an empty batch, shape {array.shape}; give at least one item")
+    least, greatest = float(array.min()), float(array.max())  # NaN and infinity show up here too
+    low, high = value_range if value_range else (-np.finfo(np.float32).max, np.finfo(np.float32).max)
+    if not (least >= low and greatest <= high):
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} holds NaN or infinity in item {_first_bad(~np.isfinite(array))}")
+        bad = _first_bad((array < low) | (array > high))
+        raise InputError(
+            f"{name} holds values from {least:g} to {greatest:g}, first in item {bad}; "
+            f"the model takes {low:g} to {high:g}"
+        )
+    return np.ascontiguousarray(array)
+
+
+def as_item(value: Any, name: str, item_shape: tuple[int, ...], value_range: tuple[float, float] | None) -> FloatArray:
+    """Return one item as a batch of one.
+
+    Raises:
+        InputError: as for `as_batch`; the item is given without a batch axis.
+    """
+    array = np.asarray(value)
+    if array.shape != item_shape:
+        raise InputError(f"{name} has shape {array.shape}; expected one item, shape {item_shape}")
+    return as_batch(array[None], name, item_shape, value_range)
+
+
+def as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
+    """Return the caller's array after checking it, or a new one.
+
+    Raises:
+        InputError: the caller's array has another shape or type, or cannot be written.
+    """
+    if out is None:
+        return np.empty(shape, np.float32)
+    if not isinstance(out, np.ndarray) or out.dtype != np.float32 or out.shape != shape or not out.flags.writeable:
+        found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise InputError(f"out is {found}; expected a writeable float32 array of shape {shape}")
+    return out
+
+
+def _batch_of(item_shape: tuple[int, ...]) -> str:
+    return f"(n, {', '.join(map(str, item_shape))})"
+
+
+def _first_bad(mask: npt.NDArray[np.bool_]) -> int:
+    return int(np.argwhere(mask)[0][0])

@@ -1,0 +1,104 @@
+"""Open a bundle: read its manifest, read each file once, and let through only bytes whose sha256 agrees."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaedge.errors import BundleError, BundleNotFoundError, InputError
+from vaedge.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, Manifest, Variant
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose bytes have been verified.
+
+    Attributes:
+        path: the folder.
+        manifest: what the folder says of itself.
+        variant: name of the precision that was chosen.
+        encoder: bytes of the encoder's graph.
+        decoder: bytes of the decoder's graph.
+        reference: bytes of the reference arrays.
+    """
+
+    path: Path
+    manifest: Manifest
+    variant: str
+    encoder: bytes
+    decoder: bytes
+    reference: bytes
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """Read the manifest of the bundle at `path`.
+
+    Raises:
+        BundleNotFoundError: there is no such folder, or no manifest in it.
+        BundleError: the manifest is not valid.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise BundleNotFoundError(f"{folder} is not a folder; a bundle is the folder that `vaedge export` wrote")
+    content = _read(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES, "is a folder vaedge exported?")
+    try:
+        return Manifest.from_json(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{folder / MANIFEST_NAME} is not UTF-8 text") from error
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from error.__cause__
+
+
+def read_bundle(path: str | os.PathLike[str], variant: str = "fp32") -> Bundle:
+    """Read the manifest and the files of one variant, and verify each file's size and sha256.
+
+    Args:
+        path: the bundle's folder.
+        variant: name of the precision, one of the manifest's variants.
+
+    Raises:
+        BundleNotFoundError: the folder or one of the files is missing.
+        BundleError: the manifest is not valid, or a file is not the one that was exported.
+        InputError: the bundle has no such variant.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    if variant not in manifest.variants:
+        raise InputError(f"{folder} has no variant {variant!r}; it has {', '.join(manifest.variants)}")
+    graphs: Variant = manifest.variants[variant]
+    return Bundle(
+        path=folder,
+        manifest=manifest,
+        variant=variant,
+        encoder=_read_verified(folder, graphs.encoder, manifest.files[graphs.encoder]),
+        decoder=_read_verified(folder, graphs.decoder, manifest.files[graphs.decoder]),
+        reference=_read_verified(folder, manifest.reference, manifest.files[manifest.reference]),
+    )
+
+
+def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
+    content = _read(folder / name, entry.bytes, "copy the whole bundle again")
+    if len(content) != entry.bytes:
+        raise BundleError(
+            f"{folder / name} has {len(content):,} bytes where the manifest says {entry.bytes:,}: "
+            "it was cut short; copy the bundle again"
+        )
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise BundleError(
+            f"{folder / name} is not the file that was exported (its sha256 differs from the manifest's); "
+            "copy the bundle again, or export it again"
+        )
+    return content
+
+
+def _read(path: Path, most: int, advice: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except FileNotFoundError as error:
+        raise BundleNotFoundError(f"{path} is missing: {advice}") from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > most:
+        raise BundleError(f"{path} is larger than {most:,} bytes: it is not the file that was exported")
+    return content

@@ -1,0 +1,77 @@
+"""`vaedge check`: does this device reproduce what the exporter stored in the bundle?"""
+
+import io
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaedge.arrays import FloatArray
+from vaedge.bundle import Bundle, read_bundle
+from vaedge.errors import BundleError
+from vaedge.vae import VAE
+
+# Differences between processors, thread counts and releases of ONNX Runtime stay well below this.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a self-test found.
+
+    Attributes:
+        device: where it ran.
+        differences: the greatest absolute difference to the reference, per tensor.
+        tolerance: what is allowed.
+    """
+
+    device: str
+    differences: dict[str, float]
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every difference is within the tolerance."""
+        return all(difference <= self.tolerance for difference in self.differences.values())
+
+
+def check(path: str | os.PathLike[str], *, device: str = "cpu", threads: int | None = None) -> CheckReport:
+    """Verify every file's sha256, run the graphs on the stored inputs, and compare with the stored outputs.
+
+    Args:
+        path: the bundle's folder.
+        device: as for `load`.
+        threads: as for `load`.
+
+    Raises:
+        VaedgeError: the bundle cannot be loaded (as for `load`), or holds no valid reference.
+    """
+    bundle = read_bundle(path)
+    vae = VAE(bundle, device=device, threads=threads)
+    reference = _read_reference(bundle)
+    posterior = vae.encode(reference["x"])
+    found = {
+        "mean": posterior.mean,
+        "log_var": posterior.log_var,
+        "decoded": vae.decode(reference["z"]),
+        **vae.parameters(reference["z"]),
+    }
+    differences = {name: _difference(array, reference[name]) for name, array in found.items()}
+    return CheckReport(vae.device, differences, TOLERANCE)
+
+
+def _difference(a: FloatArray, b: FloatArray) -> float:
+    return float(np.max(np.abs(a - b))) if a.shape == b.shape else float("inf")
+
+
+def _read_reference(bundle: Bundle) -> dict[str, FloatArray]:
+    name = bundle.manifest.reference
+    try:
+        with np.load(io.BytesIO(bundle.reference), allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive}
+    except (ValueError, OSError, KeyError) as error:
+        raise BundleError(f"{bundle.path / name} is not an archive of arrays: {error}") from error
+    for needed in ("x", "mean", "log_var", "z", "decoded", *bundle.manifest.parameters):
+        if needed not in arrays:
+            raise BundleError(f"{bundle.path / name} has no array {needed!r}; export the bundle again")
+    return arrays

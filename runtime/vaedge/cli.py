@@ -1,0 +1,88 @@
+"""The command `vaedge`. A subcommand's module, and with it its stage, is imported only when it runs.
+
+Each module in the table has `add_arguments(parser)` and `run(args)`, which returns the exit status; it may
+name further exceptions that are the user's to mend in `ERRORS`.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from vaedge.errors import VaedgeError
+
+COMMANDS = {
+    "train": ("vaedge_train.command", "train a VAE: data set -> run folder"),
+    "export": ("vaedge_export.command", "export a trained VAE: run folder -> bundle"),
+    "info": ("vaedge.commands.info", "say what a bundle is"),
+    "check": ("vaedge.commands.check", "verify a bundle and test it on this machine"),
+    "sample": ("vaedge.commands.sample", "draw new items"),
+    "reconstruct": ("vaedge.commands.reconstruct", "encode items and decode them again"),
+    "encode": ("vaedge.commands.encode", "items -> means and log-variances of q(z|x)"),
+    "decode": ("vaedge.commands.decode", "latents -> items"),
+    "interpolate": ("vaedge.commands.interpolate", "walk from one item to another through the latents"),
+    "bench": ("vaedge.commands.bench", "measure latency and throughput on this machine"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the words after `vaedge`; None takes the process's own.
+
+    Returns:
+        0 when the job was done, 1 after one line on stderr that says why not. A wrong call exits with 2.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        print("vaedge: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vaedge", description="Train a VAE, export it as two ONNX graphs, run it without torch."
+    )
+    parser.add_argument("--version", action=_Version)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    module = None
+    for name, (module_name, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if argv and argv[0] == name:
+            try:
+                module = importlib.import_module(module_name)
+            except ImportError as error:
+                return _fail(_missing(name, error))
+            module.add_arguments(subparser)
+    args = parser.parse_args(argv)
+    try:
+        status: int = module.run(args)  # type: ignore[union-attr]  # argparse required a known command
+    except (VaedgeError, OSError, *getattr(module, "ERRORS", ())) as error:
+        return _fail(error)
+    return status
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from vaedge import __version__
+
+        print(__version__)
+        parser.exit()
+
+
+def _missing(command: str, error: ImportError) -> str:
+    if isinstance(error, VaedgeError):
+        return str(error)
+    extra = {"train": "train", "export": "export"}.get(command, "cli")
+    return f"{command} needs the package {error.name or error}, which is not installed: pip install 'vaedge[{extra}]'"
+
+
+def _fail(error: object) -> int:
+    print(f"vaedge: {' '.join(str(error).split())}", file=sys.stderr)
+    return 1

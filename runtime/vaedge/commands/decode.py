@@ -1,0 +1,30 @@
+"""`vaedge decode MODEL INPUT --out FILE`."""
+
+import argparse
+from pathlib import Path
+
+from vaedge.commands import add_model_arguments, load_model
+from vaedge.files import read_items, require_suffix, write_items
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vaedge decode`."""
+    add_model_arguments(parser)
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        type=Path,
+        help=".npy of latents, or .npz with `mean`, as `vaedge encode` writes it",
+    )
+    parser.add_argument("--out", type=Path, required=True, help=".png (a grid) or .npy")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decode, write."""
+    require_suffix(args.out, ".npy", ".png")
+    require_suffix(args.input, ".npy", ".npz")
+    vae = load_model(args)
+    items = vae.decode(read_items(args.input, vae.latent_shape, key="mean"))
+    write_items(args.out, items)
+    print(f"{args.out}: {len(items)} items")
+    return 0

@@ -1,0 +1,44 @@
+"""`vaedge info MODEL`."""
+
+import argparse
+from pathlib import Path
+
+from vaedge.bundle import read_manifest
+from vaedge.manifest import Manifest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vaedge info`."""
+    parser.add_argument("model", metavar="MODEL", help="a bundle's folder")
+    parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the bundle says of itself; nothing is loaded."""
+    manifest = read_manifest(args.model)
+    print(manifest.to_json() if args.json else _describe(manifest, Path(args.model)), end="")
+    return 0
+
+
+def _describe(manifest: Manifest, folder: Path) -> str:
+    value_range = manifest.input_range
+    rows = {
+        "name": manifest.name,
+        "folder": str(folder),
+        "input x": f"{manifest.input_shape} float32"
+        + (f" in [{value_range[0]:g}, {value_range[1]:g}]" if value_range else ""),
+        "latent z": f"{manifest.latent_shape} float32",
+        "prior p(z)": manifest.prior,
+        "likelihood": f"{manifest.likelihood} ({', '.join(manifest.parameters)})",
+        "needs": f"onnxruntime >= {manifest.minimum_onnxruntime}",
+        "made by": ", ".join(f"{name} {version}" for name, version in manifest.producers.items()),
+    }
+    for name, variant in manifest.variants.items():
+        sizes = ", ".join(f"{file} {manifest.files[file].bytes:,} bytes" for file in (variant.encoder, variant.decoder))
+        rows[f"variant {name}"] = f"{sizes}, opset {variant.opset}"
+    for name, value in manifest.metrics.items():
+        rows[name] = f"{value:.4f} nats per item" if isinstance(value, float) else str(value)
+    if "command" in manifest.training:
+        rows["trained by"] = manifest.training["command"]
+    width = max(map(len, rows))
+    return "".join(f"{name:<{width}}  {value}\n" for name, value in rows.items())

@@ -1,0 +1,191 @@
+"""ONNX Runtime: its import, the device rule, and one graph in one session."""
+
+import contextlib
+import functools
+import importlib.metadata
+import io
+import logging
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from vaedge.arrays import FloatArray
+from vaedge.cpus import usable_cpus
+from vaedge.errors import BundleError, DependencyError, DeviceError, InferenceError, InputError
+
+logger = logging.getLogger("vaedge")
+
+_DEVICE = re.compile(r"cpu|auto|cuda(?::(?P<index>\d+))?")
+_CUDA = "CUDAExecutionProvider"
+_SILENT = 4  # ONNX Runtime prints errors to stderr besides raising them; the exception is enough.
+
+
+class Graph:
+    """One ONNX graph, ready to run: one array in, the named arrays out. Safe to share between threads."""
+
+    def __init__(
+        self,
+        session: Any,
+        input_name: str,
+        item_shape: tuple[int, ...],
+        outputs: Mapping[str, tuple[int, ...]],
+    ) -> None:
+        """Take a session, whose inputs and outputs must be float32, with a free batch axis, as declared.
+
+        Args:
+            session: an onnxruntime.InferenceSession.
+            input_name: name of the one input.
+            item_shape: its shape without the batch axis.
+            outputs: the outputs' names and shapes without the batch axis, in order.
+
+        Raises:
+            BundleError: they are not.
+        """
+        found = [_signature(tensor) for tensor in (*session.get_inputs(), *session.get_outputs())]
+        expected = [(input_name, item_shape), *outputs.items()]
+        if found != expected:
+            raise BundleError(f"a graph has the tensors {found}, where the manifest says {expected}")
+        self._session = session
+        self._input = input_name
+
+    def run(self, array: FloatArray, outputs: Sequence[str]) -> list[FloatArray]:
+        """Run the graph on a batch.
+
+        Args:
+            array: C-contiguous float32, (n, *item_shape).
+            outputs: names of the outputs to compute, each (n, *its shape) float32.
+
+        Raises:
+            InferenceError: ONNX Runtime failed; its exception is the cause.
+        """
+        try:
+            result: list[FloatArray] = self._session.run(outputs, {self._input: array})
+        except Exception as error:  # its exceptions share no base class
+            raise InferenceError(f"ONNX Runtime failed on a batch of shape {array.shape}: {error}") from error
+        return result
+
+
+def open_sessions(graphs: Sequence[bytes], device: str, threads: int | None) -> tuple[list[Any], str]:
+    """Make one session per graph, all on the same device.
+
+    Args:
+        graphs: serialised ONNX models, already verified.
+        device: "cpu", "cuda", "cuda:N", or "auto": CUDA if it can be had, else the processor, and says which.
+        threads: processor threads per session; None means as many as this process may use.
+
+    Returns:
+        The sessions, and the device they are on ("cpu" or "cuda:N").
+
+    Raises:
+        InputError: the device is no such word, or threads is not a positive whole number.
+        DependencyError: there is no ONNX Runtime, or two of them.
+        DeviceError: CUDA was asked for and cannot be had; the message says why.
+        BundleError: ONNX Runtime cannot load a graph.
+    """
+    match = _DEVICE.fullmatch(device) if isinstance(device, str) else None
+    if match is None:
+        raise InputError(f"device is {device!r}; expected 'cpu', 'cuda', 'cuda:1' or 'auto'")
+    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
+        raise InputError(f"threads is {threads!r}; expected a positive whole number, or None for all usable CPUs")
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(threads or usable_cpus())
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SILENT
+    options.enable_mem_pattern = False  # it caches one plan per batch size that was ever seen
+    index = int(match["index"] or 0)
+    if device == "cpu":
+        return _open(ort, graphs, options, None), "cpu"
+    if device != "auto":
+        return _open(ort, graphs, options, index), f"cuda:{index}"
+    try:
+        sessions = _open(ort, graphs, options, index)
+    except DeviceError as error:
+        level = logging.WARNING if _CUDA in ort.get_available_providers() else logging.INFO
+        logger.log(level, "device='auto' chose cpu: %s", error)
+        return _open(ort, graphs, options, None), "cpu"
+    logger.info("device='auto' chose cuda:%d", index)
+    return sessions, f"cuda:{index}"
+
+
+@functools.cache
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime.
+
+    Raises:
+        DependencyError: it is missing, broken, or installed twice (the wheels overwrite each other's files).
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DependencyError(
+            f"vaedge needs ONNX Runtime, and its import fails: {error}. Install exactly one of the two: "
+            "pip install 'vaedge[cpu]', or pip install 'vaedge[gpu]' for CUDA"
+        ) from error
+    if _is_installed("onnxruntime") and _is_installed("onnxruntime-gpu"):
+        raise DependencyError(
+            "onnxruntime and onnxruntime-gpu are both installed and have overwritten each other's files: "
+            "pip uninstall both, then install exactly one of 'vaedge[cpu]' and 'vaedge[gpu]'"
+        )
+    module: ModuleType = onnxruntime
+    return module
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _open(ort: ModuleType, graphs: Sequence[bytes], options: Any, cuda_index: int | None) -> list[Any]:
+    """Open the graphs on the processor (`cuda_index` None) or on one CUDA device."""
+    if cuda_index is None:
+        return [_session(ort, graph, options, ["CPUExecutionProvider"]) for graph in graphs]
+    device = f"cuda:{cuda_index}"
+    if _CUDA not in ort.get_available_providers():
+        raise DeviceError(
+            f"{device} cannot be had: this ONNX Runtime ({ort.__version__}) was built without CUDA. "
+            "Uninstall onnxruntime and pip install 'vaedge[gpu]', or use device='cpu'"
+        )
+    # TF32 would differ from the processor by about 1e-3; the default convolution search tries out every
+    # new batch size for seconds.
+    cuda = (_CUDA, {"device_id": cuda_index, "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"})
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # finds CUDA and cuDNN in the nvidia wheels; prints what it misses
+        sessions = [_session(ort, graph, options, [cuda]) for graph in graphs]
+    if any(session.get_providers()[0] != _CUDA for session in sessions):
+        said = " ".join([printed.getvalue(), *(str(warning.message) for warning in warned)]).split()
+        raise DeviceError(
+            f"{device} cannot be had: ONNX Runtime fell back to the processor. It said: "
+            f"{' '.join(said) or 'nothing'}. Check the driver (nvidia-smi) and that 'vaedge[gpu]' brought "
+            "CUDA and cuDNN, or use device='cpu'"
+        )
+    return sessions
+
+
+def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) -> Any:
+    try:
+        # Without enable_fallback=0 a failed provider prints and silently becomes the processor;
+        # without read_config_from_model=0 a model file could set session options.
+        return ort.InferenceSession(graph, options, providers, enable_fallback=0, read_config_from_model=0)
+    except Exception as error:  # its exceptions share no base class
+        if providers != ["CPUExecutionProvider"]:
+            raise DeviceError(f"ONNX Runtime cannot open the graph on {providers[0][0]}: {error}") from error
+        raise BundleError(f"ONNX Runtime {ort.__version__} cannot load a graph of this bundle: {error}") from error
+
+
+def _signature(tensor: Any) -> tuple[str, tuple[int, ...]]:
+    """Return name and item shape; a batch axis of fixed size, or another type, gives a shape nothing equals."""
+    batch, *item = tensor.shape
+    if tensor.type != "tensor(float)" or isinstance(batch, int):
+        return tensor.name, ()
+    return tensor.name, tuple(item)

@@ -1,0 +1,110 @@
+"""What the command line reads and writes: .npy, .npz, pictures, folders of pictures. Writing is atomic."""
+
+import io
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+
+from vaedge.arrays import FloatArray
+from vaedge.errors import InputError
+
+BESIDE_COLUMNS = 16
+
+
+def read_items(path: Path, shape: tuple[int, ...], key: str = "x") -> FloatArray:
+    """Read a batch of items.
+
+    Args:
+        path: a .npy array (n, *shape); a .npz archive with the array `key`, or with one array; a picture;
+            or a folder of pictures, taken in the order of their names.
+        shape: of one item.
+        key: the array's name in an archive.
+
+    Returns:
+        The array as it was stored, or (n, *shape) float32 in [0, 1] from pictures.
+
+    Raises:
+        InputError: nothing there, or nothing that can be used; the message names the file.
+    """
+    if path.is_dir():
+        from vaedge.pictures import PICTURE_SUFFIXES, read_picture
+
+        names = sorted(name for name in path.iterdir() if name.suffix.lower() in PICTURE_SUFFIXES)
+        if not names:
+            raise InputError(f"{path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        return np.stack([read_picture(name, shape) for name in names])
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    if path.suffix in (".npy", ".npz"):
+        return _read_array(path, key)
+    from vaedge.pictures import read_picture
+
+    return read_picture(path, shape)[None]
+
+
+def write_items(path: Path, items: FloatArray, columns: int | None = None) -> None:
+    """Write a batch as a .npy array or as a .png grid, whole or not at all.
+
+    Args:
+        path: ends in .npy or .png.
+        items: (n, ...) float32; for .png (n, 1 or 3, height, width).
+        columns: pictures per row of the grid; None makes it about square.
+
+    Raises:
+        InputError: another ending, or items that cannot be shown.
+        OSError: the file cannot be written.
+    """
+    require_suffix(path, ".npy", ".png")
+    if path.suffix == ".png":
+        from vaedge.pictures import grid_png
+
+        write_atomically(path, grid_png(items, columns))
+    else:
+        content = io.BytesIO()
+        np.save(content, items)
+        write_atomically(path, content.getvalue())
+
+
+def require_suffix(path: Path, *suffixes: str) -> None:
+    """Raise InputError unless the path ends in one of the suffixes: asked before the work, not after it."""
+    if path.suffix not in suffixes:
+        raise InputError(f"{path}: the name of the output must end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a folder; make it first")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the destination, then rename: a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: the disk is full, or the place cannot be written to; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _read_array(path: Path, key: str) -> FloatArray:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path} cannot be read as an array: {error}") from error
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        if key in loaded:
+            chosen: FloatArray = loaded[key]
+            return chosen
+        if len(loaded.files) == 1:
+            only: FloatArray = loaded[loaded.files[0]]
+            return only
+        raise InputError(f"{path} has no array {key!r}; it has {', '.join(loaded.files)}")

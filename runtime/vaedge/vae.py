@@ -1,0 +1,222 @@
+"""The VAE that an app embeds: sample, reconstruct, encode, decode, interpolate."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from vaedge.arrays import FloatArray, as_batch, as_item, as_output
+from vaedge.bundle import Bundle, read_bundle
+from vaedge.engine import Graph, open_sessions
+from vaedge.errors import InputError
+from vaedge.manifest import Manifest
+from vaedge.noise import standard_normal
+from vaedge.posterior import Posterior
+
+# Items per run of a graph: bounds memory for any batch, and is large enough to use every thread well.
+CHUNK = 512
+
+
+def load(
+    path: str | os.PathLike[str], *, device: str = "cpu", variant: str = "fp32", threads: int | None = None
+) -> "VAE":
+    """Open a bundle. Nothing reaches ONNX Runtime before its sha256 has been checked.
+
+    Args:
+        path: the bundle's folder.
+        device: "cpu", "cuda", "cuda:N", or "auto": CUDA where it can be had, else the processor;
+            `VAE.device` says which, and the log says why.
+        variant: name of the precision, one of the manifest's variants.
+        threads: processor threads; None means as many as this process may use.
+
+    Raises:
+        BundleNotFoundError: the folder or one of its files is missing.
+        BundleError: a file is damaged, or is not what the manifest says.
+        InputError: no such variant or device, or threads < 1.
+        DeviceError: CUDA was asked for and cannot be had; the message says what is missing.
+        DependencyError: there is no ONNX Runtime, or two of them.
+    """
+    return VAE(read_bundle(path, variant), device=device, threads=threads)
+
+
+class VAE:
+    """A loaded bundle. It holds no mutable state, so threads may share it.
+
+    Attributes:
+        manifest: what the bundle says of itself.
+        variant: name of the precision that was loaded.
+        device: where the graphs run: "cpu" or "cuda:N".
+    """
+
+    manifest: Manifest
+    variant: str
+    device: str
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
+        """Make the sessions; `load` is the usual way here, and says what is raised."""
+        manifest = bundle.manifest
+        (encoder, decoder), self.device = open_sessions((bundle.encoder, bundle.decoder), device, threads)
+        self.manifest = manifest
+        self.variant = bundle.variant
+        latent, item = manifest.latent_shape, manifest.input_shape
+        parameters = dict.fromkeys(manifest.parameters, item)
+        self._encoder = Graph(encoder, "x", item, {"mean": latent, "log_var": latent})
+        self._decoder = Graph(decoder, "z", latent, {"x": item, **parameters})
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one item of `x`, without the batch axis."""
+        return self.manifest.input_shape
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of one `z`, without the batch axis."""
+        return self.manifest.latent_shape
+
+    def encode(self, x: FloatArray) -> Posterior:
+        """Return q(z|x) for each item; deterministic.
+
+        Args:
+            x: (n, *input_shape), floating, inside the manifest's input range.
+
+        Returns:
+            mean and log_var, each (n, *latent_shape) float32.
+
+        Raises:
+            InputError: wrong shape or type, empty, NaN, or out of range.
+            InferenceError: ONNX Runtime failed.
+        """
+        x = self._as_items(x)
+        if len(x) <= CHUNK:
+            return Posterior(*self._encoder.run(x, ("mean", "log_var")))
+        mean, log_var = (np.empty((len(x), *self.latent_shape), np.float32) for _ in range(2))
+        for rows in _chunks(len(x)):
+            mean[rows], log_var[rows] = self._encoder.run(x[rows], ("mean", "log_var"))
+        return Posterior(mean, log_var)
+
+    def decode(self, z: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+        """Return the mean of p(x|z) for each latent.
+
+        Args:
+            z: (n, *latent_shape), floating and finite.
+            out: float32 (n, *input_shape) array to write into and return.
+
+        Returns:
+            (n, *input_shape) float32.
+
+        Raises:
+            InputError: z or out has the wrong shape or type, or z is empty or not finite.
+            InferenceError: ONNX Runtime failed.
+        """
+        z = as_batch(z, "z", self.latent_shape)
+        return self._fill(len(z), out, lambda rows: self._decode(z[rows]))
+
+    def parameters(self, z: FloatArray) -> dict[str, FloatArray]:
+        """Return the parameters of p(x|z) for each latent, by name (for a Bernoulli: "logits").
+
+        Args:
+            z: (n, *latent_shape), floating and finite.
+
+        Returns:
+            One (n, *input_shape) float32 array per name in the manifest's `parameters`.
+
+        Raises:
+            InputError: wrong shape or type, empty, or not finite.
+            InferenceError: ONNX Runtime failed.
+        """
+        z = as_batch(z, "z", self.latent_shape)
+        names = self.manifest.parameters
+        chunks = [self._decoder.run(z[rows], names) for rows in _chunks(len(z))]
+        return {name: np.concatenate(parts) for name, parts in zip(names, zip(*chunks, strict=True), strict=True)}
+
+    def sample(self, n: int, *, seed: int | None = None, out: FloatArray | None = None) -> FloatArray:
+        """Draw z from the prior and return the means of p(x|z).
+
+        Args:
+            n: how many, at least 1.
+            seed: the same seed gives the same z on every device, whatever the threads; None draws afresh.
+            out: float32 (n, *input_shape) array to write into and return.
+
+        Returns:
+            (n, *input_shape) float32.
+
+        Raises:
+            InputError: n < 1, or a seed or out that cannot be used.
+            InferenceError: ONNX Runtime failed.
+        """
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise InputError(f"n is {n!r}; expected a positive whole number")
+        z = standard_normal((int(n), *self.latent_shape), seed)
+        return self._fill(len(z), out, lambda rows: self._decode(z[rows]))
+
+    def reconstruct(
+        self, x: FloatArray, *, sample: bool = False, seed: int | None = None, out: FloatArray | None = None
+    ) -> FloatArray:
+        """Encode and decode again: through the posterior's mean, or through a draw from it.
+
+        Args:
+            x: (n, *input_shape), floating, inside the manifest's input range.
+            sample: draw z from q(z|x) instead of taking its mean.
+            seed: for the draw; only with sample=True.
+            out: float32 (n, *input_shape) array to write into and return; it may be x itself.
+
+        Returns:
+            (n, *input_shape) float32.
+
+        Raises:
+            InputError: x, seed or out cannot be used, or a seed was given without sample=True.
+            InferenceError: ONNX Runtime failed.
+        """
+        x = self._as_items(x)
+        if sample:
+            z = self.encode(x).sample(seed)
+            return self._fill(len(x), out, lambda rows: self._decode(z[rows]))
+        if seed is not None:
+            raise InputError("a seed was given, but reconstruct draws nothing unless sample=True")
+        return self._fill(len(x), out, lambda rows: self._decode(self._encoder.run(x[rows], ("mean",))[0]))
+
+    def interpolate(self, a: FloatArray, b: FloatArray, steps: int = 8) -> FloatArray:
+        """Walk in a straight line between the posterior means of two items.
+
+        Args:
+            a: the first item, input_shape (no batch axis).
+            b: the last item, input_shape.
+            steps: how many items to return, both ends included; at least 2.
+
+        Returns:
+            (steps, *input_shape) float32: the means of p(x|z) along the line.
+
+        Raises:
+            InputError: an item cannot be used, or steps < 2.
+            InferenceError: ONNX Runtime failed.
+        """
+        if not isinstance(steps, int | np.integer) or steps < 2:
+            raise InputError(f"steps is {steps!r}; expected a whole number of at least 2")
+        value_range = self.manifest.input_range
+        ends = [as_item(item, name, self.input_shape, value_range) for item, name in ((a, "a"), (b, "b"))]
+        first, last = self.encode(np.concatenate(ends)).mean
+        weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(-1, *(1,) * first.ndim)
+        return self.decode((1 - weight) * first + weight * last)
+
+    def __repr__(self) -> str:
+        shapes = f"{self.input_shape} -> {self.latent_shape}"
+        return f"<vaedge.VAE {self.manifest.name} {shapes} {self.variant} on {self.device}>"
+
+    def _as_items(self, x: FloatArray) -> FloatArray:
+        return as_batch(x, "x", self.input_shape, self.manifest.input_range)
+
+    def _decode(self, z: FloatArray) -> FloatArray:
+        return self._decoder.run(z, ("x",))[0]
+
+    def _fill(self, n: int, out: FloatArray | None, compute: Callable[[slice], FloatArray]) -> FloatArray:
+        """Compute n items chunk by chunk; a single chunk without `out` is returned as it came."""
+        if out is None and n <= CHUNK:
+            return compute(slice(n))
+        result = as_output(out, (n, *self.input_shape))
+        for rows in _chunks(n):
+            result[rows] = compute(rows)
+        return result
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    return (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))

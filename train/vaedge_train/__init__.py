@@ -1,0 +1,24 @@
+"""Train a variational autoencoder in PyTorch: data -> a run folder.
+
+>>> from vaedge_train import TrainConfig, train
+>>> run = train(TrainConfig(hidden=(400,), epochs=10), "runs/first")
+"""
+
+from vaedge_train.config import TrainConfig
+from vaedge_train.errors import ConfigError, DataError, RunError, TrainError
+from vaedge_train.run_folder import Run, load_run
+from vaedge_train.trainer import train
+from vaedge_train.vae import VAE, Elbo
+
+__all__ = [
+    "VAE",
+    "ConfigError",
+    "DataError",
+    "Elbo",
+    "Run",
+    "RunError",
+    "TrainConfig",
+    "TrainError",
+    "load_run",
+    "train",
+]

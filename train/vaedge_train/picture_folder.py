@@ -1,0 +1,63 @@
+"""Anybody's pictures: a folder of them becomes one tensor."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from tqdm import tqdm
+
+from vaedge_train.errors import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+_TEST_SHARE = 10  # one picture in ten is held out
+_SPLIT_SEED = 0  # fixed, so that runs with different seeds are tested on the same pictures
+
+
+def load_folder(folder: Path, image_size: tuple[int, ...] | None) -> tuple[Tensor, Tensor]:
+    """Read every picture below a folder: grey if all are grey, else colour; one in ten is held out for testing.
+
+    Args:
+        folder: searched with its subfolders; other files are passed over.
+        image_size: (height, width) that every picture is resized to; None demands that all are of one size.
+
+    Returns:
+        Train and test pictures, each (n, 1 or 3, height, width) uint8.
+
+    Raises:
+        DataError: fewer than two pictures, one that cannot be read, or sizes that differ.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if len(paths) < 2:
+        raise DataError(f"{folder} holds {len(paths)} pictures ({', '.join(sorted(SUFFIXES))}); at least 2 are needed")
+    pictures = [_read(path, image_size) for path in tqdm(paths, "reading pictures", unit="", disable=None)]
+    mode = "L" if all(picture.mode in ("1", "L", "LA", "I;16") for picture in pictures) else "RGB"
+    for path, picture in zip(paths, pictures, strict=True):
+        if picture.size != pictures[0].size:
+            raise DataError(
+                f"{path} is {_size(picture)} pixels and {paths[0]} is {_size(pictures[0])}: "
+                f"give the size that all shall have, --image-size HEIGHT WIDTH"
+            )
+    array = np.stack([np.atleast_3d(np.asarray(picture.convert(mode))) for picture in pictures])
+    tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
+    order = torch.randperm(len(tensor), generator=torch.Generator().manual_seed(_SPLIT_SEED))
+    held_out = max(1, len(tensor) // _TEST_SHARE)
+    return tensor[order[held_out:]], tensor[order[:held_out]]
+
+
+def _read(path: Path, image_size: tuple[int, ...] | None) -> Image.Image:
+    try:
+        with Image.open(path) as file:
+            file.load()
+            if image_size is None:
+                return file.copy()
+            height, width = image_size
+            picture = file if file.mode in ("L", "RGB") else file.convert("RGB")
+            return picture.resize((width, height), Image.Resampling.LANCZOS)
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _size(picture: Image.Image) -> str:
+    return f"{picture.width} x {picture.height}"
