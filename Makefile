@@ -41,7 +41,12 @@ bench: $(READY)
 
 # The bundles that ship, trained afresh on all of MNIST; their cards print the same commands.
 models: $(READY)
-	DATA_DIR=$(DATA_DIR) VAEDGE=$(BIN)/vaedge sh models/make.sh
+	rm -rf runs/article runs/mnist
+	$(BIN)/vaedge train --dataset mnist --data-dir $(DATA_DIR) --epochs 50 --out runs/article
+	$(BIN)/vaedge train --dataset mnist --data-dir $(DATA_DIR) --hidden 400 --epochs 100 --out runs/mnist
+	rm -rf models/article models/mnist
+	$(BIN)/vaedge export runs/article --out models/article
+	$(BIN)/vaedge export runs/mnist --out models/mnist
 
 clean:
 	rm -rf demo dist build

@@ -187,7 +187,7 @@ def export_vae(
             "tolerance": verify.TOLERANCE,
             "batches": list(verify.BATCHES),
             "inputs": "random" if examples is None else "examples",
-            "max_abs_difference": differences,
+            "differences": {name: vars(difference) for name, difference in differences.items()},
         },
     )
     pictures = _pictures(vae, None if examples is None else x)

@@ -22,10 +22,10 @@ if "ORT_DISABLE_TELEMETRY" not in os.environ:
             stacklevel=2,
         )
 
-from vaedge.check import CheckReport, check
 from vaedge.errors import BundleError, DependencyError, DeviceError, InferenceError, InputError, VaedgeError
 from vaedge.manifest import Manifest
 from vaedge.posterior import Posterior
+from vaedge.selftest import CheckReport, check
 from vaedge.vae import VAE, load
 
 __version__ = "0.1.0"

@@ -70,7 +70,7 @@ def load_torchvision(name: str, data_dir: str) -> tuple[Tensor, Tensor]:
     try:
         with redirect_stdout(io.StringIO()):
             train, test = (chosen(data_dir, **part) for part in parts)
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, ImportError) as error:
         raise DataError(f"torchvision could not find {name!r} in {data_dir!r} or download it there: {error}") from error
     return _pictures(train, name), _pictures(test, name)
 

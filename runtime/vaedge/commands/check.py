@@ -2,8 +2,8 @@
 
 import argparse
 
-from vaedge.check import check
 from vaedge.commands import positive
+from vaedge.selftest import check
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

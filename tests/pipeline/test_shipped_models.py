@@ -1,0 +1,49 @@
+"""The bundles under models/: whole, described, and the same on onnx's own evaluator."""
+
+import getpass
+import platform
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+import vaedge
+
+MODELS = sorted(path.parent for path in (Path(__file__).parents[2] / "models").glob("*/manifest.json"))
+
+
+def test_both_are_there():
+    assert {"article", "mnist"} <= {folder.name for folder in MODELS}
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+class TestEveryShippedModel:
+    def test_it_passes_its_check(self, folder):
+        assert vaedge.check(folder).passed
+
+    def test_its_card_says_how_it_was_made(self, folder):
+        card = (folder / "README.md").read_text()
+        assert vaedge.load(folder).manifest.training["command"] in card
+        assert card.startswith(f"# {folder.name}\n")
+        for picture in ("samples.png", "reconstructions.png"):
+            assert picture in card
+            assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+
+    def test_onnx_s_own_evaluator_agrees(self, folder):
+        vae = vaedge.load(folder)
+        with np.load(folder / "reference.npz") as archive:
+            x = archive["x"]
+        mean, log_var = ReferenceEvaluator(str(folder / "encoder.onnx")).run(None, {"x": x})
+        decoded, logits = ReferenceEvaluator(str(folder / "decoder.onnx")).run(None, {"z": mean})
+        np.testing.assert_allclose(vae.encode(x).mean, mean, atol=1e-5)
+        np.testing.assert_allclose(vae.encode(x).log_var, log_var, atol=1e-5)
+        np.testing.assert_allclose(vae.reconstruct(x), decoded, atol=1e-4)
+        np.testing.assert_allclose(vae.parameters(mean)["logits"], logits, rtol=1e-5, atol=1e-4)
+
+    def test_no_file_names_the_machine_that_wrote_it(self, folder):
+        places = [str(Path.home()), "/home/", "/tmp/", "../"]
+        names = [name for name in (platform.node(), getpass.getuser()) if len(name) > 5]
+        for path in folder.iterdir():
+            content = path.read_bytes()
+            assert not [secret for secret in places + names if secret.encode() in content], path.name

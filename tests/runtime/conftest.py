@@ -1,0 +1,48 @@
+"""Fixtures of the runtime's tests, which run with nothing but numpy, ONNX Runtime and pytest."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vaedge
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    return MODELS / "mnist"
+
+
+@pytest.fixture(scope="session")
+def vae(bundle):
+    return vaedge.load(bundle)
+
+
+@pytest.fixture(scope="session")
+def digits(bundle):
+    with np.load(bundle / "reference.npz") as archive:
+        return archive["x"]
+
+
+@pytest.fixture
+def copied(bundle, tmp_path):
+    """A copy of the bundle, to damage."""
+    return Path(shutil.copytree(bundle, tmp_path / "copied"))
+
+
+@pytest.fixture
+def edit_manifest(copied):
+    """Change the copy's manifest: `edit_manifest(lambda tree: ...)`."""
+
+    def edit(change):
+        path = copied / "manifest.json"
+        tree = json.loads(path.read_text())
+        change(tree)
+        path.write_text(json.dumps(tree))
+        return copied
+
+    return edit

@@ -1,0 +1,33 @@
+"""Graphs that ONNX Runtime loads but that are not what the manifest says."""
+
+import hashlib
+
+import pytest
+
+import vaedge
+
+
+def rehash(tree, folder, name):
+    content = (folder / name).read_bytes()
+    tree["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def test_swapped_graphs(copied, edit_manifest):
+    def swap(tree):
+        tree["variants"]["fp32"].update(encoder="decoder.onnx", decoder="encoder.onnx")
+
+    with pytest.raises(vaedge.BundleError, match="a graph has the tensors"):
+        vaedge.load(edit_manifest(swap))
+
+
+def test_another_latent_size(edit_manifest):
+    with pytest.raises(vaedge.BundleError, match=r"\(20,\).*manifest says.*\(21,\)"):
+        vaedge.load(edit_manifest(lambda tree: tree["latent"].update(shape=[21])))
+
+
+def test_a_file_that_is_no_graph(copied, edit_manifest, capfd):
+    (copied / "encoder.onnx").write_bytes(b"not a graph")
+    with pytest.raises(vaedge.BundleError, match="cannot load a graph") as caught:
+        vaedge.load(edit_manifest(lambda tree: rehash(tree, copied, "encoder.onnx")))
+    assert caught.value.__cause__ is not None
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,51 @@
+"""What `import vaedge` does to a process, and does not."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def run(code, **environment):
+    clean = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    return subprocess.run(
+        [sys.executable, "-W", "always", "-c", code], env={**clean, **environment}, capture_output=True, text=True
+    )
+
+
+def test_imports_none_of_the_heavy_packages():
+    code = "import sys, vaedge; print(*sys.modules)"
+    modules = run(code).stdout.split()
+    assert "vaedge" in modules
+    heavy = {"torch", "onnx", "onnxruntime", "vaedge_train", "vaedge_export", "PIL", "tqdm"}
+    assert not heavy & set(modules)
+
+
+def test_running_a_model_imports_no_torch_and_no_onnx(bundle):
+    code = f"import sys, vaedge; vaedge.load({str(bundle)!r}).sample(1); print(*sys.modules)"
+    modules = run(code).stdout.split()
+    assert "onnxruntime" in modules
+    assert not {"torch", "onnx", "vaedge_train", "vaedge_export", "PIL"} & set(modules)
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")])
+def test_telemetry_is_off_unless_the_user_chose(chosen, expected):
+    assert run("import os, vaedge; print(os.environ['ORT_DISABLE_TELEMETRY'])", **chosen).stdout.strip() == expected
+
+
+def test_warns_when_onnxruntime_came_first():
+    # A stand-in: the real one, imported so, would send what this package prevents.
+    stand_in = "import sys, types; sys.modules['onnxruntime'] = types.ModuleType('onnxruntime'); "
+    assert "import vaedge first" in run(stand_in + "import vaedge").stderr
+    assert run(stand_in + "import vaedge", ORT_DISABLE_TELEMETRY="1").stderr == ""
+    assert run("import vaedge, onnxruntime").stderr == ""
+
+
+def test_writes_nothing_into_the_home_folder(bundle, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    code = f"import vaedge; vaedge.load({str(bundle)!r}).sample(1)"
+    result = run(code, HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))
+    assert result.returncode == 0, result.stderr
+    assert list(home.iterdir()) == []
