@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     report = check(args.model, device=args.device, threads=args.threads)
     print(f"{args.model}: every file agrees with its sha256")
     for name, difference in report.differences.items():
-        print(f"  {name:<12} max |difference| to the reference {difference:.1e}")
+        print(f"  {name:<12} difference to the reference {difference:.1e}")
     verdict = "reproduces" if report.passed else "DOES NOT reproduce"
-    print(f"{report.device} {verdict} the reference (allowed: {report.tolerance:.0e})")
+    print(f"{report.device} {verdict} the reference (allowed: {report.tolerance:.0e} of the value, or of 1)")
     return 0 if report.passed else 1

@@ -1,0 +1,116 @@
+"""Training speed: the loop as most people write it against `vaedge_train`, side by side, same model, same data.
+
+Both train 784-400-20 on grey-level MNIST with batches of 128 and Adam at 1e-3, and test after every epoch. The
+first feeds itself from a DataLoader with ToTensor; the second is `vaedge_train.train`, everything it writes
+included. They run in turn, and the ratio is taken round by round.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from vaedge_train import TrainConfig, train
+from vaedge_train.torchvision_data import import_torchvision
+
+RESULTS = Path(__file__).with_suffix(".md")
+
+
+class UsualVAE(nn.Module):
+    """784-400-20 with separate heads and a sigmoid at the end, as tutorials have it."""
+
+    def __init__(self) -> None:
+        """Make the layers."""
+        super().__init__()
+        self.encode, self.mean, self.log_var = nn.Linear(784, 400), nn.Linear(400, 20), nn.Linear(400, 20)
+        self.decode, self.output = nn.Linear(20, 400), nn.Linear(400, 784)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the summed loss of a batch, nats."""
+        x = x.view(-1, 784)
+        hidden = F.relu(self.encode(x))
+        mean, log_var = self.mean(hidden), self.log_var(hidden)
+        z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_var)
+        pixels = torch.sigmoid(self.output(F.relu(self.decode(z))))
+        rate = -0.5 * torch.sum(1 + log_var - mean.pow(2) - log_var.exp())
+        return F.binary_cross_entropy(pixels, x, reduction="sum") + rate
+
+
+def usual_loop(data_dir: str, epochs: int) -> float:
+    """Train from a DataLoader; return the last test loss, nats per image."""
+    import_torchvision()
+    from torchvision import datasets, transforms
+
+    torch.manual_seed(0)
+    parts = [
+        datasets.MNIST(data_dir, train=part, download=True, transform=transforms.ToTensor()) for part in (True, False)
+    ]
+    training, test = DataLoader(parts[0], 128, shuffle=True), DataLoader(parts[1], 128)
+    model = UsualVAE()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    loss = 0.0
+    for _ in range(epochs):
+        for x, _ in training:
+            optimizer.zero_grad()
+            batch_loss = model(x)
+            (batch_loss / len(x)).backward()
+            optimizer.step()
+        with torch.no_grad():
+            loss = sum(model(x).item() for x, _ in test) / len(parts[1])
+    return loss
+
+
+def vaedge_run(data_dir: str, epochs: int) -> float:
+    """Train with vaedge; return the last test loss, nats per image."""
+    config = TrainConfig(dataset="mnist", data_dir=data_dir, hidden=(400,), epochs=epochs)
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(config, Path(folder) / "run", progress=False)
+    return -float(run.metrics["test_elbo"])
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", default="data")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    contestants = {"DataLoader + ToTensor": usual_loop, "vaedge_train": vaedge_run}
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    losses: dict[str, float] = {}
+    for round_number in range(1, args.rounds + 1):
+        for name, contestant in contestants.items():
+            start = time.perf_counter()
+            losses[name] = contestant(args.data_dir, args.epochs)
+            seconds[name].append(time.perf_counter() - start)
+            print(f"round {round_number}: {name} {seconds[name][-1]:.1f} s, test loss {losses[name]:.2f}", flush=True)
+    usual, ours = seconds.values()
+    ratio = statistics.median(b / a for a, b in zip(usual, ours, strict=True))
+    lines = [
+        "# Training speed",
+        "",
+        f"784-400-20 on grey-level MNIST, batch 128, Adam 1e-3, {args.epochs} epochs, each tested; medians of "
+        f"{args.rounds} rounds in turn. {platform.machine()}, {os.cpu_count()} processors, torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads. Written by `make bench`.",
+        "",
+        "| | wall time, s | test loss, nats per image |",
+        "|---|---|---|",
+        *(f"| {name} | {statistics.median(seconds[name]):.1f} | {losses[name]:.2f} |" for name in contestants),
+        "",
+        f"vaedge_train needs {ratio:.2f} of the usual loop's time.",
+        "",
+    ]
+    RESULTS.write_text("\n".join(lines))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
