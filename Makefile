@@ -42,7 +42,7 @@ bench: $(READY)
 # The bundles that ship, trained afresh on all of MNIST; their cards print the same commands.
 models: $(READY)
 	rm -rf runs/article runs/mnist
-	$(BIN)/vaedge train --dataset mnist --data-dir $(DATA_DIR) --epochs 50 --out runs/article
+	$(BIN)/vaedge train --dataset mnist --data-dir $(DATA_DIR) --out runs/article
 	$(BIN)/vaedge train --dataset mnist --data-dir $(DATA_DIR) --hidden 400 --epochs 100 --out runs/mnist
 	rm -rf models/article models/mnist
 	$(BIN)/vaedge export runs/article --out models/article

@@ -35,7 +35,7 @@ class TrainConfig:
     activation: str = field(default="relu", metadata={"help": ", ".join(ACTIVATIONS)})
     likelihood: str = field(default="bce_surrogate", metadata={"help": ", ".join(LIKELIHOODS)})
     samples: int = field(default=1, metadata={"help": "draws of z per item that estimate the reconstruction term"})
-    epochs: int = field(default=20, metadata={"help": "passes over the training set"})
+    epochs: int = field(default=50, metadata={"help": "passes over the training set"})
     batch_size: int = field(default=128, metadata={"help": "items per step"})
     learning_rate: float = field(default=1e-3, metadata={"help": "of Adam"})
     seed: int = field(default=0, metadata={"help": "the same seed gives the same run"})
