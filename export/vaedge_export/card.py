@@ -37,7 +37,8 @@ def _sections(manifest: Manifest, pictures: Collection[str]) -> Iterable[str]:
             "Test items, each row above its reconstruction through the posterior mean:\n\n"
             "![reconstructions](reconstructions.png)"
         )
-    yield f"## Use\n\n```python\nimport vaedge\n\nvae = vaedge.load({manifest.name!r})\nx = vae.sample(64, seed=0)\n```"
+    load = f'vae = vaedge.load("models/{manifest.name}")'
+    yield f"## Use\n\n```python\nimport vaedge\n\n{load}\nx = vae.sample(64, seed=0)\n```"
     yield "## Graphs\n\n" + _graph_table(manifest)
     yield _figures(manifest)
     yield _training(manifest)
