@@ -84,5 +84,8 @@ def _missing(command: str, error: ImportError) -> str:
 
 
 def _fail(error: object) -> int:
-    print(f"vaedge: {' '.join(str(error).split())}", file=sys.stderr)
+    said = str(error)
+    if isinstance(error, OSError) and not isinstance(error, VaedgeError) and error.filename:
+        said = f"{error.filename}: {error.strerror}"  # without Python's [Errno 28]
+    print(f"vaedge: {' '.join(said.split())}", file=sys.stderr)
     return 1

@@ -79,7 +79,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write beside the destination, then rename: a reader sees the old file or the new one, never a part.
 
     Raises:
-        OSError: the disk is full, or the place cannot be written to; nothing is left behind.
+        OSError: the disk is full, or the place cannot be written to; the error names the file, and nothing is
+            left behind.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -88,9 +89,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a failed write does not say where
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def _read_array(path: Path, key: str) -> FloatArray:

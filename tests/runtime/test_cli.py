@@ -162,7 +162,8 @@ def test_a_full_disk_leaves_the_old_file(bundle, tmp_path, monkeypatch, capsys):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("vaedge.files.os.fsync", full)
-    assert "No space left on device" in fails(capsys, ["sample", bundle, "--out", out])
+    said = fails(capsys, ["sample", bundle, "--out", out])
+    assert said == f"vaedge: {out}: No space left on device\n"
     assert out.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [out]
 
