@@ -12,12 +12,14 @@ from vaedge_export.errors import (
     SignatureError,
     VerificationError,
 )
-from vaedge_export.export import export_run, export_vae
+from vaedge_export.export import Provenance, export_vae
+from vaedge_export.from_run import export_run
 
 __all__ = [
     "AgreementError",
     "ExportError",
     "FiniteError",
+    "Provenance",
     "PurityError",
     "SignatureError",
     "VerificationError",

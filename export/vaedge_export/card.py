@@ -5,7 +5,10 @@ from collections.abc import Collection, Iterable
 from vaedge import Manifest
 
 _LIKELIHOODS = {
-    "bernoulli": "Bernoulli, for binary pixels",
+    "bernoulli": "Bernoulli, of binary pixels",
+    "continuous_bernoulli": "continuous Bernoulli, of values in [0, 1]",
+    "gaussian": "Gaussian, with a scale for each element",
+    "discretized_logistic": "discretised logistic, of 8-bit values",
     "bce_surrogate": (
         "the Bernoulli's cross-entropy on grey levels. It is not a normalised likelihood: its figures compare "
         "only with figures of the same kind"
@@ -84,7 +87,9 @@ def _training(manifest: Manifest) -> str:
     if "command" not in manifest.training:
         return ""
     export = f"vaedge export runs/{manifest.name} --out models/{manifest.name}"
-    return f"## Training\n\n```\n{manifest.training['command']}\n{export}\n```"
+    return f"## Training\n\n```\n{manifest.training['command']}\n{export}\n```" + (
+        f"\n\n{manifest.training['note']}" if "note" in manifest.training else ""
+    )
 
 
 def _verification(manifest: Manifest) -> str:

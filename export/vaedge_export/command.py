@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vaedge_export.export import export_run
+from vaedge_export.from_run import export_run
 from vaedge_train import TrainError
 
 ERRORS = (TrainError,)

@@ -1,10 +1,11 @@
-"""A pair of modules, or a run folder, becomes a bundle: trace, verify, describe, write."""
+"""A pair of modules becomes a bundle: trace, verify, describe, write."""
 
 import hashlib
 import importlib.metadata
 import io
+import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,17 @@ from vaedge.bundle import Bundle
 from vaedge.manifest import MANIFEST_NAME, FileEntry, Manifest, Variant
 from vaedge.noise import standard_normal
 from vaedge.pictures import beside, grid_png, is_picture_shape
+from vaedge.prior import Mixture
 from vaedge_export import card, verify
 from vaedge_export.errors import ExportError
 from vaedge_export.folder import new_folder, require_absent
 from vaedge_export.graphs import OPSET, DecoderWithMean, trace
-from vaedge_train import load_run
 from vaedge_train.likelihoods import LIKELIHOODS
 
 # The oldest release on which the runtime's tests were run.
 MINIMUM_ONNXRUNTIME = "1.24"
 _PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime")
-_ENCODER, _DECODER, _REFERENCE = "encoder.onnx", "decoder.onnx", "reference.npz"
+_ENCODER, _DECODER, _REFERENCE, _PRIOR = "encoder.onnx", "decoder.onnx", "reference.npz", "prior.npz"
 _REFERENCE_ITEMS = 8
 _PICTURED = 64
 _SEED = 0
@@ -47,56 +48,15 @@ class Provenance:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], *, progress: bool = False) -> Path:
-    """Export what `vaedge train` left in a run folder; `export_vae` says how.
-
-    Args:
-        run: the run folder.
-        out: the bundle's folder, which must not exist yet.
-        progress: print each stage.
-
-    Raises:
-        vaedge_train.RunError: it is no finished run.
-        ExportError: as for `export_vae`.
-    """
-    require_absent(Path(out))
-    trained = load_run(run)
-    config, metrics = trained.config, trained.metrics
-    name = Path(out).name
-    how = (
-        f"the test items of {Path(config.dataset).name}, p(x|z): {config.likelihood}, closed-form KL, "
-        f"{config.samples} draw{'s' * (config.samples > 1)} of z per item"
-    )
-    figures = {key: metrics[key] for key in ("test_elbo", "test_distortion", "test_rate", "train_elbo")}
-    return export_vae(
-        trained.vae.encoder,
-        trained.vae.decoder,
-        out,
-        input_shape=trained.input_shape,
-        latent_shape=(config.latent,),
-        likelihood=config.likelihood,
-        examples=trained.examples,
-        provenance=Provenance(
-            metrics={**figures, "measured_on": how},
-            training={
-                "command": config.command(name),
-                "epochs": metrics["epoch"],
-                "seconds": metrics["seconds"],
-            },
-        ),
-        progress=progress,
-    )
-
-
 def export_vae(
     encoder: nn.Module,
     decoder: nn.Module,
     out: str | os.PathLike[str],
     *,
-    input_shape: tuple[int, ...],
-    latent_shape: tuple[int, ...],
+    input_shape: Sequence[int],
+    latent_shape: Sequence[int],
     likelihood: str = "bernoulli",
-    input_range: tuple[float, float] | None = (0.0, 1.0),
+    prior: Mixture | None = None,
     examples: np.typing.ArrayLike | None = None,
     provenance: Provenance = Provenance(),
     progress: bool = False,
@@ -109,8 +69,10 @@ def export_vae(
         out: the bundle's folder, which must not exist yet.
         input_shape: shape of one item of x.
         latent_shape: shape of one z.
-        likelihood: name of p(x|z); it says how the mean follows from the parameters.
-        input_range: least and greatest value of x; None allows every finite value.
+        likelihood: name of p(x|z), a key of vaedge_train.likelihoods.LIKELIHOODS. It says which parameters the
+            decoder returns, how their mean follows, and which values x may have: "bernoulli", "bce_surrogate" and
+            "continuous_bernoulli" take logits, "gaussian" and "discretized_logistic" loc and log_scale.
+        prior: p(z); None is N(0, I).
         examples: (n, *input_shape) real items, for the comparison, the reference and the card's pictures;
             None compares on random ones.
         provenance: what else the manifest and the card shall say.
@@ -120,29 +82,35 @@ def export_vae(
         The bundle's folder.
 
     Raises:
-        ExportError: an argument cannot be used, torch cannot trace a module, the folder exists, or the disk is
-            full.
-        VerificationError: a graph failed a check; the class says which.
+        ExportError: an argument cannot be used, a module fails or cannot be traced, the folder exists, or the disk
+            is full.
+        VerificationError: the modules or their graphs failed a check; the class says which.
+        vaedge.InputError: the examples are no items.
     """
     destination = Path(out)
     require_absent(destination)
+    item_shape, z_shape = _shape("input_shape", input_shape), _shape("latent_shape", latent_shape)
     if likelihood not in LIKELIHOODS:
         raise ExportError(f"likelihood is {likelihood!r}; known are {', '.join(LIKELIHOODS)}")
+    distribution = LIKELIHOODS[likelihood]
     for name, module in (("encoder", encoder), ("decoder", decoder)):
+        if not isinstance(module, nn.Module):
+            raise ExportError(f"the {name} is a {type(module).__name__}; expected a torch.nn.Module")
         if module.training:
             raise ExportError(f"the {name} is in training mode: call .eval() on it first")
     say = print if progress else _silent
+    x = _items(examples, item_shape, distribution.support)
+    z = standard_normal((len(x), *z_shape), _SEED)
+    verify.check_modules(encoder, decoder, distribution, (item_shape, z_shape))
+    verify.check_parameters(decoder, distribution, z)
 
-    distribution = LIKELIHOODS[likelihood]
-    latent, item = (
-        dict.fromkeys(("mean", "log_var"), latent_shape),
-        dict.fromkeys(("x", *distribution.parameters), input_shape),
-    )
-    decoder = DecoderWithMean(decoder, distribution)
+    with_mean = DecoderWithMean(decoder, distribution)
+    latent = dict.fromkeys(("mean", "log_var"), z_shape)
+    item = dict.fromkeys(("x", *distribution.parameters), item_shape)
     graphs = {}
     for file, module, name, inputs, outputs in (
-        (_ENCODER, encoder, "encoder", {"x": input_shape}, latent),
-        (_DECODER, decoder, "decoder", {"z": latent_shape}, item),
+        (_ENCODER, encoder, "encoder", {"x": item_shape}, latent),
+        (_DECODER, with_mean, "decoder", {"z": z_shape}, item),
     ):
         say(f"tracing the {name}")
         ((input_name, shape),) = inputs.items()
@@ -152,12 +120,13 @@ def export_vae(
 
     manifest = Manifest(
         name=destination.name,
-        input_shape=input_shape,
-        input_range=input_range,
-        latent_shape=latent_shape,
+        input_shape=item_shape,
+        input_range=distribution.support,
+        latent_shape=z_shape,
         likelihood=likelihood,
         parameters=distribution.parameters,
-        prior="standard_normal",
+        prior="mixture" if prior else "standard_normal",
+        prior_file=_PRIOR if prior else None,
         variants={"fp32": Variant(_ENCODER, _DECODER, OPSET, verify.IR_VERSION_LIMIT)},
         reference=_REFERENCE,
         files={},
@@ -169,17 +138,18 @@ def export_vae(
         metrics=provenance.metrics,
         training=provenance.training,
     )
+    frozen = {_PRIOR: prior.to_npz()} if prior else {}
+    bundle = Bundle(destination, manifest, "fp32", graphs[_ENCODER], graphs[_DECODER], b"", frozen.get(_PRIOR))
+    vae = vaedge.VAE(bundle)
     say(f"comparing with torch at batches {', '.join(map(str, verify.BATCHES))}")
-    vae = vaedge.VAE(Bundle(destination, manifest, "fp32", graphs[_ENCODER], graphs[_DECODER], reference=b""))
-    x = _items(examples, input_shape, input_range)
-    z = standard_normal((len(x), *latent_shape), _SEED)
-    torch_encoder, torch_decoder = verify.torch_function(encoder), verify.torch_function(decoder)
+    torch_encoder, torch_decoder = verify.torch_function(encoder), verify.torch_function(with_mean)
     differences = {
         **verify.check_agreement("encoder", tuple(latent), torch_encoder, verify.runtime_encoder(vae), x),
         **verify.check_agreement("decoder", tuple(item), torch_decoder, verify.runtime_decoder(vae), z),
     }
 
-    files = {**graphs, _REFERENCE: _reference(x, z, torch_encoder, torch_decoder, distribution.parameters)}
+    reference = _reference(x, z, torch_encoder, torch_decoder, distribution.parameters)
+    files = {**graphs, **frozen, _REFERENCE: reference}
     manifest = replace(
         manifest,
         files={name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()},
@@ -190,7 +160,7 @@ def export_vae(
             "differences": {name: vars(difference) for name, difference in differences.items()},
         },
     )
-    pictures = _pictures(vae, None if examples is None else x)
+    pictures = _pictures(vae, None if examples is None else x[: len(np.asarray(examples))])
     say(f"writing {destination}")
     with new_folder(destination) as folder:
         for name, content in {**files, **pictures}.items():
@@ -200,6 +170,16 @@ def export_vae(
         if not vaedge.check(folder).passed:
             raise ExportError("the bundle does not reproduce its own reference arrays on this machine")
     return destination
+
+
+def _shape(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    try:
+        shape = tuple(operator.index(size) for size in sizes)
+    except TypeError as error:
+        raise ExportError(f"{name} is {sizes!r}; expected the sizes of one item, such as (1, 28, 28)") from error
+    if not shape or min(shape) < 1:
+        raise ExportError(f"{name} is {sizes!r}; expected sizes of at least 1")
+    return shape
 
 
 def _items(

@@ -1,7 +1,9 @@
 """torch modules -> the bytes of two ONNX graphs, with nothing in them of the machine that traced them."""
 
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
@@ -36,6 +38,17 @@ class DecoderWithMean(nn.Module):
         return (self.likelihood.mean(*parameters), *parameters)
 
 
+@contextmanager
+def _logging_off() -> Iterator[None]:
+    """Keep torch from logging what the exception will say."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def trace(
     module: nn.Module, name: str, item_shape: tuple[int, ...], input_name: str, output_names: Sequence[str]
 ) -> bytes:
@@ -53,7 +66,7 @@ def trace(
     """
     example = torch.zeros(_TRACE_BATCH, *item_shape)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _logging_off():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module,

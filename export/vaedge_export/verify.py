@@ -9,10 +9,12 @@ import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto
+from torch import nn
 
 from vaedge import VAE
-from vaedge_export.errors import AgreementError, FiniteError, PurityError, SignatureError
+from vaedge_export.errors import AgreementError, ExportError, FiniteError, PurityError, SignatureError
 from vaedge_export.graphs import OPSET
+from vaedge_train.likelihoods import Likelihood
 
 BATCHES = (1, 2, 7, 64)
 # Of one, or of the value itself where that is larger: a float32 logit of -145 has neighbours 1.5e-5 away, so no
@@ -60,6 +62,67 @@ class Difference:
     def merged(self, other: "Difference") -> "Difference":
         """Return the worse of the two, figure by figure."""
         return Difference(*map(max, astuple(self), astuple(other)))
+
+
+def check_modules(
+    encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> None:
+    """Call both modules as they are on batches of 2 and 3, and check what comes back: errors in the user's terms.
+
+    Args:
+        encoder: x -> (mean, log_var).
+        decoder: z -> the parameters of p(x|z).
+        likelihood: p(x|z).
+        shapes: of one item of x, and of one z.
+
+    Raises:
+        ExportError: a module fails.
+        SignatureError: what it returns is not what the contract says.
+    """
+    item, latent = shapes
+    pairs = ("mean", "log_var")
+    for name, module, taken, given, outputs in (
+        ("encoder", encoder, item, latent, pairs),
+        ("decoder", decoder, latent, item, likelihood.parameters),
+    ):
+        for batch in (2, 3):
+            try:
+                with torch.no_grad():
+                    found = module(torch.zeros(batch, *taken))
+            except Exception as error:
+                said = (str(error) or repr(error)).splitlines()[0]
+                raise ExportError(f"the {name} fails on a batch of shape {(batch, *taken)}: {said}") from error
+            tensors = (found,) if isinstance(found, torch.Tensor) else found
+            if not isinstance(tensors, tuple | list) or not all(isinstance(part, torch.Tensor) for part in tensors):
+                raise SignatureError(f"the {name} returns a {type(found).__name__}; expected {' and '.join(outputs)}")
+            if len(tensors) != len(outputs):
+                hint = "; split it, for example h.chunk(2, dim=1)" if len(tensors) == 1 else ""
+                raise SignatureError(
+                    f"the {name} returns {len(tensors)} tensors; expected {len(outputs)}: {', '.join(outputs)}{hint}"
+                )
+            for output, tensor in zip(outputs, tensors, strict=True):
+                if tuple(tensor.shape) != (batch, *given):
+                    raise SignatureError(
+                        f"the {name}'s {output} has shape {tuple(tensor.shape)} for a batch of {batch}; "
+                        f"expected {(batch, *given)}"
+                    )
+
+
+def check_parameters(decoder: nn.Module, likelihood: Likelihood, z: Array) -> None:
+    """Refuse logits that all lie in [0, 1]: a decoder that ends in a sigmoid returns means, not logits.
+
+    Raises:
+        SignatureError: they do. (Logits that merely look like logits cannot be told from wrong ones.)
+    """
+    if likelihood.parameters == ("logits",):
+        with torch.no_grad():
+            found = decoder(torch.from_numpy(z))
+        (logits,) = (found,) if isinstance(found, torch.Tensor) else found
+        if float(logits.min()) >= 0 and float(logits.max()) <= 1:
+            raise SignatureError(
+                f"the decoder's logits all lie in [0, 1], as means do: remove its last sigmoid, for {likelihood.name} "
+                "takes logits and applies it itself"
+            )
 
 
 def check_signature(

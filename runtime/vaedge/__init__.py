@@ -22,7 +22,15 @@ if "ORT_DISABLE_TELEMETRY" not in os.environ:
             stacklevel=2,
         )
 
-from vaedge.errors import BundleError, DependencyError, DeviceError, InferenceError, InputError, VaedgeError
+from vaedge.errors import (
+    BundleError,
+    BundleNotFoundError,
+    DependencyError,
+    DeviceError,
+    InferenceError,
+    InputError,
+    VaedgeError,
+)
 from vaedge.manifest import Manifest
 from vaedge.posterior import Posterior
 from vaedge.selftest import CheckReport, check
@@ -33,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "BundleError",
+    "BundleNotFoundError",
     "CheckReport",
     "DependencyError",
     "DeviceError",

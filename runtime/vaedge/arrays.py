@@ -5,6 +5,8 @@ as it is, other floating types and layouts are converted; integers are refused, 
 where 0..1 is meant is the commonest mistake of all.
 """
 
+import zipfile
+import zlib
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +15,9 @@ import numpy.typing as npt
 from vaedge.errors import InputError
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+# What numpy.load raises of a file that is damaged, or that holds pickled objects.
+UNREADABLE = (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 def as_batch(
@@ -29,10 +34,11 @@ def as_batch(
     Raises:
         InputError: wrong shape, type, an empty batch, NaN, infinity, or a value outside the range.
     """
-    array = np.asarray(value)
+    array = _as_array(value, name)
     if array.dtype != np.float32:
         if array.dtype.kind != "f":
-            hint = "; scale pixels of 0..255 with x / np.float32(255)" if array.dtype.kind in "iu" else ""
+            pixels = array.dtype.kind in "iu" and value_range is not None
+            hint = f"; scale pixels of 0..255 with {name} / np.float32(255)" if pixels else ""
             raise InputError(f"{name} is an array of {array.dtype}; expected float32{hint}")
         array = array.astype(np.float32)
     if array.shape[1:] != item_shape or array.ndim != len(item_shape) + 1:
@@ -47,7 +53,7 @@ def as_batch(
             raise InputError(f"{name} holds NaN or infinity in item {_first_bad(~np.isfinite(array))}")
         bad = _first_bad((array < low) | (array > high))
         raise InputError(
-            f"{name} holds values from {least:g} to {greatest:g}, first in item {bad}; "
+            f"{name} holds values from {least:.9g} to {greatest:.9g}, first in item {bad}; "
             f"the model takes {low:g} to {high:g}"
         )
     return np.ascontiguousarray(array)
@@ -59,7 +65,7 @@ def as_item(value: Any, name: str, item_shape: tuple[int, ...], value_range: tup
     Raises:
         InputError: as for `as_batch`; the item is given without a batch axis.
     """
-    array = np.asarray(value)
+    array = _as_array(value, name)
     if array.shape != item_shape:
         raise InputError(f"{name} has shape {array.shape}; expected one item, shape {item_shape}")
     return as_batch(array[None], name, item_shape, value_range)
@@ -77,6 +83,13 @@ def as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
         found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise InputError(f"out is {found}; expected a writeable float32 array of shape {shape}")
     return out
+
+
+def _as_array(value: Any, name: str) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors that must be detached first
+        raise InputError(f"{name} cannot be taken as an array: {error}") from error
 
 
 def _batch_of(item_shape: tuple[int, ...]) -> str:

@@ -20,6 +20,7 @@ class Bundle:
         encoder: bytes of the encoder's graph.
         decoder: bytes of the decoder's graph.
         reference: bytes of the reference arrays.
+        prior: bytes of the prior's constants, or None where it has none.
     """
 
     path: Path
@@ -28,6 +29,7 @@ class Bundle:
     encoder: bytes
     decoder: bytes
     reference: bytes
+    prior: bytes | None
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
@@ -73,6 +75,9 @@ def read_bundle(path: str | os.PathLike[str], variant: str = "fp32") -> Bundle:
         encoder=_read_verified(folder, graphs.encoder, manifest.files[graphs.encoder]),
         decoder=_read_verified(folder, graphs.decoder, manifest.files[graphs.decoder]),
         reference=_read_verified(folder, manifest.reference, manifest.files[manifest.reference]),
+        prior=_read_verified(folder, manifest.prior_file, manifest.files[manifest.prior_file])
+        if manifest.prior_file
+        else None,
     )
 
 

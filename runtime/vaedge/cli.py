@@ -6,6 +6,7 @@ name further exceptions that are the user's to mend in `ERRORS`.
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from vaedge.errors import VaedgeError
 
 COMMANDS = {
     "train": ("vaedge_train.command", "train a VAE: data set -> run folder"),
+    "evaluate": ("vaedge_train.evaluate_command", "say in nats how good a trained VAE is"),
     "export": ("vaedge_export.command", "export a trained VAE: run folder -> bundle"),
     "info": ("vaedge.commands.info", "say what a bundle is"),
     "check": ("vaedge.commands.check", "verify a bundle and test it on this machine"),
@@ -40,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vaedge: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError as error:
+        return _fail(f"not enough memory: {error}" if str(error) else "not enough memory")
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -60,6 +67,8 @@ def _run(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     try:
         status: int = module.run(args)  # type: ignore[union-attr]  # argparse required a known command
+    except BrokenPipeError:
+        raise
     except (VaedgeError, OSError, *getattr(module, "ERRORS", ())) as error:
         return _fail(error)
     return status
@@ -79,7 +88,7 @@ class _Version(argparse.Action):
 def _missing(command: str, error: ImportError) -> str:
     if isinstance(error, VaedgeError):
         return str(error)
-    extra = {"train": "train", "export": "export"}.get(command, "cli")
+    extra = {"train": "train", "evaluate": "train", "export": "export"}.get(command, "cli")
     return f"{command} needs the package {error.name or error}, which is not installed: pip install 'vaedge[{extra}]'"
 
 

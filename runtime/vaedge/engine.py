@@ -20,6 +20,7 @@ from vaedge.errors import BundleError, DependencyError, DeviceError, InferenceEr
 logger = logging.getLogger("vaedge")
 
 _DEVICE = re.compile(r"cpu|auto|cuda(?::(?P<index>\d+))?")
+MAX_THREADS = 1024
 _CUDA = "CUDAExecutionProvider"
 _SILENT = 4  # ONNX Runtime prints errors to stderr besides raising them; the exception is enough.
 
@@ -30,6 +31,7 @@ class Graph:
     def __init__(
         self,
         session: Any,
+        name: str,
         input_name: str,
         item_shape: tuple[int, ...],
         outputs: Mapping[str, tuple[int, ...]],
@@ -38,6 +40,7 @@ class Graph:
 
         Args:
             session: an onnxruntime.InferenceSession.
+            name: of the graph's file, for errors.
             input_name: name of the one input.
             item_shape: its shape without the batch axis.
             outputs: the outputs' names and shapes without the batch axis, in order.
@@ -48,7 +51,7 @@ class Graph:
         found = [_signature(tensor) for tensor in (*session.get_inputs(), *session.get_outputs())]
         expected = [(input_name, item_shape), *outputs.items()]
         if found != expected:
-            raise BundleError(f"a graph has the tensors {found}, where the manifest says {expected}")
+            raise BundleError(f"{name} has the tensors {found}, where the manifest says {expected}")
         self._session = session
         self._input = input_name
 
@@ -75,7 +78,7 @@ def open_sessions(graphs: Sequence[bytes], device: str, threads: int | None) -> 
     Args:
         graphs: serialised ONNX models, already verified.
         device: "cpu", "cuda", "cuda:N", or "auto": CUDA if it can be had, else the processor, and says which.
-        threads: processor threads per session; None means as many as this process may use.
+        threads: processor threads per session, up to 1024; None means as many as this process may use.
 
     Returns:
         The sessions, and the device they are on ("cpu" or "cuda:N").
@@ -89,8 +92,8 @@ def open_sessions(graphs: Sequence[bytes], device: str, threads: int | None) -> 
     match = _DEVICE.fullmatch(device) if isinstance(device, str) else None
     if match is None:
         raise InputError(f"device is {device!r}; expected 'cpu', 'cuda', 'cuda:1' or 'auto'")
-    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
-        raise InputError(f"threads is {threads!r}; expected a positive whole number, or None for all usable CPUs")
+    if threads is not None and (not isinstance(threads, int | np.integer) or not 1 <= threads <= MAX_THREADS):
+        raise InputError(f"threads is {threads!r}; expected 1 to {MAX_THREADS}, or None for all usable CPUs")
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = int(threads or usable_cpus())
@@ -110,6 +113,21 @@ def open_sessions(graphs: Sequence[bytes], device: str, threads: int | None) -> 
         return _open(ort, graphs, options, None), "cpu"
     logger.info("device='auto' chose cuda:%d", index)
     return sessions, f"cuda:{index}"
+
+
+def require_onnxruntime(minimum: str) -> None:
+    """Check that ONNX Runtime is recent enough for a bundle.
+
+    Raises:
+        DependencyError: it is older than `minimum`.
+    """
+    installed = import_onnxruntime().__version__
+    if _numbers(installed) < _numbers(minimum):
+        raise DependencyError(f"this bundle needs onnxruntime >= {minimum}, and {installed} is installed: upgrade it")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 @functools.cache

@@ -7,20 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from vaedge.arrays import FloatArray
+from vaedge.arrays import UNREADABLE, FloatArray
 from vaedge.errors import InputError
 
-BESIDE_COLUMNS = 16
 
-
-def read_items(path: Path, shape: tuple[int, ...], key: str = "x") -> FloatArray:
+def read_items(path: Path, shape: tuple[int, ...], key: str = "x", resize: bool = False) -> FloatArray:
     """Read a batch of items.
 
     Args:
-        path: a .npy array (n, *shape); a .npz archive with the array `key`, or with one array; a picture;
-            or a folder of pictures, taken in the order of their names.
+        path: a .npy array (n, *shape) or of one item; a .npz archive with the array `key`, or with one array; a
+            picture; or a folder of pictures, with its subfolders, in the order of their names.
         shape: of one item.
         key: the array's name in an archive.
+        resize: bring pictures of another size to the one that the shape asks for.
 
     Returns:
         The array as it was stored, or (n, *shape) float32 in [0, 1] from pictures.
@@ -31,17 +30,18 @@ def read_items(path: Path, shape: tuple[int, ...], key: str = "x") -> FloatArray
     if path.is_dir():
         from vaedge.pictures import PICTURE_SUFFIXES, read_picture
 
-        names = sorted(name for name in path.iterdir() if name.suffix.lower() in PICTURE_SUFFIXES)
+        names = sorted(name for name in path.rglob("*") if name.suffix.lower() in PICTURE_SUFFIXES)
         if not names:
             raise InputError(f"{path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
-        return np.stack([read_picture(name, shape) for name in names])
+        return np.stack([read_picture(name, shape, resize) for name in names])
     if not path.exists():
         raise InputError(f"{path} does not exist")
-    if path.suffix in (".npy", ".npz"):
-        return _read_array(path, key)
+    if path.suffix.lower() in (".npy", ".npz"):
+        array = _read_array(path, key)
+        return array[None] if array.shape == shape else array
     from vaedge.pictures import read_picture
 
-    return read_picture(path, shape)[None]
+    return read_picture(path, shape, resize)[None]
 
 
 def write_items(path: Path, items: FloatArray, columns: int | None = None) -> None:
@@ -57,7 +57,7 @@ def write_items(path: Path, items: FloatArray, columns: int | None = None) -> No
         OSError: the file cannot be written.
     """
     require_suffix(path, ".npy", ".png")
-    if path.suffix == ".png":
+    if path.suffix.lower() == ".png":
         from vaedge.pictures import grid_png
 
         write_atomically(path, grid_png(items, columns))
@@ -69,7 +69,7 @@ def write_items(path: Path, items: FloatArray, columns: int | None = None) -> No
 
 def require_suffix(path: Path, *suffixes: str) -> None:
     """Raise InputError unless the path ends in one of the suffixes: asked before the work, not after it."""
-    if path.suffix not in suffixes:
+    if path.suffix.lower() not in suffixes:
         raise InputError(f"{path}: the name of the output must end in {' or '.join(suffixes)}")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a folder; make it first")
@@ -98,15 +98,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _read_array(path: Path, key: str) -> FloatArray:
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            names = loaded.files
+            if key in names or len(names) == 1:
+                chosen: FloatArray = loaded[key if key in names else names[0]]
+                return chosen
+    except UNREADABLE as error:
         raise InputError(f"{path} cannot be read as an array: {error}") from error
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        if key in loaded:
-            chosen: FloatArray = loaded[key]
-            return chosen
-        if len(loaded.files) == 1:
-            only: FloatArray = loaded[loaded.files[0]]
-            return only
-        raise InputError(f"{path} has no array {key!r}; it has {', '.join(loaded.files)}")
+    raise InputError(f"{path} has no array {key!r}; it has {', '.join(names) or 'none at all'}")

@@ -15,6 +15,7 @@ FORMAT = "vaedge"
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
+PRIORS = ("standard_normal", "mixture")
 
 _BARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -61,7 +62,8 @@ class Manifest:
         latent_shape: shape of one `z`, without the batch axis; float32.
         likelihood: name of p(x|z).
         parameters: names of p(x|z)'s parameters, in the order of the decoder's outputs after `x`.
-        prior: name of p(z).
+        prior: name of p(z): "standard_normal", or "mixture".
+        prior_file: file name of a mixture's constants, else None.
         variants: the graphs, by the name of their precision.
         reference: file name of the arrays that `vaedge check` compares with.
         files: every file that the runtime may open, by name.
@@ -79,6 +81,7 @@ class Manifest:
     likelihood: str
     parameters: tuple[str, ...]
     prior: str
+    prior_file: str | None
     variants: Mapping[str, Variant]
     reference: str
     files: Mapping[str, FileEntry]
@@ -97,7 +100,7 @@ class Manifest:
             "input": {"shape": self.input_shape, "dtype": "float32", "range": self.input_range},
             "latent": {"shape": self.latent_shape, "dtype": "float32"},
             "likelihood": {"name": self.likelihood, "parameters": self.parameters},
-            "prior": {"name": self.prior},
+            "prior": {"name": self.prior, **({"file": self.prior_file} if self.prior_file else {})},
             "variants": {name: vars(variant) for name, variant in self.variants.items()},
             "reference": self.reference,
             "files": {name: vars(entry) for name, entry in sorted(self.files.items())},
@@ -118,7 +121,7 @@ class Manifest:
                 the message names the field.
         """
         try:
-            tree = json.loads(text)
+            tree = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{MANIFEST_NAME} is not valid JSON: {error}") from error
         top = _Fields(tree, "")
@@ -133,6 +136,9 @@ class Manifest:
         for tensor in (item, latent):
             if tensor.text("dtype") != "float32":
                 raise tensor.wrong("dtype", "'float32'")
+        prior = top.fields("prior")
+        if prior.text("name") not in PRIORS:
+            raise prior.wrong("name", f"one of {', '.join(PRIORS)}")
         manifest = cls(
             name=top.text("name"),
             input_shape=item.shape("shape"),
@@ -140,7 +146,8 @@ class Manifest:
             latent_shape=latent.shape("shape"),
             likelihood=likelihood.text("name"),
             parameters=tuple(likelihood.texts("parameters")),
-            prior=top.fields("prior").text("name"),
+            prior=prior.text("name"),
+            prior_file=prior.text("file") if prior.text("name") == "mixture" else None,
             variants={
                 name: Variant(
                     encoder=variant.text("encoder"),
@@ -172,12 +179,16 @@ class Manifest:
                 )
         if not self.variants:
             raise BundleError(f"{MANIFEST_NAME}: variants is empty; a bundle has at least one")
-        used = [self.reference]
+        used = [self.reference, *([self.prior_file] if self.prior_file else [])]
         for variant in self.variants.values():
             used += [variant.encoder, variant.decoder]
         for name in used:
             if name not in self.files:
                 raise BundleError(f"{MANIFEST_NAME}: {name!r} is used but has no entry under files")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 class _Fields:

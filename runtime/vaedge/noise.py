@@ -1,6 +1,7 @@
 """All of the runtime's randomness: the graphs are pure, so the same seed gives the same noise on every device."""
 
 import numpy as np
+import numpy.typing as npt
 
 from vaedge.arrays import FloatArray
 from vaedge.errors import InputError
@@ -21,6 +22,27 @@ def standard_normal(shape: tuple[int, ...], seed: int | None) -> FloatArray:
     Raises:
         InputError: the seed is not a non-negative whole number.
     """
+    return np.random.default_rng(_checked(seed)).standard_normal(shape, dtype=np.float32)
+
+
+def uniform(n: int, seed: int | None) -> npt.NDArray[np.float64]:
+    """Draw n numbers of [0, 1), from another stream than the normal noise of the same seed.
+
+    Args:
+        n: how many.
+        seed: a non-negative whole number, or None for fresh entropy.
+
+    Returns:
+        (n,) float64: exactly `numpy.random.default_rng((seed, 1)).random(n)`.
+
+    Raises:
+        InputError: the seed is not a non-negative whole number.
+    """
+    checked = _checked(seed)
+    return np.random.default_rng(None if checked is None else (checked, 1)).random(n)
+
+
+def _checked(seed: int | None) -> int | None:
     if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
         raise InputError(f"seed is {seed!r}; expected a non-negative whole number, or None for a fresh draw")
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    return seed

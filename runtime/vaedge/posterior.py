@@ -8,7 +8,7 @@ from vaedge.arrays import FloatArray
 from vaedge.noise import standard_normal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Posterior:
     """q(z|x) = N(mean, diag(exp(log_var))), one per item of the batch.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaedge.arrays import FloatArray
+from vaedge.arrays import UNREADABLE, FloatArray
 from vaedge.bundle import Bundle, read_bundle
 from vaedge.errors import BundleError
 from vaedge.vae import VAE
@@ -72,7 +72,7 @@ def _read_reference(bundle: Bundle) -> dict[str, FloatArray]:
     try:
         with np.load(io.BytesIO(bundle.reference), allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive}
-    except (ValueError, OSError, KeyError) as error:
+    except UNREADABLE as error:
         raise BundleError(f"{bundle.path / name} is not an archive of arrays: {error}") from error
     for needed in ("x", "mean", "log_var", "z", "decoded", *bundle.manifest.parameters):
         if needed not in arrays:

@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
 from vaedge.arrays import FloatArray, as_batch, as_item, as_output
 from vaedge.bundle import Bundle, read_bundle
-from vaedge.engine import Graph, open_sessions
+from vaedge.engine import Graph, open_sessions, require_onnxruntime
 from vaedge.errors import InputError
 from vaedge.manifest import Manifest
-from vaedge.noise import standard_normal
 from vaedge.posterior import Posterior
+from vaedge.prior import Mixture, Prior, StandardNormal
 
 # Items per run of a graph: bounds memory for any batch, and is large enough to use every thread well.
 CHUNK = 512
@@ -55,13 +56,17 @@ class VAE:
     def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
         """Make the sessions; `load` is the usual way here, and says what is raised."""
         manifest = bundle.manifest
+        require_onnxruntime(manifest.minimum_onnxruntime)
         (encoder, decoder), self.device = open_sessions((bundle.encoder, bundle.decoder), device, threads)
         self.manifest = manifest
         self.variant = bundle.variant
         latent, item = manifest.latent_shape, manifest.input_shape
         parameters = dict.fromkeys(manifest.parameters, item)
-        self._encoder = Graph(encoder, "x", item, {"mean": latent, "log_var": latent})
-        self._decoder = Graph(decoder, "z", latent, {"x": item, **parameters})
+        files = manifest.variants[bundle.variant]
+        self._encoder = Graph(encoder, files.encoder, "x", item, {"mean": latent, "log_var": latent})
+        self._decoder = Graph(decoder, files.decoder, "z", latent, {"x": item, **parameters})
+        self._prior: Prior = Mixture.from_npz(bundle.prior, latent) if bundle.prior else StandardNormal(latent)
+        self._origin = bundle.path.absolute(), device, bundle.variant, threads
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -108,7 +113,7 @@ class VAE:
             InputError: z or out has the wrong shape or type, or z is empty or not finite.
             InferenceError: ONNX Runtime failed.
         """
-        z = as_batch(z, "z", self.latent_shape)
+        z = _apart(as_batch(z, "z", self.latent_shape), out)
         return self._fill(len(z), out, lambda rows: self._decode(z[rows]))
 
     def parameters(self, z: FloatArray) -> dict[str, FloatArray]:
@@ -146,7 +151,7 @@ class VAE:
         """
         if not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"n is {n!r}; expected a positive whole number")
-        z = standard_normal((int(n), *self.latent_shape), seed)
+        z = self._prior.sample(int(n), seed)
         return self._fill(len(z), out, lambda rows: self._decode(z[rows]))
 
     def reconstruct(
@@ -158,7 +163,7 @@ class VAE:
             x: (n, *input_shape), floating, inside the manifest's input range.
             sample: draw z from q(z|x) instead of taking its mean.
             seed: for the draw; only with sample=True.
-            out: float32 (n, *input_shape) array to write into and return; it may be x itself.
+            out: float32 (n, *input_shape) array to write into and return; it may overlap x.
 
         Returns:
             (n, *input_shape) float32.
@@ -167,7 +172,7 @@ class VAE:
             InputError: x, seed or out cannot be used, or a seed was given without sample=True.
             InferenceError: ONNX Runtime failed.
         """
-        x = self._as_items(x)
+        x = _apart(self._as_items(x), out)
         if sample:
             z = self.encode(x).sample(seed)
             return self._fill(len(x), out, lambda rows: self._decode(z[rows]))
@@ -202,6 +207,10 @@ class VAE:
         shapes = f"{self.input_shape} -> {self.latent_shape}"
         return f"<vaedge.VAE {self.manifest.name} {shapes} {self.variant} on {self.device}>"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle as the place to load from: the copy reads, verifies and opens the bundle again."""
+        return _load_again, self._origin
+
     def _as_items(self, x: FloatArray) -> FloatArray:
         return as_batch(x, "x", self.input_shape, self.manifest.input_range)
 
@@ -216,6 +225,16 @@ class VAE:
         for rows in _chunks(n):
             result[rows] = compute(rows)
         return result
+
+
+def _load_again(path: Path, device: str, variant: str, threads: int | None) -> VAE:
+    return load(path, device=device, variant=variant, threads=threads)
+
+
+def _apart(array: FloatArray, out: FloatArray | None) -> FloatArray:
+    """Return the input, copied if writing a chunk of `out` could change a later chunk of it."""
+    overlaps = isinstance(out, np.ndarray) and len(array) > CHUNK and np.may_share_memory(array, out)
+    return array.copy() if overlaps else array
 
 
 def _chunks(n: int) -> Iterator[slice]:

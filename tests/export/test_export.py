@@ -34,7 +34,7 @@ def test_it_is_the_same_model(bundle, vae, examples):
     loaded = vaedge.load(bundle)
     with torch.no_grad():
         mean, log_var = vae.encoder(torch.from_numpy(examples))
-        logits = vae.decoder(mean)
+        (logits,) = vae.decoder(mean)
     posterior = loaded.encode(examples)
     np.testing.assert_allclose(posterior.mean, mean, atol=1e-5)
     np.testing.assert_allclose(posterior.log_var, log_var, atol=1e-5)
@@ -127,13 +127,16 @@ def test_tables_have_no_pictures(tmp_path):
         def forward(self, x):
             return self.linear(x).chunk(2, 1)
 
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(2, 12)
+
+        def forward(self, z):
+            return self.linear(z).chunk(2, 1)
+
     bundle = export_vae(
-        Encoder().eval(),
-        nn.Linear(2, 6).eval(),
-        tmp_path / "table",
-        input_shape=(6,),
-        latent_shape=(2,),
-        input_range=None,
+        Encoder().eval(), Decoder().eval(), tmp_path / "t", input_shape=(6,), latent_shape=(2,), likelihood="gaussian"
     )
     assert not list(bundle.glob("*.png"))
     assert vaedge.load(bundle).reconstruct(np.full((2, 6), 100, np.float32)).shape == (2, 6)

@@ -44,7 +44,7 @@ def test_pictures_in_and_out(made):
     vaedge("sample", made / "bundle", "-n", 9, "--seed", 0, "--out", made / "samples.png")
     assert size(made / "samples.png") == (3 * 8 + 2, 3 * 10 + 2)
     vaedge("reconstruct", made / "bundle", made / "pictures", "--out", made / "reconstructions.png")
-    assert size(made / "reconstructions.png") == (16 * 8 + 2, 2 * 10 + 2)
+    assert size(made / "reconstructions.png") == (16 * 8 + 2, 4 * 10 + 2)  # 16 and 4 originals, each row above its own
     first, second = (made / "pictures" / f"{index:02}.png" for index in (0, 1))
     vaedge("interpolate", made / "bundle", first, second, "--steps", 5, "--out", made / "path.png")
     assert size(made / "path.png") == (5 * 8 + 2, 10 + 2)

@@ -114,7 +114,7 @@ def test_bench(bundle, capsys):
         (["reconstruct", "MODEL", "flat.npy", "--seed", "1", "--out", "x.npy"], "--seed is for --sample"),
         (["decode", "MODEL", "two.npz", "--out", "x.npy"], "no array 'mean'; it has u, v"),
         (["encode", "MODEL", "flat.npy", "--out", "x.npy"], "must end in .npz"),
-        (["interpolate", "MODEL", "flat.npy", "flat.npy", "--out", "x.npy"], "expected one item"),
+        (["interpolate", "MODEL", "flat.npy", "flat.npy", "--out", "x.npy"], "flat.npy holds 3 items; expected one"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -16,7 +16,7 @@ def test_swapped_graphs(copied, edit_manifest):
     def swap(tree):
         tree["variants"]["fp32"].update(encoder="decoder.onnx", decoder="encoder.onnx")
 
-    with pytest.raises(vaedge.BundleError, match="a graph has the tensors"):
+    with pytest.raises(vaedge.BundleError, match="decoder.onnx has the tensors"):
         vaedge.load(edit_manifest(swap))
 
 

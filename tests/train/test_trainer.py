@@ -21,7 +21,15 @@ def rows(folder):
 def test_the_run_folder(config, tmp_path, capsys):
     folder = tmp_path / "runs" / "first"
     run = train(config, folder)
-    names = {"config.json", "model.safetensors", "metrics.jsonl", "examples.npz", "samples.png", "reconstructions.png"}
+    names = {
+        "checkpoint.pt",
+        "config.json",
+        "model.safetensors",
+        "metrics.jsonl",
+        "examples.npz",
+        "samples.png",
+        "reconstructions.png",
+    }
     assert {path.name for path in folder.iterdir()} == names
     figures = rows(folder)
     assert [row["epoch"] for row in figures] == [1, 2, 3]
@@ -78,8 +86,8 @@ def test_an_untrained_decoder_starts_at_the_data_s_mean(pictures):
     from vaedge_train.run_folder import build_vae
 
     config = TrainConfig(dataset=str(pictures), hidden=(4,), latent=1)
-    mean = scale(load_dataset(config).train).mean(0)
-    vae = build_vae(config, (1, 5, 6), mean)
+    x = scale(load_dataset(config).train)
+    mean, vae = x.mean(0), build_vae(config, (1, 5, 6), x)
     assert torch.sigmoid(vae.decoder.output.bias).tolist() == pytest.approx(mean.flatten().tolist(), abs=1e-5)
 
 

@@ -5,7 +5,8 @@
 """
 
 from vaedge_train.config import TrainConfig
-from vaedge_train.errors import ConfigError, DataError, RunError, TrainError
+from vaedge_train.errors import ConfigError, DataError, NonFiniteError, RunError, TrainError
+from vaedge_train.evaluation import Evaluation, evaluate
 from vaedge_train.run_folder import Run, load_run
 from vaedge_train.trainer import train
 from vaedge_train.vae import VAE, Elbo
@@ -15,10 +16,13 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Elbo",
+    "Evaluation",
+    "NonFiniteError",
     "Run",
     "RunError",
     "TrainConfig",
     "TrainError",
+    "evaluate",
     "load_run",
     "train",
 ]

@@ -10,22 +10,29 @@ from torch import Tensor
 
 from vaedge_train.config import TrainConfig
 from vaedge_train.errors import DataError
+from vaedge_train.likelihoods import LIKELIHOODS
 from vaedge_train.picture_folder import load_folder
-from vaedge_train.torchvision_data import load_torchvision
+from vaedge_train.torchvision_data import is_torchvision, load_torchvision
 
 SAMPLE_NAME = "mnist-sample"
+SPLIT_SEED = 0  # of the validation part: fixed, so that runs with different seeds choose by the same items
+BINARIZE_SEED = 123
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Pictures that fit in memory, kept as 8-bit numbers; `scale` makes a batch of them floating.
 
+    No picture is in two parts.
+
     Attributes:
         train: (n, channels, height, width) uint8.
-        test: the same, of other pictures.
+        validation: the same, to choose the best epoch by; may be empty.
+        test: the same, which no choice ever sees.
     """
 
     train: Tensor
+    validation: Tensor
     test: Tensor
 
     @property
@@ -35,23 +42,49 @@ class Dataset:
 
 
 def scale(pixels: Tensor) -> Tensor:
-    """Turn uint8 of 0..255 into float32 of 0..1, the x that the networks take."""
+    """Turn uint8 of 0..255 into float32 of 0..1."""
     return pixels.float().div_(255)
+
+
+def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw 0 or 1 from each grey level of x, in [0, 1]."""
+    return (torch.rand(x.shape, generator=generator) < x).float()
 
 
 def load_dataset(config: TrainConfig) -> Dataset:
     """Load the data set that a configuration names, wherever it comes from.
+
+    With `binarize`, validation and test parts are binarised here, once, from a seed of their own: every run and
+    every evaluation sees the same bits.
 
     Raises:
         DataError: it is unknown, missing, damaged, or has values that the likelihood cannot score.
     """
     if config.dataset == SAMPLE_NAME:
         train, test = _load_sample()
-    elif Path(config.dataset).is_dir():
-        train, test = load_folder(Path(config.dataset), config.image_size)
-    else:
+    elif is_torchvision(config.dataset) or not Path(config.dataset).is_dir():
         train, test = load_torchvision(config.dataset, config.data_dir)
-    return Dataset(train, test)
+    else:
+        train, test = load_folder(Path(config.dataset), config.image_size)
+    parts = [*_split(train, round(len(train) * config.validation)), test]
+    if config.binarize == "dynamic":
+        generator = torch.Generator().manual_seed(BINARIZE_SEED)
+        parts[1:] = [binarize(scale(part), generator).mul_(255).byte() for part in (parts[2], parts[1])][::-1]
+    dataset = Dataset(*parts)
+    likelihood = LIKELIHOODS[config.likelihood]
+    # What is binarised as it is seen is looked at where it already has been.
+    looked_at = (dataset.test,) if config.binarize == "dynamic" else (dataset.train, dataset.test)
+    for part in looked_at:
+        for chunk in part.split(1000):
+            if refusal := likelihood.refusal(scale(chunk)):
+                raise DataError(f"{config.dataset}: {refusal}")
+    return dataset
+
+
+def _split(train: Tensor, held_out: int) -> tuple[Tensor, Tensor]:
+    """Hold out so many items, the same ones in every run, and leave both parts in their order."""
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    return train[order[held_out:].sort().values], train[order[:held_out].sort().values]
 
 
 def _load_sample() -> tuple[Tensor, Tensor]:

@@ -15,3 +15,14 @@ class DataError(TrainError, ValueError):
 
 class RunError(TrainError, ValueError):
     """A run folder is in the way, incomplete or damaged."""
+
+
+class NonFiniteError(TrainError, ArithmeticError):
+    """The loss became NaN or infinite."""
+
+    def __init__(self, step: int, loss: float, distortion: float, rate: float) -> None:
+        """Name the step and the quantity."""
+        super().__init__(
+            f"step {step}: the loss is {loss} (distortion {distortion} and rate {rate} nats, summed over the batch). "
+            "The last checkpoint is intact; a smaller learning rate, a warm-up or a bound on the gradient may help"
+        )

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
 from vaedge_train.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+_GREY = frozenset({"1", "L", "LA"})
 _TEST_SHARE = 10  # one picture in ten is held out
 _SPLIT_SEED = 0  # fixed, so that runs with different seeds are tested on the same pictures
 
@@ -31,32 +32,44 @@ def load_folder(folder: Path, image_size: tuple[int, ...] | None) -> tuple[Tenso
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if len(paths) < 2:
         raise DataError(f"{folder} holds {len(paths)} pictures ({', '.join(sorted(SUFFIXES))}); at least 2 are needed")
-    pictures = [_read(path, image_size) for path in tqdm(paths, "reading pictures", unit="", disable=None)]
-    mode = "L" if all(picture.mode in ("1", "L", "LA", "I;16") for picture in pictures) else "RGB"
+    pictures = [_read(path) for path in tqdm(paths, "reading pictures", unit="", disable=None)]
+    mode = "L" if all(picture.mode in _GREY for picture in pictures) else "RGB"
+    pictures = [picture.convert(mode) for picture in pictures]
+    if image_size is not None:
+        height, width = image_size
+        pictures = [picture.resize((width, height), Image.Resampling.LANCZOS) for picture in pictures]
     for path, picture in zip(paths, pictures, strict=True):
         if picture.size != pictures[0].size:
             raise DataError(
                 f"{path} is {_size(picture)} pixels and {paths[0]} is {_size(pictures[0])}: "
                 f"give the size that all shall have, --image-size HEIGHT WIDTH"
             )
-    array = np.stack([np.atleast_3d(np.asarray(picture.convert(mode))) for picture in pictures])
+    array = np.stack([np.atleast_3d(np.asarray(picture)) for picture in pictures])
     tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
     order = torch.randperm(len(tensor), generator=torch.Generator().manual_seed(_SPLIT_SEED))
     held_out = max(1, len(tensor) // _TEST_SHARE)
     return tensor[order[held_out:]], tensor[order[:held_out]]
 
 
-def _read(path: Path, image_size: tuple[int, ...] | None) -> Image.Image:
+def _read(path: Path) -> Image.Image:
+    """Read a picture of 8-bit pixels, turned as its EXIF orientation says; 16 bits become 8."""
     try:
         with Image.open(path) as file:
-            file.load()
-            if image_size is None:
-                return file.copy()
-            height, width = image_size
-            picture = file if file.mode in ("L", "RGB") else file.convert("RGB")
-            return picture.resize((width, height), Image.Resampling.LANCZOS)
-    except (UnidentifiedImageError, OSError) as error:
+            return _in_8_bits(ImageOps.exif_transpose(file))
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _in_8_bits(picture: Image.Image) -> Image.Image:
+    """Return the picture with 8-bit pixels; Pillow's own conversion would clip wider ones, and drop transparency."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"its pixels are of {picture.mode!r} type, whose range is unknown; save it with 8 or 16 bits")
+    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        raise ValueError("parts of it are transparent; put it on a background first")
+    picture.load()
+    return picture
 
 
 def _size(picture: Image.Image) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor
 from vaedge_train.torchvision_data import import_torchvision
 
 _COLUMNS = 16
+_GREY = 0.25  # between the pictures, and where there is none
 
 
 def grid_png(items: Tensor, columns: int) -> bytes:
@@ -21,11 +22,21 @@ def grid_png(items: Tensor, columns: int) -> bytes:
     from torchvision.utils import save_image
 
     content = io.BytesIO()
-    save_image(items, content, format="png", nrow=columns, pad_value=0.25)
+    save_image(items, content, format="png", nrow=columns, pad_value=_GREY)
     return content.getvalue()
 
 
 def reconstructions_png(originals: Tensor, reconstructions: Tensor) -> bytes:
-    """Encode a sheet with each row of originals above the row of their reconstructions, each (n, 1 or 3, h, w)."""
-    rows = zip(originals.split(_COLUMNS), reconstructions.split(_COLUMNS), strict=True)
-    return grid_png(torch.cat([row for pair in rows for row in pair]), _COLUMNS)
+    """Encode a sheet with each row of originals above the row of their reconstructions.
+
+    Args:
+        originals: (n, 1 or 3, height, width) in [0, 1].
+        reconstructions: the same, in the same order.
+    """
+    columns = min(_COLUMNS, len(originals))
+    missing = -len(originals) % columns
+    filled = [
+        torch.cat([batch, torch.full((missing, *batch.shape[1:]), _GREY)]) for batch in (originals, reconstructions)
+    ]
+    rows = zip(*(batch.split(columns) for batch in filled), strict=True)
+    return grid_png(torch.cat([row for pair in rows for row in pair]), columns)

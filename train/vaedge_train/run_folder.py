@@ -5,8 +5,11 @@
 """
 
 import json
+import math
 import os
-from dataclasses import asdict, dataclass
+import zipfile
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,14 @@ from vaedge_train.config import TrainConfig
 from vaedge_train.errors import RunError
 from vaedge_train.likelihoods import LIKELIHOODS
 from vaedge_train.networks import Decoder, Encoder
+from vaedge_train.priors import MixturePrior, Prior, StandardNormal, VampPrior
 from vaedge_train.vae import VAE
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 EXAMPLES = "examples.npz"
+EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class Run:
         input_shape: shape of one item of x.
         vae: the trained model, in evaluation mode.
         examples: (n, *input_shape) float32 in [0, 1], test items.
-        metrics: the last epoch's figures, nats per item.
+        metrics: the figures of the last epoch that was kept, nats per item.
+        evaluation: what `vaedge evaluate` found, or None.
     """
 
     path: Path
@@ -48,25 +54,36 @@ class Run:
     vae: VAE
     examples: npt.NDArray[np.float32]
     metrics: dict[str, Any]
+    evaluation: dict[str, Any] | None
 
 
-def build_vae(config: TrainConfig, input_shape: tuple[int, ...], mean: Tensor | None = None) -> VAE:
+def build_vae(config: TrainConfig, input_shape: tuple[int, ...], items: Tensor | None = None) -> VAE:
     """Make the untrained model that a configuration describes, its weights drawn from the configuration's seed.
 
     Args:
         config: the configuration.
         input_shape: shape of one item of x.
-        mean: of the training data, input_shape, where the decoder then starts; None leaves it at random.
+        items: (n, *input_shape) training data as the networks take it, around whose mean the decoder then starts,
+            and of which a VampPrior's pseudo-inputs are the first; None leaves both to be loaded.
     """
     likelihood = LIKELIHOODS[config.likelihood]
-    hidden = config.hidden or (int(np.prod(input_shape)),)
+    hidden = config.hidden or (math.prod(input_shape),)
     with torch.random.fork_rng(devices=[]):  # the caller's own random state stays as it was
         torch.manual_seed(config.seed)
         encoder = Encoder(input_shape, hidden, config.latent, config.activation)
-        decoder = Decoder(config.latent, hidden[::-1], input_shape, config.activation)
-    if mean is not None:
-        decoder.start_at(likelihood.of_mean(mean))
-    return VAE(encoder, decoder, likelihood)
+        decoder = Decoder(config.latent, hidden[::-1], input_shape, config.activation, len(likelihood.parameters))
+        prior: Prior
+        if config.prior == MixturePrior.name:
+            prior = MixturePrior(config.components, config.latent)
+        elif config.prior == VampPrior.name:
+            prior = VampPrior(
+                torch.zeros(config.components, *input_shape) if items is None else items[: config.components]
+            )
+        else:
+            prior = StandardNormal(config.latent)
+    if items is not None:
+        decoder.start_at(likelihood.at_mean(items.mean(0)))
+    return VAE(encoder, decoder, likelihood, prior)
 
 
 def create_run(path: str | os.PathLike[str]) -> Path:
@@ -85,7 +102,7 @@ def create_run(path: str | os.PathLike[str]) -> Path:
 
 def write_config(folder: Path, config: TrainConfig, input_shape: tuple[int, ...]) -> None:
     """Write `config.json`."""
-    tree = {**asdict(config), "input_shape": input_shape}
+    tree = {**config.to_dict(), "input_shape": input_shape}
     write_atomically(folder / CONFIG, (json.dumps(tree, indent=2) + "\n").encode())
 
 
@@ -95,9 +112,37 @@ def write_weights(folder: Path, vae: VAE) -> None:
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
-    """Add a line to `metrics.jsonl`."""
+    """Add a line to `metrics.jsonl`; a kill may cut it short, and the resumed run then writes it again."""
     with (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of `metrics.jsonl`."""
+    return [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
+
+
+def keep_metrics(folder: Path, epochs: int) -> None:
+    """Drop the rows past an epoch, which a resumed run will write again."""
+    if (folder / METRICS).exists():
+        lines = (folder / METRICS).read_text("utf-8").splitlines(keepends=True)
+        write_atomically(folder / METRICS, "".join(lines[:epochs]).encode())
+
+
+def read_config(folder: Path) -> tuple[TrainConfig, tuple[int, ...]]:
+    """Return the configuration of a run and the shape of its items.
+
+    Raises:
+        RunError: `config.json` is missing or damaged.
+    """
+    try:
+        tree = json.loads((folder / CONFIG).read_text("utf-8"))
+        input_shape = tuple(tree.pop("input_shape"))
+        return TrainConfig.from_dict(tree), input_shape
+    except FileNotFoundError as error:
+        raise RunError(f"{folder / CONFIG} is missing: {folder} is no run of `vaedge train`") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder / CONFIG} is damaged, or of another version of vaedge: {error}") from error
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
@@ -112,12 +157,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
             raise RunError(
                 f"{folder / name} is missing: {folder} is not a run that finished an epoch of `vaedge train`"
             )
-    try:
-        tree = json.loads((folder / CONFIG).read_text("utf-8"))
-        input_shape = tuple(tree.pop("input_shape"))
-        config = TrainConfig.from_dict(tree)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder / CONFIG} is damaged, or of another version of vaedge: {error}") from error
+    config, input_shape = read_config(folder)
     vae = build_vae(config, input_shape)
     try:
         vae.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
@@ -126,10 +166,11 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     try:
         with np.load(folder / EXAMPLES, allow_pickle=False) as archive:
             examples = archive["x"]
-        metrics = json.loads((folder / METRICS).read_text("utf-8").splitlines()[-1])
-    except (ValueError, OSError, KeyError, IndexError) as error:
-        raise RunError(f"{folder} is damaged: {error}") from error
-    return Run(folder, config, input_shape, vae.eval(), examples, metrics)
+        metrics = [row for row in read_metrics(folder) if row["kept"]][-1]
+        evaluation = json.loads((folder / EVALUATION).read_text("utf-8")) if (folder / EVALUATION).exists() else None
+    except (ValueError, OSError, EOFError, KeyError, IndexError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise RunError(f"{EXAMPLES}, {METRICS} or {EVALUATION} in {folder} is damaged: {error!r}") from error
+    return Run(folder, config, input_shape, vae.eval(), examples, metrics, evaluation)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -48,11 +48,7 @@ def load_torchvision(name: str, data_dir: str) -> tuple[Tensor, Tensor]:
         DataError: there is no such data set, it has no train and test part of equal pictures, or it could
             neither be found nor downloaded.
     """
-    import_torchvision()
-    from torchvision import datasets
-
-    classes = {_plain(known): getattr(datasets, known) for known in datasets.__all__}
-    chosen = classes.get(_plain(name))
+    chosen = _classes().get(_plain(name))
     if chosen is None:
         raise DataError(
             f"unknown data set {name!r}: neither mnist-sample, nor a folder of pictures, nor one of torchvision's "
@@ -73,6 +69,18 @@ def load_torchvision(name: str, data_dir: str) -> tuple[Tensor, Tensor]:
     except (OSError, RuntimeError, ValueError, TypeError, ImportError) as error:
         raise DataError(f"torchvision could not find {name!r} in {data_dir!r} or download it there: {error}") from error
     return _pictures(train, name), _pictures(test, name)
+
+
+def is_torchvision(name: str) -> bool:
+    """Say whether torchvision has a data set of this name; a path, such as ./mnist, is none."""
+    return "/" not in name and _plain(name) in _classes()
+
+
+def _classes() -> dict[str, Any]:
+    import_torchvision()
+    from torchvision import datasets
+
+    return {_plain(known): getattr(datasets, known) for known in datasets.__all__}
 
 
 def _plain(name: str) -> str:

@@ -1,11 +1,13 @@
-"""The variational autoencoder: inference, generative, and the ELBO that ties them (Kingma & Welling 2014)."""
+"""The variational autoencoder: inference, generative, and the terms of its bounds (Kingma & Welling 2014)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from vaedge_train.likelihoods import Likelihood
+from vaedge_train.priors import Prior, StandardNormal
 
 
 @dataclass(frozen=True)
@@ -13,8 +15,8 @@ class Elbo:
     """The evidence lower bound and its two terms, in nats per item.
 
     Attributes:
-        distortion: (n,), the L-sample Monte Carlo estimate of -E_q[log p(x|z)].
-        rate: (n,), KL(q(z|x) || p(z)), in closed form.
+        distortion: (n,), the Monte Carlo estimate of -E_q[log p(x|z)].
+        rate: (n,), KL(q(z|x) || p(z)): in closed form for N(0, I), else estimated from the same draws.
     """
 
     distortion: Tensor
@@ -27,33 +29,36 @@ class Elbo:
 
 
 class VAE(nn.Module):
-    """p(z) = N(0, I), q(z|x) = N(mean(x), diag(exp(log_var(x)))), and p(x|z) of any likelihood."""
+    """q(z|x) = N(mean(x), diag(exp(log_var(x)))), p(z) of any prior, and p(x|z) of any likelihood."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood) -> None:
-        """Tie the two networks.
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, prior: Prior) -> None:
+        """Tie the networks.
 
         Args:
             encoder: x -> (mean, log_var).
             decoder: z -> the likelihood's parameters, a tensor or a tuple of them.
             likelihood: p(x|z).
+            prior: p(z).
         """
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
+        self.prior = prior
 
     def inference(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log_var of q(z|x), each (n, latent), for x (n, *input_shape)."""
+        """Return mean and log_var of q(z|x), each (n, latent) float32, for x (n, *input_shape)."""
         mean, log_var = self.encoder(x)
-        return mean, log_var
+        return mean.float(), log_var.float()
 
     def generative(self, z: Tensor) -> tuple[Tensor, ...]:
-        """Return the parameters of p(x|z), each (n, *input_shape), for z (n, latent)."""
-        parameters = self.decoder(z)
-        return (parameters,) if isinstance(parameters, Tensor) else tuple(parameters)
+        """Return the parameters of p(x|z), each (..., *input_shape) float32, for z (..., latent)."""
+        parameters = self.decoder(z.reshape(-1, z.shape[-1]))
+        parameters = (parameters,) if isinstance(parameters, Tensor) else parameters
+        return tuple(parameter.float().unflatten(0, z.shape[:-1]) for parameter in parameters)
 
-    def forward(self, x: Tensor, eps: Tensor) -> Elbo:
-        """Estimate the ELBO (Kingma & Welling 2014, equation 10). The same in training and evaluation.
+    def elbo(self, x: Tensor, eps: Tensor) -> Elbo:
+        """Estimate the ELBO at beta = 1, the same in training and evaluation.
 
         Args:
             x: (n, *input_shape).
@@ -61,21 +66,22 @@ class VAE(nn.Module):
         """
         mean, log_var = self.inference(x)
         z = mean + eps * torch.exp(0.5 * log_var)
-        parameters = self.generative(z.flatten(0, 1))
-        drawn = [parameter.unflatten(0, eps.shape[:2]) for parameter in parameters]
-        return Elbo(
-            distortion=-self.likelihood.log_prob(x, *drawn).mean(0),
-            rate=kl_to_standard_normal(mean, log_var),
-        )
+        distortion = -self.likelihood.log_prob(x, *self.generative(z)).mean(0)
+        if isinstance(self.prior, StandardNormal):
+            return Elbo(distortion, kl_to_standard_normal(mean, log_var))
+        rate = gaussian_log_prob(z, mean, log_var) - self.prior.log_prob(z, self.inference)
+        return Elbo(distortion, rate.mean(0))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the mean of p(x|z) at the posterior's mean, for x (n, *input_shape)."""
-        return self.likelihood.mean(*self.generative(self.inference(x)[0]))
+        mean, _ = self.inference(x)
+        return self.likelihood.mean(*self.generative(mean))
 
     @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
-        """Return the mean of p(x|z), (n, *input_shape), for z (n, latent)."""
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw z from the prior and return the means of p(x|z), (n, *input_shape)."""
+        z = self.prior.sample(n, self.inference, generator)
         return self.likelihood.mean(*self.generative(z))
 
 
@@ -85,3 +91,9 @@ def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
     (Kingma & Welling 2014, appendix B; expm1 keeps the digits near log_var = 0.)
     """
     return 0.5 * (mean.square() + torch.expm1(log_var) - log_var).flatten(1).sum(1)
+
+
+def gaussian_log_prob(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """Return log N(z; mean, diag(exp(log_var))) in nats, (..., n), for z (..., n, latent) and mean (n, latent)."""
+    squares = (z - mean).square() * torch.exp(-log_var)
+    return -0.5 * (squares + log_var + math.log(2 * math.pi)).sum(-1)

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="items per call (default: 1 8 64 512)",
     )
-    parser.add_argument("--seconds", type=float, default=0.5, help="time spent on each figure (default: 0.5)")
+    parser.add_argument("--seconds", type=_seconds, default=0.5, help="time spent on each figure (default: 0.5)")
     parser.add_argument("--json", action="store_true", help="print JSON; times in microseconds")
 
 
@@ -49,3 +49,13 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(tree, indent=2))
     return 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from vaedge.commands import add_model_arguments, load_model
+from vaedge.errors import InputError
 from vaedge.files import read_items, require_suffix, write_items
 
 
@@ -22,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Decode, write."""
     require_suffix(args.out, ".npy", ".png")
-    require_suffix(args.input, ".npy", ".npz")
+    if args.input.suffix.lower() not in (".npy", ".npz"):
+        raise InputError(f"{args.input}: latents are read from .npy or .npz")
     vae = load_model(args)
     items = vae.decode(read_items(args.input, vae.latent_shape, key="mean"))
     write_items(args.out, items)

@@ -13,6 +13,7 @@ from vaedge.files import read_items, require_suffix, write_atomically
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge encode`."""
     add_model_arguments(parser)
+    parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
     parser.add_argument("input", metavar="INPUT", type=Path, help=".npy, .npz, a picture, or a folder of pictures")
     parser.add_argument("--out", type=Path, required=True, help=".npz, with the arrays mean and log_var")
 
@@ -21,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Encode, write."""
     require_suffix(args.out, ".npz")
     vae = load_model(args)
-    posterior = vae.encode(read_items(args.input, vae.input_shape))
+    posterior = vae.encode(read_items(args.input, vae.input_shape, resize=args.resize))
     content = io.BytesIO()
     np.savez(content, mean=posterior.mean, log_var=posterior.log_var)
     write_atomically(args.out, content.getvalue())

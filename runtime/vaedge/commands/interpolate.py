@@ -11,6 +11,7 @@ from vaedge.files import read_items, require_suffix, write_items
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge interpolate`."""
     add_model_arguments(parser)
+    parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
     for name in ("a", "b"):
         parser.add_argument(name, metavar=name.upper(), type=Path, help="a picture, or a .npy of one item")
     parser.add_argument("--steps", type=positive, default=8, help="pictures along the way (default: 8)")
@@ -23,11 +24,10 @@ def run(args: argparse.Namespace) -> int:
     vae = load_model(args)
     ends = []
     for path in (args.a, args.b):
-        items = read_items(path, vae.input_shape)
-        items = items[0] if items.shape == (1, *vae.input_shape) else items
-        if items.shape != vae.input_shape:
-            raise InputError(f"{path} has shape {items.shape}; expected one item, shape {vae.input_shape}")
-        ends.append(items)
+        items = read_items(path, vae.input_shape, resize=args.resize)
+        if len(items) != 1:
+            raise InputError(f"{path} holds {len(items)} items; expected one")
+        ends.append(items[0])
     path = vae.interpolate(ends[0], ends[1], steps=args.steps)
     write_items(args.out, path, columns=len(path))
     print(f"{args.out}: {len(path)} steps from {args.a} to {args.b}")

@@ -1,0 +1,77 @@
+"""What `vaedge train` left in a run folder becomes a bundle."""
+
+import os
+from pathlib import Path
+
+from vaedge.prior import Mixture
+from vaedge_export.export import Provenance, export_vae
+from vaedge_export.folder import require_absent
+from vaedge_train import Run, load_run
+from vaedge_train.priors import StandardNormal
+
+_FIGURES = ("elbo", "distortion", "rate")
+
+
+def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], *, progress: bool = False) -> Path:
+    """Export a run; `export_vae` says how.
+
+    Args:
+        run: the run folder.
+        out: the bundle's folder, which must not exist yet.
+        progress: print each stage.
+
+    Raises:
+        vaedge_train.RunError: it is no run that has finished an epoch.
+        ExportError: as for `export_vae`.
+    """
+    require_absent(Path(out))
+    trained = load_run(run)
+    config = trained.config
+    return export_vae(
+        trained.vae.encoder,
+        trained.vae.decoder,
+        out,
+        input_shape=trained.input_shape,
+        latent_shape=(config.latent,),
+        likelihood=config.likelihood,
+        prior=_frozen_prior(trained),
+        examples=trained.examples,
+        provenance=Provenance(metrics=_metrics(trained), training=_training(trained, Path(out).name)),
+        progress=progress,
+    )
+
+
+def _frozen_prior(run: Run) -> Mixture | None:
+    """Return the mixture that training ended with, or None for N(0, I)."""
+    vae = run.vae
+    if isinstance(vae.prior, StandardNormal):
+        return None
+    log_weights, mean, log_var = (tensor.detach().numpy() for tensor in vae.prior.mixture(vae.inference))
+    return Mixture(log_weights, mean, log_var)
+
+
+def _metrics(run: Run) -> dict[str, float | str]:
+    """Return the run's evaluation where there is one, else the figures of the epoch that was kept."""
+    dataset = Path(run.config.dataset).name
+    if run.evaluation:
+        figures = run.evaluation
+        how = (
+            f"{figures['items']} test items of {dataset}, p(x|z): {figures['likelihood']}, {figures['binarized']}, "
+            f"k = {figures['k']} draws, seed {figures['seed']}"
+        )
+        names = ("bound", "bound_standard_error", "elbo", "elbo_standard_error", "distortion", "rate")
+        return {**{f"test_{name}": figures[name] for name in names}, "measured_on": how}
+    part = "validation" if "validation_elbo" in run.metrics else "test"
+    how = (
+        f"the {part} items of {dataset}, p(x|z): {run.config.likelihood}, one draw of z per item, after epoch "
+        f"{run.metrics['epoch']}"
+    )
+    figures = {f"{part}_{name}": run.metrics[f"{part}_{name}"] for name in _FIGURES}
+    return {**figures, "train_elbo": run.metrics["train_elbo"], "measured_on": how}
+
+
+def _training(run: Run, name: str) -> dict[str, str | int | float]:
+    training = {"command": run.config.command(name), "epochs": run.metrics["epoch"], "seconds": run.metrics["seconds"]}
+    if run.metrics["epoch"] < run.config.epochs:
+        training["note"] = f"The weights are those of epoch {run.metrics['epoch']} of {run.config.epochs}."
+    return training

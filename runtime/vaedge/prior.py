@@ -1,0 +1,90 @@
+"""p(z) as it was trained: N(0, I), or a mixture of diagonal Gaussians with frozen constants."""
+
+import io
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from vaedge.arrays import UNREADABLE, FloatArray
+from vaedge.errors import BundleError
+from vaedge.noise import standard_normal, uniform
+
+_WEIGHTS_SUM = 1e-4  # how far from 1 the weights may sum, as float32 leaves them
+
+
+class Prior(Protocol):
+    """What `VAE.sample` draws from."""
+
+    def sample(self, n: int, seed: int | None) -> FloatArray:
+        """Draw z, (n, *latent_shape) float32; the same seed gives the same z, and the first m do not depend on n."""
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """N(0, I).
+
+    Attributes:
+        latent_shape: shape of one z.
+    """
+
+    latent_shape: tuple[int, ...]
+
+    def sample(self, n: int, seed: int | None) -> FloatArray:
+        """Draw z, (n, *latent_shape) float32."""
+        return standard_normal((n, *self.latent_shape), seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A mixture of K diagonal Gaussians.
+
+    Attributes:
+        log_weights: (K,) float32, logarithms of the components' weights.
+        mean: (K, *latent_shape) float32.
+        log_var: (K, *latent_shape) float32.
+    """
+
+    log_weights: FloatArray
+    mean: FloatArray
+    log_var: FloatArray
+
+    def sample(self, n: int, seed: int | None) -> FloatArray:
+        """Choose a component for each item by its weight, then draw from it; (n, *latent_shape) float32."""
+        cumulative = np.cumsum(np.exp(self.log_weights.astype(np.float64)))
+        chosen = np.searchsorted(cumulative / cumulative[-1], uniform(n, seed), side="right")
+        eps = standard_normal((n, *self.mean.shape[1:]), seed)
+        z: FloatArray = self.mean[chosen] + np.exp(np.float32(0.5) * self.log_var[chosen]) * eps
+        return z
+
+    def to_npz(self) -> bytes:
+        """Return the content of `prior.npz`."""
+        content = io.BytesIO()
+        np.savez_compressed(content, log_weights=self.log_weights, mean=self.mean, log_var=self.log_var)
+        return content.getvalue()
+
+    @classmethod
+    def from_npz(cls, content: bytes, latent_shape: tuple[int, ...]) -> "Mixture":
+        """Read the content of `prior.npz`.
+
+        Raises:
+            BundleError: it is no such archive, or its arrays are no mixture over z.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                mixture = cls(**{name: archive[name] for name in ("log_weights", "mean", "log_var")})
+        except UNREADABLE as error:
+            raise BundleError(f"the prior is not an archive of a mixture: {error}") from error
+        count = len(mixture.log_weights) if mixture.log_weights.ndim == 1 else 0
+        expected = [(count,), (count, *latent_shape), (count, *latent_shape)]
+        arrays = (mixture.log_weights, mixture.mean, mixture.log_var)
+        if not count or [array.shape for array in arrays] != expected:
+            raise BundleError(
+                f"the prior's arrays are {[array.shape for array in arrays]}, no mixture over {latent_shape}"
+            )
+        finite = all(np.isfinite(array).all() for array in arrays[1:])
+        if not finite or any(array.dtype != np.float32 for array in arrays):
+            raise BundleError("the prior's arrays must be float32 and finite")
+        if abs(float(np.exp(mixture.log_weights.astype(np.float64)).sum()) - 1) > _WEIGHTS_SUM:
+            raise BundleError("the prior's weights do not sum to one")
+        return mixture

@@ -1,0 +1,189 @@
+"""A run that is stopped, however it is, ends in the bits of one that was not."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import vaedge_train.trainer
+from vaedge_train import ConfigError, NonFiniteError, RunError, TrainConfig, train
+
+RICH = {
+    "hidden": (16,),
+    "latent": 3,
+    "epochs": 3,
+    "batch_size": 5,
+    "binarize": "dynamic",
+    "likelihood": "bernoulli",
+    "prior": "vamp",
+    "components": 4,
+    "objective": "iwae",
+    "samples": 3,
+    "path_gradient": True,
+    "warm_up": 2.0,
+    "schedule": "cosine",
+    "weight_decay": 0.01,
+    "clip": 1.0,
+    "average": 0.9,
+    "validation": 0.2,
+}
+
+
+@pytest.fixture
+def config(pictures):
+    return TrainConfig(dataset=str(pictures), **RICH)
+
+
+def outcome(folder):
+    """What must not depend on interruptions: the weights, and the figures but for the time they took."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return (folder / "model.safetensors").read_bytes(), [{**row, "seconds": 0} for row in rows]
+
+
+@pytest.fixture
+def uninterrupted(config, tmp_path):
+    train(config, tmp_path / "whole", progress=False)
+    return outcome(tmp_path / "whole")
+
+
+class KilledError(Exception):
+    """Stands for a kill: it comes out of a random step, and nothing is saved on its way."""
+
+
+@pytest.mark.parametrize("stop", [1, 3, 7, 8, 17])
+def test_stopped_at_any_step(config, uninterrupted, tmp_path, monkeypatch, stop):
+    monkeypatch.setattr(vaedge_train.trainer, "_CHECKPOINT_SECONDS", 0.0)
+    steps, honest = iter(range(1, 1000)), torch.optim.AdamW.step
+
+    def step(self, *arguments):
+        if next(steps) == stop:
+            raise KilledError
+        return honest(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(KilledError):
+        train(config, tmp_path / "run", progress=False)
+    train(config, tmp_path / "run", resume=True, progress=False)
+    assert outcome(tmp_path / "run") == uninterrupted
+
+
+def test_stopped_between_checkpoints(config, uninterrupted, tmp_path, monkeypatch):
+    """The steps since the last checkpoint are done again, and the same."""
+    honest = vaedge_train.trainer.evaluate
+
+    def evaluate(*arguments):
+        monkeypatch.setattr(vaedge_train.trainer, "evaluate", honest)
+        raise KilledError
+
+    monkeypatch.setattr(vaedge_train.trainer, "evaluate", evaluate)
+    with pytest.raises(KilledError):
+        train(config, tmp_path / "run", progress=False)
+    train(config, tmp_path / "run", resume=True, progress=False)
+    assert outcome(tmp_path / "run") == uninterrupted
+
+
+def test_a_finished_run_resumes_to_itself(config, uninterrupted, tmp_path):
+    train(config, tmp_path / "whole", resume=True, progress=False)
+    assert outcome(tmp_path / "whole") == uninterrupted
+
+
+def killed_run(config, folder, seconds):
+    """Run `vaedge train` in a process of its own, and kill -9 it after a while; say whether it had ended before."""
+    words = [sys.executable, "-m", "vaedge_train", "--out", str(folder)]
+    words += ["--resume"] if (folder / "checkpoint.pt").exists() else command(config)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        _, said = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        return False
+    assert process.returncode == 0, said
+    return True
+
+
+def command(config):
+    words = config.command("x").split()[2:-2]
+    return ["--dataset", config.dataset, *words[2:]]
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_at_random_moments(pictures, tmp_path):
+    config = TrainConfig(dataset=str(pictures), **{**RICH, "epochs": 1500})
+    train(config, tmp_path / "whole", progress=False)
+    moments, kills, ended = random.Random(0), 0, False
+    while not ended:
+        if (tmp_path / "run").exists() and not (tmp_path / "run" / "checkpoint.pt").exists():
+            for path in (tmp_path / "run").iterdir():  # killed before there was anything to resume
+                path.unlink()
+            (tmp_path / "run").rmdir()
+        ended = killed_run(config, tmp_path / "run", 4 + 2 * moments.random() if kills < 20 else 600)
+        kills += not ended
+    assert kills >= 20
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_saves_and_says_how_to_go_on(pictures, tmp_path):
+    config = TrainConfig(dataset=str(pictures), **{**RICH, "epochs": 100_000})
+    words = [sys.executable, "-m", "vaedge_train", "--out", str(tmp_path / "run"), *command(config)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "metrics.jsonl").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with: vaedge train --resume" in said
+    assert "Traceback" not in complaints
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_another_configuration_cannot_be_resumed(config, tmp_path):
+    train(config, tmp_path / "run", progress=False)
+    other = TrainConfig.from_dict({**config.to_dict(), "latent": 4, "seed": 1})
+    with pytest.raises(ConfigError, match=r"another configuration: latent: 3 -> 4, seed: 0 -> 1"):
+        train(other, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nothing", b"PK\x03\x04"])
+def test_a_checkpoint_that_is_none(config, tmp_path, content):
+    train(config, tmp_path / "run", progress=False)
+    (tmp_path / "run" / "checkpoint.pt").unlink()
+    if content is not None:
+        (tmp_path / "run" / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(RunError, match=r"checkpoint.pt is (missing|damaged)"):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_a_checkpoint_of_another_version(config, tmp_path):
+    train(config, tmp_path / "run", progress=False)
+    torch.save({"format": 99}, tmp_path / "run" / "checkpoint.pt")
+    with pytest.raises(RunError, match="another version"):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_nothing_to_resume(config, tmp_path):
+    with pytest.raises(RunError, match=r"config.json is missing"):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(config, tmp_path, monkeypatch):
+    honest = vaedge_train.trainer.Objective.forward
+
+    def forward(self, x, eps, beta):
+        loss, distortion, rate = honest(self, x, eps, beta)
+        return (loss * torch.nan if next(calls) == 12 else loss), distortion, rate
+
+    calls = iter(range(1000))
+    monkeypatch.setattr(vaedge_train.trainer.Objective, "forward", forward)
+    with pytest.raises(NonFiniteError, match="step 12: the loss is nan"):
+        train(config, tmp_path / "run", progress=False)
+    monkeypatch.undo()
+    train(config, tmp_path / "run", resume=True, progress=False)

@@ -1,0 +1,133 @@
+"""How good a model is, in nats that survive an audit.
+
+ELBO, rate and distortion; the importance-weighted bound of Burda et al. 2016 with k draws; active units. Every
+figure is at beta = 1, and the mean over items comes with its standard error.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaedge_train.data import scale
+from vaedge_train.likelihoods import BceSurrogate
+from vaedge_train.priors import StandardNormal
+from vaedge_train.vae import VAE, gaussian_log_prob, kl_to_standard_normal
+
+_ROWS = 20_000  # decoded at once: a few hundred megabytes for pictures of MNIST's size
+ACTIVE_VARIANCE = 0.01  # of the posterior's mean over the data, above which Burda et al. call a unit active
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one model on one set of items; nats per item, log p(x) being the larger the better.
+
+    Attributes:
+        items: how many.
+        k: draws per item of the bound.
+        seed: of the draws.
+        elbo: mean of the evidence lower bound, estimated from the same draws.
+        elbo_standard_error: of that mean, over items.
+        distortion: mean of -E_q[log p(x|z)].
+        rate: mean of KL(q(z|x) || p(z)).
+        bound: mean of the importance-weighted bound, log(1/k sum p(x, z) / q(z|x)).
+        bound_standard_error: of that mean, over items.
+        active_units: latents whose posterior mean varies over the items by more than 0.01.
+        likelihood: p(x|z); under bce_surrogate neither elbo nor bound is one on a log-likelihood.
+    """
+
+    items: int
+    k: int
+    seed: int
+    elbo: float
+    elbo_standard_error: float
+    distortion: float
+    rate: float
+    bound: float
+    bound_standard_error: float
+    active_units: int
+    likelihood: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures by name."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """Render the figures for people."""
+        normalised = self.likelihood != BceSurrogate.name
+        name = f"NLL <= {-self.bound:.3f}" if normalised else f"surrogate bound {self.bound:.3f}"
+        return (
+            f"{name} +- {self.bound_standard_error:.3f} nats per item (importance-weighted, k = {self.k}, seed "
+            f"{self.seed}, {self.items} items, {self.likelihood})\n"
+            f"ELBO {self.elbo:.3f} +- {self.elbo_standard_error:.3f} (distortion {self.distortion:.3f}, rate "
+            f"{self.rate:.3f}), {self.active_units} active units"
+        )
+
+
+@torch.no_grad()
+def evaluate(
+    vae: VAE, items: Tensor, k: int, seed: int = 0, progress: Callable[[int], object] | None = None
+) -> Evaluation:
+    """Evaluate a model; the encoder runs once per item, and the sums over draws are kept in float64.
+
+    Args:
+        vae: the model.
+        items: (n, *input_shape) uint8, binarised already where the likelihood is of bits.
+        k: draws of z per item.
+        seed: of the draws.
+        progress: called with the number of items that have just been done.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    frozen = None if isinstance(vae.prior, StandardNormal) else vae.prior.mixture(vae.inference)
+    if frozen is not None:
+        frozen = type(frozen)(*(tensor.double() for tensor in frozen))
+    together = max(1, min(100, _ROWS // k))
+    bounds, elbos, rates, means = [], [], [], []
+    for chunk in items.split(together):
+        x = scale(chunk)
+        mean, log_var = vae.inference(x)
+        log_weights, log_likelihoods = [], []
+        for draws in _split(k, max(1, _ROWS // len(x))):
+            eps = torch.randn(draws, *mean.shape, generator=generator)
+            z = mean + eps * torch.exp(0.5 * log_var)
+            log_likelihood = vae.likelihood.log_prob(x, *vae.generative(z)).double()
+            z, q = z.double(), (mean.double(), log_var.double())
+            log_prior = vae.prior.log_prob(z, vae.inference) if frozen is None else frozen.log_prob(z)
+            log_weights.append(log_likelihood + log_prior - gaussian_log_prob(z, *q))
+            log_likelihoods.append(log_likelihood)
+        log_weight, log_likelihood = torch.cat(log_weights), torch.cat(log_likelihoods)
+        if frozen is None:
+            rate = kl_to_standard_normal(mean.double(), log_var.double())
+        else:
+            rate = (log_likelihood - log_weight).mean(0)
+        bounds.append(torch.logsumexp(log_weight, 0) - math.log(k))
+        elbos.append(log_likelihood.mean(0) - rate)
+        rates.append(rate)
+        means.append(mean)
+        if progress is not None:
+            progress(len(x))
+    bound, elbo, rate = torch.cat(bounds), torch.cat(elbos), torch.cat(rates)
+    return Evaluation(
+        items=len(items),
+        k=k,
+        seed=seed,
+        elbo=elbo.mean().item(),
+        elbo_standard_error=_standard_error(elbo),
+        distortion=-(elbo + rate).mean().item(),
+        rate=rate.mean().item(),
+        bound=bound.mean().item(),
+        bound_standard_error=_standard_error(bound),
+        active_units=int((torch.cat(means).var(0) > ACTIVE_VARIANCE).sum()) if len(items) > 1 else 0,
+        likelihood=vae.likelihood.name,
+    )
+
+
+def _split(total: int, most: int) -> list[int]:
+    return [most] * (total // most) + [total % most] * bool(total % most)
+
+
+def _standard_error(values: Tensor) -> float:
+    return (values.std() / math.sqrt(len(values))).item() if len(values) > 1 else math.nan
