@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import vaedge_train.trainer
+import vaedge_train.writer
 from vaedge_train import ConfigError, NonFiniteError, RunError, TrainConfig, train
 
 RICH = {
@@ -75,13 +76,13 @@ def test_stopped_at_any_step(config, uninterrupted, tmp_path, monkeypatch, stop)
 
 def test_stopped_between_checkpoints(config, uninterrupted, tmp_path, monkeypatch):
     """The steps since the last checkpoint are done again, and the same."""
-    honest = vaedge_train.trainer.evaluate
+    honest = vaedge_train.writer.evaluate
 
     def evaluate(*arguments):
-        monkeypatch.setattr(vaedge_train.trainer, "evaluate", honest)
+        monkeypatch.setattr(vaedge_train.writer, "evaluate", honest)
         raise KilledError
 
-    monkeypatch.setattr(vaedge_train.trainer, "evaluate", evaluate)
+    monkeypatch.setattr(vaedge_train.writer, "evaluate", evaluate)
     with pytest.raises(KilledError):
         train(config, tmp_path / "run", progress=False)
     train(config, tmp_path / "run", resume=True, progress=False)

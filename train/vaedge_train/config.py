@@ -38,6 +38,8 @@ class TrainConfig:
     binarize: str = _field("none", "dynamic: draw 0 or 1 from each grey level, each time it is seen")
     validation: float = _field(0.0, "share of the training set that is held out to choose the best epoch")
     # The model.
+    network: str = _field("mlp", "mlp, or conv for pictures whose sides are multiples of four")
+    channels: int = _field(32, "of the conv network at half the picture's size, twice as many at a quarter")
     hidden: tuple[int, ...] | None = _field(
         None, "widths of the encoder's hidden layers, mirrored in the decoder (default: one, x's size)"
     )
@@ -68,7 +70,14 @@ class TrainConfig:
         for item in fields(self):
             object.__setattr__(self, item.name, _read(item.name, getattr(self, item.name), item.type))
         self._check(
-            "an integer of at least 1", lambda v: v >= 1, "latent", "samples", "epochs", "batch_size", "components"
+            "an integer of at least 1",
+            lambda v: v >= 1,
+            "latent",
+            "samples",
+            "epochs",
+            "batch_size",
+            "components",
+            "channels",
         )
         self._check("at least 0", lambda v: 0 <= v < math.inf, "beta", "warm_up", "weight_decay", "clip")
         self._check("0 to 2^63 - 1", lambda v: 0 <= v < 2**63, "seed")
@@ -144,6 +153,7 @@ def _read(name: str, value: Any, expected: Any) -> Any:
 
 CHOICES: Mapping[str, Collection[str]] = {
     "binarize": ("none", "dynamic"),
+    "network": ("mlp", "conv"),
     "activation": ACTIVATIONS,
     "likelihood": LIKELIHOODS,
     "prior": PRIORS,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaedge_train.arrays import load_arrays
 from vaedge_train.config import TrainConfig
 from vaedge_train.errors import DataError
 from vaedge_train.likelihoods import LIKELIHOODS
@@ -21,12 +22,12 @@ BINARIZE_SEED = 123
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures that fit in memory, kept as 8-bit numbers; `scale` makes a batch of them floating.
+    """Items that fit in memory, pictures as 8-bit numbers; `scale` makes a batch of them floating.
 
-    No picture is in two parts.
+    No item is in two parts.
 
     Attributes:
-        train: (n, channels, height, width) uint8.
+        train: (n, channels, height, width) uint8, or (n, *item) float32.
         validation: the same, to choose the best epoch by; may be empty.
         test: the same, which no choice ever sees.
     """
@@ -42,8 +43,8 @@ class Dataset:
 
 
 def scale(pixels: Tensor) -> Tensor:
-    """Turn uint8 of 0..255 into float32 of 0..1."""
-    return pixels.float().div_(255)
+    """Turn uint8 of 0..255 into float32 of 0..1; floating items are taken as they are."""
+    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
 
 
 def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -62,23 +63,26 @@ def load_dataset(config: TrainConfig) -> Dataset:
     """
     if config.dataset == SAMPLE_NAME:
         train, test = _load_sample()
+    elif Path(config.dataset).suffix in (".npy", ".npz"):
+        train, test = load_arrays(Path(config.dataset))
     elif is_torchvision(config.dataset) or not Path(config.dataset).is_dir():
         train, test = load_torchvision(config.dataset, config.data_dir)
     else:
         train, test = load_folder(Path(config.dataset), config.image_size)
     parts = [*_split(train, round(len(train) * config.validation)), test]
     if config.binarize == "dynamic":
+        if refusal := LIKELIHOODS["bce_surrogate"].refusal(scale(test)):
+            raise DataError(f"{config.dataset}: grey levels from 0 to 1 can be binarised, but {refusal}")
         generator = torch.Generator().manual_seed(BINARIZE_SEED)
         parts[1:] = [binarize(scale(part), generator).mul_(255).byte() for part in (parts[2], parts[1])][::-1]
-    dataset = Dataset(*parts)
-    likelihood = LIKELIHOODS[config.likelihood]
-    # What is binarised as it is seen is looked at where it already has been.
-    looked_at = (dataset.test,) if config.binarize == "dynamic" else (dataset.train, dataset.test)
-    for part in looked_at:
+    # Training items are binarised each time they are seen; what matters of them here is that they are grey levels.
+    train_as = "bce_surrogate" if config.binarize == "dynamic" else config.likelihood
+    for part, name in ((parts[0], train_as), (parts[2], config.likelihood)):
+        likelihood = LIKELIHOODS[name]
         for chunk in part.split(1000):
             if refusal := likelihood.refusal(scale(chunk)):
                 raise DataError(f"{config.dataset}: {refusal}")
-    return dataset
+    return Dataset(*parts)
 
 
 def _split(train: Tensor, held_out: int) -> tuple[Tensor, Tensor]:

@@ -46,9 +46,14 @@ def load_folder(folder: Path, image_size: tuple[int, ...] | None) -> tuple[Tenso
             )
     array = np.stack([np.atleast_3d(np.asarray(picture)) for picture in pictures])
     tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
-    order = torch.randperm(len(tensor), generator=torch.Generator().manual_seed(_SPLIT_SEED))
-    held_out = max(1, len(tensor) // _TEST_SHARE)
-    return tensor[order[held_out:]], tensor[order[:held_out]]
+    return hold_out_test(tensor)
+
+
+def hold_out_test(items: Tensor) -> tuple[Tensor, Tensor]:
+    """Split items that come without a test part: one in ten is held out, the same ones in every run."""
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(_SPLIT_SEED))
+    held_out = max(1, len(items) // _TEST_SHARE)
+    return items[order[held_out:]], items[order[:held_out]]
 
 
 def _read(path: Path) -> Image.Image:

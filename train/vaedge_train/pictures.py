@@ -1,6 +1,7 @@
 """The picture grids of a run."""
 
 import io
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,6 +10,11 @@ from vaedge_train.torchvision_data import import_torchvision
 
 _COLUMNS = 16
 _GREY = 0.25  # between the pictures, and where there is none
+
+
+def is_picture_shape(shape: Sequence[int]) -> bool:
+    """Say whether items of this shape can be shown: (1 or 3, height, width)."""
+    return len(shape) == 3 and shape[0] in (1, 3)
 
 
 def grid_png(items: Tensor, columns: int) -> bytes:

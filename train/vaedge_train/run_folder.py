@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from vaedge_train.config import TrainConfig
-from vaedge_train.errors import RunError
+from vaedge_train.conv import ConvDecoder, ConvEncoder
+from vaedge_train.errors import ConfigError, RunError
 from vaedge_train.likelihoods import LIKELIHOODS
 from vaedge_train.networks import Decoder, Encoder
 from vaedge_train.priors import MixturePrior, Prior, StandardNormal, VampPrior
@@ -66,16 +67,26 @@ def build_vae(config: TrainConfig, input_shape: tuple[int, ...], items: Tensor |
         items: (n, *input_shape) training data as the networks take it, around whose mean the decoder then starts,
             and of which a VampPrior's pseudo-inputs are the first; None leaves both to be loaded.
     """
+    if config.network == "conv" and (len(input_shape) != 3 or input_shape[1] % 4 or input_shape[2] % 4):
+        raise ConfigError(f"network 'conv' takes pictures whose sides are multiples of four, not items {input_shape}")
     likelihood = LIKELIHOODS[config.likelihood]
     hidden = config.hidden or (math.prod(input_shape),)
     with torch.random.fork_rng(devices=[]):  # the caller's own random state stays as it was
         torch.manual_seed(config.seed)
-        encoder = Encoder(input_shape, hidden, config.latent, config.activation)
-        decoder = Decoder(config.latent, hidden[::-1], input_shape, config.activation, len(likelihood.parameters))
+        encoder: Encoder | ConvEncoder
+        decoder: Decoder | ConvDecoder
+        if config.network == "conv":
+            encoder = ConvEncoder(input_shape, config.channels, config.latent)
+            decoder = ConvDecoder(config.latent, config.channels, input_shape, len(likelihood.parameters))
+        else:
+            encoder = Encoder(input_shape, hidden, config.latent, config.activation)
+            decoder = Decoder(config.latent, hidden[::-1], input_shape, config.activation, len(likelihood.parameters))
         prior: Prior
         if config.prior == MixturePrior.name:
             prior = MixturePrior(config.components, config.latent)
         elif config.prior == VampPrior.name:
+            if items is not None and len(items) < config.components:
+                raise ConfigError(f"components is {config.components}, but there are only {len(items)} training items")
             prior = VampPrior(
                 torch.zeros(config.components, *input_shape) if items is None else items[: config.components]
             )

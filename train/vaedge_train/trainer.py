@@ -1,7 +1,5 @@
 """The training loop."""
 
-import io
-import math
 import os
 import signal
 import threading
@@ -11,9 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from vaedge_train import schedules
@@ -21,29 +17,12 @@ from vaedge_train.config import TrainConfig
 from vaedge_train.data import Dataset, binarize, load_dataset, scale
 from vaedge_train.errors import ConfigError, NonFiniteError
 from vaedge_train.objective import Objective
-from vaedge_train.pictures import grid_png, reconstructions_png
-from vaedge_train.run_folder import (
-    EXAMPLES,
-    Run,
-    append_metrics,
-    build_vae,
-    create_run,
-    keep_metrics,
-    load_run,
-    read_config,
-    write_atomically,
-    write_config,
-    write_weights,
-)
+from vaedge_train.run_folder import Run, build_vae, create_run, load_run, read_config
 from vaedge_train.state import TrainingState, batches
-from vaedge_train.vae import VAE
+from vaedge_train.workers import Workers, distribute, joined
+from vaedge_train.writer import Writer, figures
 
-_TEST_BATCH = 1000
-_EXAMPLES = 64
-# Evaluation and pictures draw their noise from a seed of their own, the same in every epoch and every run.
-_TEST_SEED = 1
 _CHECKPOINT_SECONDS = 60.0
-_PICTURE_SECONDS = 5.0  # between pictures, which would take half the time of a small data set's epochs
 
 
 def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = False, progress: bool = True) -> Run:
@@ -80,42 +59,35 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
     state = TrainingState(vae, config)
     if resume:
         state.load(folder, config)
-        keep_metrics(folder, state.epoch)
-    else:
-        create_run(folder)
-        write_config(folder, config, dataset.item_shape)
-        _write_examples(folder, dataset)
-        state.save(folder, config)
-    drawn = -math.inf
-    monitored = "validation" if len(dataset.validation) else "test"
-    for row in _fit(state, dataset, config, folder, progress):
-        figures = evaluate(state.trained, getattr(dataset, monitored), config)
-        row.update(_figures(monitored, figures))
-        elbo = -float(figures.sum())
-        # Without a validation part there is nothing to choose by, and the last epoch is the one to keep.
-        row["kept"] = monitored == "test" or elbo > state.best
-        if row["kept"]:
-            state.best = elbo
-            write_weights(folder, state.trained)
-            if time.perf_counter() - drawn > _PICTURE_SECONDS:
-                _write_pictures(folder, state.trained, dataset)
-                drawn = time.perf_counter()
-        append_metrics(folder, row)
-        state.save(folder, config)
-        if progress:
-            tqdm.write(describe(row, monitored, config.epochs))
-    run = load_run(folder)
-    _write_pictures(folder, run.vae, dataset)
-    return run
+    with joined() as workers:
+        writer = Writer(folder, config, dataset) if workers.rank == 0 else None
+        workers.wait()  # nobody has looked whether the folder exists once it is made
+        if writer is not None:
+            writer.begin(state, resume)
+        for row in _fit(state, dataset, config, workers, writer, progress and workers.rank == 0):
+            if writer is not None:
+                line = writer.end_epoch(state, row)
+                if progress:
+                    tqdm.write(line)
+        if writer is not None:
+            writer.draw(load_run(folder).vae)
+        workers.wait()
+    return load_run(folder)
 
 
 def _fit(
-    state: TrainingState, dataset: Dataset, config: TrainConfig, folder: Path, progress: bool
+    state: TrainingState,
+    dataset: Dataset,
+    config: TrainConfig,
+    workers: Workers,
+    writer: Writer | None,
+    progress: bool,
 ) -> Iterator[dict[str, Any]]:
     """Train in place and yield each epoch's figures, in nats per item; save the state from time to time."""
     objective: torch.nn.Module = Objective(state.vae, config.objective, path_gradient=config.path_gradient)
     if config.compile:
         objective = torch.compile(objective)  # type: ignore[assignment]
+    objective = distribute(objective, workers)
     half = torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16")
     steps = -(-len(dataset.train) // config.batch_size)
     began = time.perf_counter() - state.seconds
@@ -130,31 +102,38 @@ def _fit(
         while state.epoch < config.epochs:
             state.begin_epoch(len(dataset.train))
             for rows in batches(state, config.batch_size):
+                # Every worker draws the whole batch's randomness, so that the result does not depend on their number.
                 x = scale(dataset.train[rows])
                 if config.binarize == "dynamic":
                     x = binarize(x, state.generator)
                 eps = torch.randn(config.samples, len(x), config.latent, generator=state.generator)
+                part = workers.share(len(rows))
                 epoch = state.epoch + state.step / steps
+                rate = schedules.learning_rate(config.schedule, config.learning_rate, epoch / config.epochs)
                 for group in state.optimizer.param_groups:
-                    group["lr"] = schedules.learning_rate(config.schedule, config.learning_rate, epoch / config.epochs)
+                    group["lr"] = rate
+                beta = schedules.beta(config.beta, config.warm_up, epoch)
                 with half:
-                    loss, distortion, rate = objective(x, eps, schedules.beta(config.beta, config.warm_up, epoch))
+                    loss, *terms = objective(x[part], eps[:, part], beta)
                 if not bool(loss.isfinite()):
-                    raise NonFiniteError(state.epoch * steps + state.step, loss.item(), distortion.item(), rate.item())
+                    raise NonFiniteError(
+                        state.epoch * steps + state.step, loss.item(), *(term.item() for term in terms)
+                    )
                 state.optimizer.zero_grad()
-                loss.backward()
+                (loss * workers.weight(len(rows))).backward()
                 if config.clip:
                     torch.nn.utils.clip_grad_norm_(state.vae.parameters(), config.clip)
                 state.optimizer.step()
                 if state.average is not None:
                     state.average.update_parameters(state.vae)
-                state.totals += torch.stack([distortion, rate])
+                state.totals += workers.total(torch.stack(terms), len(rows))
                 state.step += 1
                 bar.update()
                 if interrupted() or time.perf_counter() - saved > _CHECKPOINT_SECONDS:
                     saved = time.perf_counter()
                     state.seconds = saved - began
-                    state.save(folder, config)
+                    if writer is not None:
+                        state.save(writer.folder, config)
                     if interrupted():
                         raise KeyboardInterrupt(f"saved at epoch {state.epoch + 1}, step {state.step}")
             state.end_epoch()
@@ -163,35 +142,8 @@ def _fit(
                 "epoch": state.epoch,
                 "step": state.epoch * steps,
                 "seconds": round(state.seconds, 3),
-                **_figures("train", state.totals / len(dataset.train)),
+                **figures("train", state.totals / len(dataset.train)),
             }
-
-
-@torch.no_grad()
-def evaluate(vae: VAE, items: Tensor, config: TrainConfig) -> Tensor:
-    """Return mean distortion and rate over all items, (2,) in nats per item; the same noise in every call.
-
-    Args:
-        vae: the model.
-        items: (n, *input_shape) uint8.
-        config: for the number of Monte Carlo samples and the size of z.
-    """
-    generator = torch.Generator().manual_seed(_TEST_SEED)
-    totals = torch.zeros(2, dtype=torch.float64)
-    for chunk in items.split(_TEST_BATCH):
-        terms = vae.elbo(scale(chunk), torch.randn(1, len(chunk), config.latent, generator=generator))
-        totals += torch.stack([terms.distortion.double().sum(), terms.rate.double().sum()])
-    return totals / len(items)
-
-
-def describe(row: dict[str, Any], monitored: str, epochs: int) -> str:
-    """Render one epoch's figures as the line that the terminal shows."""
-    figures = "  ".join(
-        f"{part} ELBO {row[f'{part}_elbo']:9.3f} (distortion {row[f'{part}_distortion']:8.3f}, "
-        f"rate {row[f'{part}_rate']:7.3f})"
-        for part in ("train", monitored)
-    )
-    return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:7.1f} s  {figures} nats"
 
 
 @contextmanager
@@ -222,21 +174,3 @@ def _denormals_flushed() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
-
-
-def _figures(part: str, terms: Tensor) -> dict[str, float]:
-    distortion, rate = terms.tolist()
-    return {f"{part}_elbo": -(distortion + rate), f"{part}_distortion": distortion, f"{part}_rate": rate}
-
-
-def _write_examples(folder: Path, dataset: Dataset) -> None:
-    content = io.BytesIO()
-    np.savez_compressed(content, x=scale(dataset.test[:_EXAMPLES]).numpy())
-    write_atomically(folder / EXAMPLES, content.getvalue())
-
-
-def _write_pictures(folder: Path, vae: VAE, dataset: Dataset) -> None:
-    samples = vae.sample(_EXAMPLES, torch.Generator().manual_seed(_TEST_SEED))
-    write_atomically(folder / "samples.png", grid_png(samples, 8))
-    x = scale(dataset.test[:_EXAMPLES])
-    write_atomically(folder / "reconstructions.png", reconstructions_png(x, vae.reconstruct(x)))

@@ -1,0 +1,130 @@
+"""What training writes into its run folder, epoch by epoch: figures, the weights worth keeping, pictures."""
+
+import io
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaedge_train.config import TrainConfig
+from vaedge_train.data import Dataset, scale
+from vaedge_train.pictures import grid_png, is_picture_shape, reconstructions_png
+from vaedge_train.run_folder import (
+    EXAMPLES,
+    append_metrics,
+    create_run,
+    keep_metrics,
+    write_atomically,
+    write_config,
+    write_weights,
+)
+from vaedge_train.state import TrainingState
+from vaedge_train.vae import VAE
+
+_TEST_BATCH = 1000
+_EXAMPLES = 64
+# Evaluation and pictures draw their noise from a seed of their own, the same in every epoch and every run.
+_TEST_SEED = 1
+_PICTURE_SECONDS = 5.0  # between pictures, which would take half the time of a small data set's epochs
+
+
+class Writer:
+    """Writes one run folder.
+
+    Attributes:
+        folder: the run folder.
+        monitored: the part that each epoch is evaluated on: "validation", or "test" where nothing is held out; then
+            no choice is made by it, and the last epoch is the one that is kept.
+    """
+
+    def __init__(self, folder: Path, config: TrainConfig, dataset: Dataset) -> None:
+        """Prepare; nothing is written yet."""
+        self.folder = folder
+        self.monitored = "validation" if len(dataset.validation) else "test"
+        self._config = config
+        self._dataset = dataset
+        self._drawn = -math.inf
+
+    def begin(self, state: TrainingState, resume: bool) -> None:
+        """Make the folder, with the configuration, a few test items and a first checkpoint; or go on in it.
+
+        Raises:
+            RunError: a new run's folder exists.
+        """
+        if resume:
+            keep_metrics(self.folder, state.epoch)
+            return
+        create_run(self.folder)
+        write_config(self.folder, self._config, self._dataset.item_shape)
+        content = io.BytesIO()
+        np.savez_compressed(content, x=scale(self._dataset.test[:_EXAMPLES]).numpy())
+        write_atomically(self.folder / EXAMPLES, content.getvalue())
+        state.save(self.folder, self._config)
+
+    def end_epoch(self, state: TrainingState, row: dict[str, Any]) -> str:
+        """Evaluate, keep the weights if they are the ones to keep, write figures and checkpoint.
+
+        Args:
+            state: at the end of an epoch.
+            row: the epoch's figures so far; the monitored part's are added.
+
+        Returns:
+            The line for the terminal.
+        """
+        terms = evaluate(state.trained, getattr(self._dataset, self.monitored), self._config.latent)
+        row.update(figures(self.monitored, terms))
+        elbo = -float(terms.sum())
+        row["kept"] = self.monitored == "test" or elbo > state.best
+        if row["kept"]:
+            state.best = elbo
+            write_weights(self.folder, state.trained)
+            if time.perf_counter() - self._drawn > _PICTURE_SECONDS:
+                self.draw(state.trained)
+                self._drawn = time.perf_counter()
+        append_metrics(self.folder, row)
+        state.save(self.folder, self._config)
+        return self._describe(row)
+
+    def draw(self, vae: VAE) -> None:
+        """Write the picture grids, where items can be shown."""
+        if is_picture_shape(self._dataset.item_shape):
+            samples = vae.sample(_EXAMPLES, torch.Generator().manual_seed(_TEST_SEED))
+            write_atomically(self.folder / "samples.png", grid_png(samples, 8))
+            x = scale(self._dataset.test[:_EXAMPLES])
+            write_atomically(self.folder / "reconstructions.png", reconstructions_png(x, vae.reconstruct(x)))
+
+    def _describe(self, row: dict[str, Any]) -> str:
+        shown = "  ".join(
+            f"{part} ELBO {row[f'{part}_elbo']:9.3f} (distortion {row[f'{part}_distortion']:8.3f}, "
+            f"rate {row[f'{part}_rate']:7.3f})"
+            for part in ("train", self.monitored)
+        )
+        epochs = self._config.epochs
+        return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:7.1f} s  {shown} nats"
+
+
+def figures(part: str, terms: Tensor) -> dict[str, float]:
+    """Name the figures of a part: ELBO, distortion and rate, from (2,) distortion and rate in nats per item."""
+    distortion, rate = terms.tolist()
+    return {f"{part}_elbo": -(distortion + rate), f"{part}_distortion": distortion, f"{part}_rate": rate}
+
+
+@torch.no_grad()
+def evaluate(vae: VAE, items: Tensor, latent: int) -> Tensor:
+    """Return mean distortion and rate over all items, (2,) in nats per item; the same noise in every call.
+
+    Args:
+        vae: the model.
+        items: (n, *input_shape) as the data set holds them.
+        latent: size of z.
+    """
+    generator = torch.Generator().manual_seed(_TEST_SEED)
+    totals = torch.zeros(2, dtype=torch.float64)
+    for chunk in items.split(_TEST_BATCH):
+        terms = vae.elbo(scale(chunk), torch.randn(1, len(chunk), latent, generator=generator))
+        totals += torch.stack([terms.distortion.double().sum(), terms.rate.double().sum()])
+    return totals / len(items)
