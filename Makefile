@@ -39,14 +39,17 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/training.py --data-dir $(DATA_DIR)
 
-# The bundles that ship, trained afresh on all of MNIST; their cards print the same commands.
+# The bundles that ship, trained afresh on all of MNIST; their cards print the same commands. About an hour and a half.
 models: $(READY)
 	rm -rf runs/article runs/mnist
 	$(BIN)/vaedge train --dataset mnist --data-dir $(DATA_DIR) --out runs/article
-	$(BIN)/vaedge train --dataset mnist --data-dir $(DATA_DIR) --hidden 400 --epochs 100 --out runs/mnist
+	$(BIN)/vaedge train --recipe best --data-dir $(DATA_DIR) --out runs/mnist
+	$(BIN)/vaedge evaluate runs/mnist -k 5000
 	rm -rf models/article models/mnist
 	$(BIN)/vaedge export runs/article --out models/article
-	$(BIN)/vaedge export runs/mnist --out models/mnist
+	$(BIN)/vaedge export runs/mnist --out models/mnist --note "Trained on all 60,000 training images, without a \
+	validation part and without a look at the test images. Published single-layer MLPs under the same protocol: \
+	84.45 nats with N(0, I), 82.43 with a VampPrior, 82.09 with an Exemplar prior (Norouzi et al. 2020)."
 
 clean:
 	rm -rf demo dist build

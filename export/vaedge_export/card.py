@@ -70,6 +70,8 @@ def _graph_table(manifest: Manifest) -> str:
     for name, variant in manifest.variants.items():
         for file in (variant.encoder, variant.decoder):
             lines.append(f"| {name} | `{file}` | {manifest.files[file].bytes:,} | {variant.opset} |")
+    if manifest.prior_file:
+        lines.append(f"| all | `{manifest.prior_file}` | {manifest.files[manifest.prior_file].bytes:,} | |")
     return "\n".join(lines)
 
 

@@ -12,12 +12,15 @@ from vaedge_train.priors import StandardNormal
 _FIGURES = ("elbo", "distortion", "rate")
 
 
-def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], *, progress: bool = False) -> Path:
+def export_run(
+    run: str | os.PathLike[str], out: str | os.PathLike[str], *, note: str | None = None, progress: bool = False
+) -> Path:
     """Export a run; `export_vae` says how.
 
     Args:
         run: the run folder.
         out: the bundle's folder, which must not exist yet.
+        note: a sentence or two for the model card, beside the figures.
         progress: print each stage.
 
     Raises:
@@ -36,7 +39,10 @@ def export_run(run: str | os.PathLike[str], out: str | os.PathLike[str], *, prog
         likelihood=config.likelihood,
         prior=_frozen_prior(trained),
         examples=trained.examples,
-        provenance=Provenance(metrics=_metrics(trained), training=_training(trained, Path(out).name)),
+        provenance=Provenance(
+            metrics={**_metrics(trained), **({"note": note} if note else {})},
+            training=_training(trained, Path(out).name),
+        ),
         progress=progress,
     )
 
