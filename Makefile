@@ -44,7 +44,7 @@ models: $(READY)
 	rm -rf runs/article runs/mnist
 	$(BIN)/vaedge train --dataset mnist --data-dir $(DATA_DIR) --out runs/article
 	$(BIN)/vaedge train --recipe best --data-dir $(DATA_DIR) --out runs/mnist
-	$(BIN)/vaedge evaluate runs/mnist -k 5000
+	$(BIN)/vaedge evaluate runs/mnist -k 5000 --data-dir $(DATA_DIR)
 	rm -rf models/article models/mnist
 	$(BIN)/vaedge export runs/article --out models/article
 	$(BIN)/vaedge export runs/mnist --out models/mnist --note "Trained on all 60,000 training images, without a \

@@ -20,7 +20,7 @@ def test_shapes_and_types(vae, digits):
 
 def test_knows_what_it_is(vae):
     assert (vae.input_shape, vae.latent_shape, vae.device, vae.variant) == ((1, 28, 28), (20,), "cpu", "fp32")
-    assert repr(vae) == "<vaedge.VAE mnist (1, 28, 28) -> (20,) fp32 on cpu>"
+    assert repr(vae) == "<vaedge.VAE article (1, 28, 28) -> (20,) fp32 on cpu>"
 
 
 def test_reconstruct_goes_through_the_posterior_mean(vae, digits):
