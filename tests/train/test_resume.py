@@ -116,7 +116,7 @@ def command(config):
 
 @pytest.mark.slow
 def test_killed_twenty_times_at_random_moments(pictures, tmp_path):
-    config = TrainConfig(dataset=str(pictures), **{**RICH, "epochs": 1500})
+    config = TrainConfig(dataset=str(pictures), **{**RICH, "epochs": 6000})
     train(config, tmp_path / "whole", progress=False)
     moments, kills, ended = random.Random(0), 0, False
     while not ended:
