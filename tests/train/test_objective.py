@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal
 from vaedge_train.evaluation import evaluate
 from vaedge_train.likelihoods import LIKELIHOODS
 from vaedge_train.objective import Objective
-from vaedge_train.priors import Mixture, MixturePrior, StandardNormal
+from vaedge_train.priors import MixturePrior, StandardNormal
 from vaedge_train.vae import VAE
 
 D, LATENT, SCALE = 5, 2, 0.7
@@ -201,8 +201,3 @@ def test_weights_of_minus_five_thousand_do_not_underflow(weight):
     loss, _, _ = Objective(linear_vae(weight, shift=0.4), "iwae", path_gradient=True)(far, noise(3, 1, LATENT))
     assert loss.item() > 5000
     assert loss.isfinite()
-
-
-def test_the_frozen_mixture_is_in_float64(weight, x):
-    mixture = Mixture(torch.zeros(1).double(), torch.zeros(1, 2).double(), torch.zeros(1, 2).double())
-    assert mixture.log_prob(torch.zeros(1, 2).double()).dtype == torch.float64

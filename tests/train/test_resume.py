@@ -146,6 +146,23 @@ def test_ctrl_c_saves_and_says_how_to_go_on(pictures, tmp_path):
     assert (tmp_path / "run" / "checkpoint.pt").exists()
 
 
+def test_more_training_drops_the_evaluation_of_other_weights(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(vaedge_train.trainer, "_CHECKPOINT_SECONDS", 0.0)
+    honest, calls = vaedge_train.writer.evaluate, iter(range(10))
+
+    def evaluate(*arguments):
+        if next(calls) == 1:
+            raise KilledError
+        return honest(*arguments)
+
+    monkeypatch.setattr(vaedge_train.writer, "evaluate", evaluate)
+    with pytest.raises(KilledError):
+        train(config, tmp_path / "run", progress=False)
+    (tmp_path / "run" / "evaluation.json").write_text("{}")
+    monkeypatch.setattr(vaedge_train.writer, "evaluate", lambda *_: torch.zeros(2))  # better than any before
+    assert train(config, tmp_path / "run", resume=True, progress=False).evaluation is None
+
+
 def test_another_configuration_cannot_be_resumed(config, tmp_path):
     train(config, tmp_path / "run", progress=False)
     other = TrainConfig.from_dict({**config.to_dict(), "latent": 4, "seed": 1})

@@ -66,6 +66,9 @@ def build_vae(config: TrainConfig, input_shape: tuple[int, ...], items: Tensor |
         input_shape: shape of one item of x.
         items: (n, *input_shape) training data as the networks take it, around whose mean the decoder then starts,
             and of which a VampPrior's pseudo-inputs are the first; None leaves both to be loaded.
+
+    Raises:
+        ConfigError: the network does not take items of this shape, or there are fewer of them than pseudo-inputs.
     """
     if config.network == "conv" and (len(input_shape) != 3 or input_shape[1] % 4 or input_shape[2] % 4):
         raise ConfigError(f"network 'conv' takes pictures whose sides are multiples of four, not items {input_shape}")

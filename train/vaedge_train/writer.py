@@ -14,6 +14,7 @@ from vaedge_train.config import TrainConfig
 from vaedge_train.data import Dataset, scale
 from vaedge_train.pictures import grid_png, is_picture_shape, reconstructions_png
 from vaedge_train.run_folder import (
+    EVALUATION,
     EXAMPLES,
     append_metrics,
     create_run,
@@ -82,6 +83,7 @@ class Writer:
         if row["kept"]:
             state.best = elbo
             write_weights(self.folder, state.trained)
+            (self.folder / EVALUATION).unlink(missing_ok=True)  # it was of other weights
             if time.perf_counter() - self._drawn > _PICTURE_SECONDS:
                 self.draw(state.trained)
                 self._drawn = time.perf_counter()
