@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from vaedge import Manifest
+from vaedge import Condition, Manifest
 
 _LIKELIHOODS = {
     "bernoulli": "Bernoulli, of binary pixels",
@@ -41,7 +41,8 @@ def _sections(manifest: Manifest, pictures: Collection[str]) -> Iterable[str]:
             "![reconstructions](reconstructions.png)"
         )
     load = f'vae = vaedge.load("models/{manifest.name}")'
-    yield f"## Use\n\n```python\nimport vaedge\n\n{load}\nx = vae.sample(64, seed=0)\n```"
+    told = "".join(f", {name}={_example(condition)}" for name, condition in manifest.conditions.items())
+    yield f"## Use\n\n```python\nimport vaedge\n\n{load}\nx = vae.sample(64, seed=0{told})\n```"
     yield "## Graphs\n\n" + _graph_table(manifest)
     yield _figures(manifest)
     yield _training(manifest)
@@ -56,15 +57,21 @@ def _graph_table(manifest: Manifest) -> str:
     latent, item = (("batch", *shape) for shape in (manifest.latent_shape, manifest.input_shape))
     value_range = manifest.input_range
     within = f", values in [{value_range[0]:g}, {value_range[1]:g}]" if value_range else ""
+    told = [
+        (name, ("batch", *condition.shape), f"condition, {condition.dtype}" + _classes(condition))
+        for name, condition in manifest.conditions.items()
+    ]
     tensors = [
         ("encoder", "in", "x", item, f"data{within}"),
+        *(("encoder", "in", *row) for row in told),
         ("encoder", "out", "mean", latent, "mean of q(z\\|x)"),
         ("encoder", "out", "log_var", latent, "log sigma^2 of q(z\\|x)"),
         ("decoder", "in", "z", latent, "latent"),
+        *(("decoder", "in", *row) for row in told),
         ("decoder", "out", "x", item, "mean of p(x\\|z), ready to show"),
         *(("decoder", "out", name, item, "parameter of p(x\\|z)") for name in manifest.parameters),
     ]
-    lines = ["| graph | | tensor | shape, float32 | what |", "|---|---|---|---|---|"]
+    lines = ["| graph | | tensor | shape | what |", "|---|---|---|---|---|"]
     lines += [f"| {graph} | {way} | `{name}` | {_shape(shape)} | {what} |" for graph, way, name, shape, what in tensors]
     lines += ["", "| variant | file | bytes | opset |", "|---|---|---|---|"]
     for name, variant in manifest.variants.items():
@@ -73,6 +80,18 @@ def _graph_table(manifest: Manifest) -> str:
     if manifest.prior_file:
         lines.append(f"| all | `{manifest.prior_file}` | {manifest.files[manifest.prior_file].bytes:,} | |")
     return "\n".join(lines)
+
+
+def _classes(condition: Condition) -> str:
+    return f": 0 to {len(condition.classes) - 1}, {', '.join(condition.classes)}" if condition.classes else ""
+
+
+def _example(condition: Condition) -> str:
+    """Return a value of the condition as Python writes it, one for all items."""
+    value: object = 0
+    for size in reversed(condition.shape):
+        value = [value] * size
+    return str(value)
 
 
 def _figures(manifest: Manifest) -> str:

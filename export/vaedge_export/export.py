@@ -8,13 +8,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 import vaedge
-from vaedge.arrays import as_batch
+from vaedge.arrays import as_batch, as_condition
 from vaedge.bundle import Bundle
 from vaedge.manifest import MANIFEST_NAME, FileEntry, Manifest, Variant
 from vaedge.noise import standard_normal
@@ -31,7 +32,6 @@ MINIMUM_ONNXRUNTIME = "1.24"
 _PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime")
 _ENCODER, _DECODER, _REFERENCE, _PRIOR = "encoder.onnx", "decoder.onnx", "reference.npz", "prior.npz"
 _REFERENCE_ITEMS = 8
-_PICTURED = 64
 _SEED = 0
 
 
@@ -57,7 +57,8 @@ def export_vae(
     latent_shape: Sequence[int],
     likelihood: str = "bernoulli",
     prior: Mixture | None = None,
-    examples: np.typing.ArrayLike | None = None,
+    conditions: Mapping[str, vaedge.Condition] = MappingProxyType({}),
+    examples: np.typing.ArrayLike | Mapping[str, np.typing.ArrayLike] | None = None,
     provenance: Provenance = Provenance(),
     progress: bool = False,
 ) -> Path:
@@ -73,8 +74,9 @@ def export_vae(
             decoder returns, how their mean follows, and which values x may have: "bernoulli", "bce_surrogate" and
             "continuous_bernoulli" take logits, "gaussian" and "discretized_logistic" loc and log_scale.
         prior: p(z); None is N(0, I).
-        examples: (n, *input_shape) real items, for the comparison, the reference and the card's pictures;
-            None compares on random ones.
+        conditions: further inputs, by name, which both modules take after x or z, in this order.
+        examples: (n, *input_shape) real items, for the comparison, the reference and the card's pictures; of a
+            conditional model a mapping, with `x` and each condition. None compares on random ones.
         provenance: what else the manifest and the card shall say.
         progress: print each stage.
 
@@ -85,7 +87,7 @@ def export_vae(
         ExportError: an argument cannot be used, a module fails or cannot be traced, the folder exists, or the disk
             is full.
         VerificationError: the modules or their graphs failed a check; the class says which.
-        vaedge.InputError: the examples are no items.
+        vaedge.InputError: the examples are no items, or no values of the conditions.
     """
     destination = Path(out)
     require_absent(destination)
@@ -99,22 +101,21 @@ def export_vae(
         if module.training:
             raise ExportError(f"the {name} is in training mode: call .eval() on it first")
     say = print if progress else _silent
-    x = _items(examples, item_shape, distribution.support)
+    x, told = _items(examples, item_shape, distribution.support, conditions)
     z = standard_normal((len(x), *z_shape), _SEED)
-    verify.check_modules(encoder, decoder, distribution, (item_shape, z_shape))
-    verify.check_parameters(decoder, distribution, z)
+    verify.check_modules(encoder, decoder, distribution, (item_shape, z_shape), told)
+    verify.check_parameters(decoder, distribution, (z, *told.values()))
 
     with_mean = DecoderWithMean(decoder, distribution)
     latent = dict.fromkeys(("mean", "log_var"), z_shape)
     item = dict.fromkeys(("x", *distribution.parameters), item_shape)
     graphs = {}
     for file, module, name, inputs, outputs in (
-        (_ENCODER, encoder, "encoder", {"x": item_shape}, latent),
-        (_DECODER, with_mean, "decoder", {"z": z_shape}, item),
+        (_ENCODER, encoder, "encoder", {"x": x, **told}, latent),
+        (_DECODER, with_mean, "decoder", {"z": z, **told}, item),
     ):
         say(f"tracing the {name}")
-        ((input_name, shape),) = inputs.items()
-        graphs[file] = trace(module, name, shape, input_name, tuple(outputs))
+        graphs[file] = trace(module, name, inputs, tuple(outputs))
         verify.check_purity(graphs[file], name)
         verify.check_signature(graphs[file], name, inputs, outputs)
 
@@ -131,6 +132,7 @@ def export_vae(
         reference=_REFERENCE,
         files={},
         minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
+        conditions=conditions,
         producers={
             "vaedge": vaedge.__version__,
             **{name: importlib.metadata.version(name) for name in _PRODUCERS},
@@ -143,12 +145,13 @@ def export_vae(
     vae = vaedge.VAE(bundle)
     say(f"comparing with torch at batches {', '.join(map(str, verify.BATCHES))}")
     torch_encoder, torch_decoder = verify.torch_function(encoder), verify.torch_function(with_mean)
+    to_encoder, to_decoder = {"x": x, **told}, {"z": z, **told}
     differences = {
-        **verify.check_agreement("encoder", tuple(latent), torch_encoder, verify.runtime_encoder(vae), x),
-        **verify.check_agreement("decoder", tuple(item), torch_decoder, verify.runtime_decoder(vae), z),
+        **verify.check_agreement("encoder", tuple(latent), torch_encoder, verify.runtime_encoder(vae), to_encoder),
+        **verify.check_agreement("decoder", tuple(item), torch_decoder, verify.runtime_decoder(vae), to_decoder),
     }
 
-    reference = _reference(x, z, torch_encoder, torch_decoder, distribution.parameters)
+    reference = _reference(x, z, told, torch_encoder, torch_decoder, distribution.parameters)
     files = {**graphs, **frozen, _REFERENCE: reference}
     manifest = replace(
         manifest,
@@ -160,7 +163,7 @@ def export_vae(
             "differences": {name: vars(difference) for name, difference in differences.items()},
         },
     )
-    pictures = _pictures(vae, None if examples is None else x[: len(np.asarray(examples))])
+    pictures = _pictures(vae, x, told, with_originals=examples is not None)
     say(f"writing {destination}")
     with new_folder(destination) as folder:
         for name, content in {**files, **pictures}.items():
@@ -183,45 +186,61 @@ def _shape(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def _items(
-    examples: np.typing.ArrayLike | None, shape: tuple[int, ...], value_range: tuple[float, float] | None
-) -> verify.Array:
-    """Return 64 items: the examples, repeated where they are too few, or random ones."""
+    examples: np.typing.ArrayLike | Mapping[str, np.typing.ArrayLike] | None,
+    shape: tuple[int, ...],
+    value_range: tuple[float, float] | None,
+    conditions: Mapping[str, vaedge.Condition],
+) -> tuple[verify.Array, dict[str, verify.Array]]:
+    """Return 64 items and their conditions: the examples, repeated where they are too few, or random ones."""
     count = max(verify.BATCHES)
-    if examples is not None:
-        given = as_batch(examples, "examples", shape, value_range)
-        return np.resize(given, (count, *shape))
-    rng = np.random.default_rng(_SEED)
-    if value_range is None:
-        return rng.standard_normal((count, *shape), np.float32)
-    return rng.uniform(*value_range, (count, *shape)).astype(np.float32)
+    if examples is None:
+        rng = np.random.default_rng(_SEED)
+        if value_range is None:
+            x = rng.standard_normal((count, *shape), np.float32)
+        else:
+            x = rng.uniform(*value_range, (count, *shape)).astype(np.float32)
+        return x, {name: _random_values(condition, rng, count) for name, condition in conditions.items()}
+    given = dict(examples) if isinstance(examples, Mapping) else {"x": examples}
+    if given.keys() != {"x", *conditions}:
+        raise ExportError(f"the examples are {', '.join(given)}; expected {', '.join(['x', *conditions])}")
+    x = as_batch(given["x"], "examples", shape, value_range)
+    told = {name: as_condition(given[name], name, condition, len(x)) for name, condition in conditions.items()}
+    return np.resize(x, (count, *shape)), {name: np.resize(a, (count, *a.shape[1:])) for name, a in told.items()}
+
+
+def _random_values(condition: vaedge.Condition, rng: np.random.Generator, count: int) -> verify.Array:
+    if condition.classes:
+        return rng.integers(len(condition.classes), size=(count, *condition.shape))
+    return rng.standard_normal((count, *condition.shape), np.float32)
 
 
 def _reference(
     x: verify.Array,
     z: verify.Array,
+    told: Mapping[str, verify.Array],
     encoder: verify.Compute,
     decoder: verify.Compute,
     parameters: tuple[str, ...],
 ) -> bytes:
     """Return `reference.npz`: a few inputs, and what torch makes of them."""
     x, z = x[:_REFERENCE_ITEMS], z[:_REFERENCE_ITEMS]
-    mean, log_var = encoder(x)
-    decoded, *values = decoder(z)
+    told = {name: values[:_REFERENCE_ITEMS] for name, values in told.items()}
+    mean, log_var = encoder({"x": x, **told})
+    decoded, *values = decoder({"z": z, **told})
     content = io.BytesIO()
-    arrays: dict[str, Any] = {"x": x, "mean": mean, "log_var": log_var, "z": z, "decoded": decoded}
+    arrays: dict[str, Any] = {"x": x, "mean": mean, "log_var": log_var, "z": z, "decoded": decoded, **told}
     arrays.update(zip(parameters, values, strict=True))
     np.savez_compressed(content, **arrays)
     return content.getvalue()
 
 
-def _pictures(vae: vaedge.VAE, examples: verify.Array | None) -> dict[str, bytes]:
+def _pictures(vae: vaedge.VAE, x: verify.Array, told: Mapping[str, Any], *, with_originals: bool) -> dict[str, bytes]:
     """Return the card's pictures, by file name; none for items that cannot be shown."""
     if not is_picture_shape(vae.input_shape):
         return {}
-    pictures = {"samples.png": grid_png(vae.sample(_PICTURED, seed=_SEED))}
-    if examples is not None:
-        x = examples[:_PICTURED]
-        pictures["reconstructions.png"] = grid_png(*beside(x, vae.reconstruct(x)))
+    pictures = {"samples.png": grid_png(vae.sample(len(x), seed=_SEED, **told))}
+    if with_originals:
+        pictures["reconstructions.png"] = grid_png(*beside(x, vae.reconstruct(x, **told)))
     return pictures
 
 

@@ -2,9 +2,11 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
@@ -31,11 +33,23 @@ class DecoderWithMean(nn.Module):
         self.likelihood = likelihood
         self.train(decoder.training)
 
-    def forward(self, z: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, z: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
         """Return the mean of p(x|z), then its parameters, each (n, *input_shape), for z (n, *latent_shape)."""
-        parameters = self.decoder(z)
+        parameters = self.decoder(z, *conditions)
         parameters = (parameters,) if isinstance(parameters, Tensor) else tuple(parameters)
         return (self.likelihood.mean(*parameters), *parameters)
+
+
+class _AnyInputs(nn.Module):
+    """A module as torch.export wants it, which takes the signature for how free axes are nested: one for all."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.train(module.training)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.module(*inputs)
 
 
 @contextmanager
@@ -49,34 +63,31 @@ def _logging_off() -> Iterator[None]:
         logging.disable(before)
 
 
-def trace(
-    module: nn.Module, name: str, item_shape: tuple[int, ...], input_name: str, output_names: Sequence[str]
-) -> bytes:
+def trace(module: nn.Module, name: str, inputs: Mapping[str, npt.NDArray[Any]], output_names: Sequence[str]) -> bytes:
     """Export a module as one self-contained graph whose batch is free; the same module gives the same bytes.
 
     Args:
-        module: a batch (n, *item_shape) float32 -> one or several tensors.
+        module: batches -> one or several tensors.
         name: of the graph.
-        item_shape: shape of one item.
-        input_name: name of the input.
+        inputs: a batch for each input, by name, of at least 3 items; only types and shapes matter.
         output_names: names of the outputs, in order.
 
     Raises:
         ExportError: torch cannot trace the module; its own error is the cause.
     """
-    example = torch.zeros(_TRACE_BATCH, *item_shape)
+    examples = tuple(torch.from_numpy(array[:_TRACE_BATCH]) for array in inputs.values())
     try:
         with warnings.catch_warnings(), _logging_off():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                module,
-                (example,),
+                _AnyInputs(module),
+                examples,
                 dynamo=True,
                 external_data=False,
                 opset_version=OPSET,
-                input_names=[input_name],
+                input_names=list(inputs),
                 output_names=list(output_names),
-                dynamic_shapes=({0: "batch"},),
+                dynamic_shapes=(tuple({0: "batch"} for _ in inputs),),
                 verbose=False,
             )
     except Exception as error:  # torch.export raises of everything
@@ -88,6 +99,8 @@ def trace(
         raise ExportError(f"torch exported nothing for the {name}")
     # torch writes the source lines and paths of the module into every node.
     ClearMetadataAndDocStringPass()(program.model)
+    for value in list(program.model.graph.initializers.values()):
+        value.name = str(value.name).removeprefix("module.")  # which is what _AnyInputs calls it
     proto = program.model_proto
     del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):

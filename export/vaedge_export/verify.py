@@ -35,8 +35,9 @@ _RANDOM = frozenset(
     }
 )
 
-Array = npt.NDArray[np.float32]
-Compute = Callable[[Array], tuple[Array, ...]]
+Array = npt.NDArray[Any]
+Compute = Callable[[Mapping[str, Array]], tuple[Array, ...]]
+_DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ class Difference:
 
 
 def check_modules(
-    encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    encoder: nn.Module,
+    decoder: nn.Module,
+    likelihood: Likelihood,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    told: Mapping[str, Array],
 ) -> None:
     """Call both modules as they are on batches of 2 and 3, and check what comes back: errors in the user's terms.
 
@@ -74,6 +79,7 @@ def check_modules(
         decoder: z -> the parameters of p(x|z).
         likelihood: p(x|z).
         shapes: of one item of x, and of one z.
+        told: values of the conditions, by name.
 
     Raises:
         ExportError: a module fails.
@@ -86,12 +92,14 @@ def check_modules(
         ("decoder", decoder, latent, item, likelihood.parameters),
     ):
         for batch in (2, 3):
+            conditions = [torch.from_numpy(values[:batch]) for values in told.values()]
             try:
                 with torch.no_grad():
-                    found = module(torch.zeros(batch, *taken))
+                    found = module(torch.zeros(batch, *taken), *conditions)
             except Exception as error:
                 said = (str(error) or repr(error)).splitlines()[0]
-                raise ExportError(f"the {name} fails on a batch of shape {(batch, *taken)}: {said}") from error
+                more = f" with {', '.join(told)}" if told else ""
+                raise ExportError(f"the {name} fails on a batch of shape {(batch, *taken)}{more}: {said}") from error
             tensors = (found,) if isinstance(found, torch.Tensor) else found
             if not isinstance(tensors, tuple | list) or not all(isinstance(part, torch.Tensor) for part in tensors):
                 raise SignatureError(f"the {name} returns a {type(found).__name__}; expected {' and '.join(outputs)}")
@@ -108,7 +116,7 @@ def check_modules(
                     )
 
 
-def check_parameters(decoder: nn.Module, likelihood: Likelihood, z: Array) -> None:
+def check_parameters(decoder: nn.Module, likelihood: Likelihood, inputs: Sequence[Array]) -> None:
     """Refuse logits that all lie in [0, 1]: a decoder that ends in a sigmoid returns means, not logits.
 
     Raises:
@@ -116,7 +124,7 @@ def check_parameters(decoder: nn.Module, likelihood: Likelihood, z: Array) -> No
     """
     if likelihood.parameters == ("logits",):
         with torch.no_grad():
-            found = decoder(torch.from_numpy(z))
+            found = decoder(*map(torch.from_numpy, inputs))
         (logits,) = (found,) if isinstance(found, torch.Tensor) else found
         if float(logits.min()) >= 0 and float(logits.max()) <= 1:
             raise SignatureError(
@@ -126,39 +134,40 @@ def check_parameters(decoder: nn.Module, likelihood: Likelihood, z: Array) -> No
 
 
 def check_signature(
-    content: bytes, name: str, inputs: Mapping[str, tuple[int, ...]], outputs: Mapping[str, tuple[int, ...]]
+    content: bytes, name: str, inputs: Mapping[str, Array], outputs: Mapping[str, tuple[int, ...]]
 ) -> None:
     """Check names, types, shapes, and that the batch is the only free axis.
 
     Args:
         content: the serialised graph.
         name: "encoder" or "decoder", for the error.
-        inputs: the expected names and item shapes, in order.
-        outputs: the same for the outputs.
+        inputs: a batch of each input, by the expected name, in order.
+        outputs: the expected names and item shapes of the outputs, which are float32, in order.
 
     Raises:
         SignatureError: something differs.
     """
     graph = onnx.load_model_from_string(content).graph
-    for kind, found, expected in (("input", graph.input, inputs), ("output", graph.output, outputs)):
+    taken = {input_name: (str(array.dtype), array.shape[1:]) for input_name, array in inputs.items()}
+    given = {output: ("float32", shape) for output, shape in outputs.items()}
+    for kind, found, expected in (("input", graph.input, taken), ("output", graph.output, given)):
         if [value.name for value in found] != list(expected):
             raise SignatureError(f"{name}: {kind}s are {[value.name for value in found]}; expected {list(expected)}")
         for value in found:
             tensor = value.type.tensor_type
             batch, *item = tensor.shape.dim
-            if tensor.elem_type != TensorProto.FLOAT:
+            dtype, shape = expected[value.name]
+            if tensor.elem_type != _DTYPES[dtype]:
                 elem_type = TensorProto.DataType.Name(tensor.elem_type).lower()
-                raise SignatureError(f"{name}: {value.name} is {elem_type}; expected float32")
+                raise SignatureError(f"{name}: {value.name} is {elem_type}; expected {dtype}")
             if not batch.dim_param:
                 raise SignatureError(
                     f"{name}: the batch of {value.name} is frozen at {batch.dim_value}; "
                     "the module must not fix it, for example by a view with a number in place of -1"
                 )
             sizes = tuple(axis.dim_value if axis.HasField("dim_value") else None for axis in item)
-            if sizes != expected[value.name]:
-                raise SignatureError(
-                    f"{name}: an item of {value.name} has shape {sizes}; expected {expected[value.name]}"
-                )
+            if sizes != shape:
+                raise SignatureError(f"{name}: an item of {value.name} has shape {sizes}; expected {shape}")
 
 
 def check_purity(content: bytes, name: str) -> None:
@@ -190,7 +199,7 @@ def check_purity(content: bytes, name: str) -> None:
 
 
 def check_agreement(
-    name: str, outputs: Sequence[str], torch_side: Compute, runtime_side: Compute, rows: Array
+    name: str, outputs: Sequence[str], torch_side: Compute, runtime_side: Compute, inputs: Mapping[str, Array]
 ) -> dict[str, Difference]:
     """Run both sides on batches of 1, 2, 7 and 64 and compare.
 
@@ -199,7 +208,7 @@ def check_agreement(
         outputs: names of what both sides return, in order.
         torch_side: the original.
         runtime_side: the graph, under the optimisations that users run.
-        rows: at least 64 inputs.
+        inputs: at least 64 rows of each input, by name.
 
     Returns:
         For each output, over all batches: the greatest absolute difference, the greatest difference as the
@@ -211,7 +220,8 @@ def check_agreement(
     """
     worst = {output: Difference() for output in outputs}
     for batch in BATCHES:
-        for output, expected, found in zip(outputs, torch_side(rows[:batch]), runtime_side(rows[:batch]), strict=True):
+        rows = {tensor: array[:batch] for tensor, array in inputs.items()}
+        for output, expected, found in zip(outputs, torch_side(rows), runtime_side(rows), strict=True):
             for side, array in (("torch module", expected), ("graph", found)):
                 if not np.isfinite(array).all():
                     raise FiniteError(f"{name}: the {side} yields NaN or infinity in {output} at batch {batch}")
@@ -228,11 +238,11 @@ def check_agreement(
 
 
 def torch_function(module: torch.nn.Module) -> Compute:
-    """Return the module as a function of arrays: one in, a tuple out."""
+    """Return the module as a function of arrays: named ones in, a tuple out."""
 
     @torch.no_grad()
-    def compute(rows: Array) -> tuple[Array, ...]:
-        outputs: Any = module(torch.from_numpy(rows))
+    def compute(inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        outputs: Any = module(*map(torch.from_numpy, inputs.values()))
         return tuple(output.numpy() for output in outputs)
 
     return compute
@@ -241,8 +251,8 @@ def torch_function(module: torch.nn.Module) -> Compute:
 def runtime_encoder(vae: VAE) -> Compute:
     """Return `vae.encode` as a function of arrays."""
 
-    def compute(rows: Array) -> tuple[Array, ...]:
-        posterior = vae.encode(rows)
+    def compute(inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        posterior = vae.encode(**inputs)
         return posterior.mean, posterior.log_var
 
     return compute
@@ -251,7 +261,7 @@ def runtime_encoder(vae: VAE) -> Compute:
 def runtime_decoder(vae: VAE) -> Compute:
     """Return `vae.decode` and `vae.parameters` as one function of arrays."""
 
-    def compute(rows: Array) -> tuple[Array, ...]:
-        return vae.decode(rows), *vae.parameters(rows).values()
+    def compute(inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        return vae.decode(**inputs), *vae.parameters(**inputs).values()
 
     return compute

@@ -31,7 +31,7 @@ from vaedge.errors import (
     InputError,
     VaedgeError,
 )
-from vaedge.manifest import Manifest
+from vaedge.manifest import Condition, Manifest
 from vaedge.posterior import Posterior
 from vaedge.selftest import CheckReport, check
 from vaedge.vae import VAE, load
@@ -43,6 +43,7 @@ __all__ = [
     "BundleError",
     "BundleNotFoundError",
     "CheckReport",
+    "Condition",
     "DependencyError",
     "DeviceError",
     "InferenceError",

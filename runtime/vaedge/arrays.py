@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vaedge.errors import InputError
+from vaedge.manifest import Condition
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
@@ -59,6 +60,37 @@ def as_batch(
     return np.ascontiguousarray(array)
 
 
+def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDArray[Any]:
+    """Return the values of a condition for a batch, C-contiguous, one per item.
+
+    Args:
+        value: array of shape (n, *condition.shape), or one value of condition.shape for all items.
+        name: of the condition, for the error.
+        condition: what the model takes.
+        n: items in the batch.
+
+    Returns:
+        (n, *condition.shape) int64 or float32, as the condition says.
+
+    Raises:
+        InputError: wrong shape or type, no such class, NaN or infinity.
+    """
+    array = _as_array(value, name)
+    if array.shape == condition.shape:
+        array = np.broadcast_to(array, (n, *condition.shape))
+    if array.shape != (n, *condition.shape):
+        expected = f"{(n, *condition.shape)}, or {condition.shape} for all items"
+        raise InputError(f"{name} has shape {array.shape}; expected {expected}")
+    if condition.dtype == "float32":
+        return as_batch(array, name, condition.shape)
+    count = len(condition.classes)
+    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= count:
+        raise InputError(
+            f"{name} is {_shown(array)}; expected whole numbers from 0 to {count - 1}: {_names(condition)}"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
 def as_item(value: Any, name: str, item_shape: tuple[int, ...], value_range: tuple[float, float] | None) -> FloatArray:
     """Return one item as a batch of one.
 
@@ -90,6 +122,17 @@ def _as_array(value: Any, name: str) -> npt.NDArray[Any]:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors that must be detached first
         raise InputError(f"{name} cannot be taken as an array: {error}") from error
+
+
+def _shown(array: npt.NDArray[Any]) -> str:
+    return (
+        f"an array of {array.dtype}, from {array.min()} to {array.max()}" if array.dtype.kind in "iuf" else "no numbers"
+    )
+
+
+def _names(condition: Condition) -> str:
+    names = ", ".join(condition.classes)
+    return names if len(names) <= 80 else names[:77] + "..."
 
 
 def _batch_of(item_shape: tuple[int, ...]) -> str:

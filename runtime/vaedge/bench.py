@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -51,11 +52,14 @@ def bench(vae: VAE, batches: Sequence[int] = BATCHES, seconds: float = 0.5) -> I
         rng = np.random.default_rng(0)
         x = (low + (high - low) * rng.random((batch, *vae.input_shape), np.float32)).astype(np.float32)
         z = rng.standard_normal((batch, *vae.latent_shape), np.float32)
+        told: dict[str, Any] = {
+            name: np.zeros(condition.shape, condition.dtype) for name, condition in vae.manifest.conditions.items()
+        }
         calls: dict[str, Callable[[], object]] = {
-            "encode": partial(vae.encode, x),
-            "decode": partial(vae.decode, z),
-            "sample": partial(vae.sample, batch, seed=0),
-            "reconstruct": partial(vae.reconstruct, x),
+            "encode": partial(vae.encode, x, **told),
+            "decode": partial(vae.decode, z, **told),
+            "sample": partial(vae.sample, batch, seed=0, **told),
+            "reconstruct": partial(vae.reconstruct, x, **told),
         }
         for operation, call in calls.items():
             yield _summary(operation, batch, _time(call, seconds))

@@ -12,12 +12,15 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vaedge.arrays import FloatArray
 from vaedge.cpus import usable_cpus
 from vaedge.errors import BundleError, DependencyError, DeviceError, InferenceError, InputError
 
 logger = logging.getLogger("vaedge")
+
+Tensor = tuple[str, tuple[int, ...]]  # type, and shape without the batch axis
 
 _DEVICE = re.compile(r"cpu|auto|cuda(?::(?P<index>\d+))?")
 MAX_THREADS = 1024
@@ -26,49 +29,50 @@ _SILENT = 4  # ONNX Runtime prints errors to stderr besides raising them; the ex
 
 
 class Graph:
-    """One ONNX graph, ready to run: one array in, the named arrays out. Safe to share between threads."""
+    """One ONNX graph, ready to run: named arrays in, named arrays out. Safe to share between threads."""
 
     def __init__(
         self,
         session: Any,
         name: str,
-        input_name: str,
-        item_shape: tuple[int, ...],
+        inputs: Mapping[str, Tensor],
         outputs: Mapping[str, tuple[int, ...]],
     ) -> None:
-        """Take a session, whose inputs and outputs must be float32, with a free batch axis, as declared.
+        """Take a session, whose inputs and outputs must be as declared, with a free batch axis.
 
         Args:
             session: an onnxruntime.InferenceSession.
             name: of the graph's file, for errors.
-            input_name: name of the one input.
-            item_shape: its shape without the batch axis.
-            outputs: the outputs' names and shapes without the batch axis, in order.
+            inputs: the inputs' names, types and shapes without the batch axis, in order.
+            outputs: the same of the outputs, which are all float32.
 
         Raises:
             BundleError: they are not.
         """
         found = [_signature(tensor) for tensor in (*session.get_inputs(), *session.get_outputs())]
-        expected = [(input_name, item_shape), *outputs.items()]
+        expected = [
+            *((tensor, dtype, shape) for tensor, (dtype, shape) in inputs.items()),
+            *((tensor, "float32", shape) for tensor, shape in outputs.items()),
+        ]
         if found != expected:
             raise BundleError(f"{name} has the tensors {found}, where the manifest says {expected}")
         self._session = session
-        self._input = input_name
 
-    def run(self, array: FloatArray, outputs: Sequence[str]) -> list[FloatArray]:
+    def run(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> list[FloatArray]:
         """Run the graph on a batch.
 
         Args:
-            array: C-contiguous float32, (n, *item_shape).
+            inputs: by name, C-contiguous, (n, *its shape), of its type.
             outputs: names of the outputs to compute, each (n, *its shape) float32.
 
         Raises:
             InferenceError: ONNX Runtime failed; its exception is the cause.
         """
         try:
-            result: list[FloatArray] = self._session.run(outputs, {self._input: array})
+            result: list[FloatArray] = self._session.run(outputs, inputs)
         except Exception as error:  # its exceptions share no base class
-            raise InferenceError(f"ONNX Runtime failed on a batch of shape {array.shape}: {error}") from error
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in inputs.items())
+            raise InferenceError(f"ONNX Runtime failed on a batch of {shapes}: {error}") from error
         return result
 
 
@@ -201,9 +205,8 @@ def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) 
         raise BundleError(f"ONNX Runtime {ort.__version__} cannot load a graph of this bundle: {error}") from error
 
 
-def _signature(tensor: Any) -> tuple[str, tuple[int, ...]]:
-    """Return name and item shape; a batch axis of fixed size, or another type, gives a shape nothing equals."""
-    batch, *item = tensor.shape
-    if tensor.type != "tensor(float)" or isinstance(batch, int):
-        return tensor.name, ()
-    return tensor.name, tuple(item)
+def _signature(tensor: Any) -> tuple[str, str, tuple[Any, ...]]:
+    """Return name, type and item shape; a batch axis of fixed size, or another type, gives what nothing equals."""
+    batch, *item = tensor.shape or [0]
+    dtype = {"tensor(float)": "float32", "tensor(int64)": "int64"}.get(tensor.type, tensor.type)
+    return tensor.name, dtype if not isinstance(batch, int) else f"{dtype} with batch {batch}", tuple(item)

@@ -37,7 +37,7 @@ def read_items(path: Path, shape: tuple[int, ...], key: str = "x", resize: bool 
     if not path.exists():
         raise InputError(f"{path} does not exist")
     if path.suffix.lower() in (".npy", ".npz"):
-        array = _read_array(path, key)
+        array = read_array(path, key)
         return array[None] if array.shape == shape else array
     from vaedge.pictures import read_picture
 
@@ -95,7 +95,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _read_array(path: Path, key: str) -> FloatArray:
+def read_array(path: Path, key: str) -> FloatArray:
+    """Read a .npy array, or the array `key` of a .npz archive, or its only one.
+
+    Raises:
+        InputError: it cannot be read as an array, or the archive has others.
+    """
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):

@@ -10,14 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaedge.errors import BundleError
+from vaedge.fields import Fields
 
 FORMAT = "vaedge"
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
 PRIORS = ("standard_normal", "mixture")
+# Names that a condition cannot have: arguments of the calls, and arrays of the reference.
+_ARGUMENTS = frozenset(("self", "x", "z", "n", "k", "a", "b", "steps", "sample", "seed", "out"))
+_STORED = frozenset(("mean", "log_var", "decoded"))
 
 _BARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_CONDITION_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,6 +56,21 @@ class Variant:
     ir_version: int
 
 
+@dataclass(frozen=True)
+class Condition:
+    """One further input of both graphs, beside x and z: what a conditional model is told of each item.
+
+    Attributes:
+        dtype: "int64" for the number of a class, "float32" for anything else.
+        shape: of one item's value; () for a single number.
+        classes: for int64 the names of the values 0, 1, ..., which says how many there are; else empty.
+    """
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a bundle holds.
@@ -61,6 +81,7 @@ class Manifest:
         input_range: least and greatest value of `x`, or None where every finite value is allowed.
         latent_shape: shape of one `z`, without the batch axis; float32.
         likelihood: name of p(x|z).
+        conditions: further inputs of both graphs, by name, in their order after `x` or `z`.
         parameters: names of p(x|z)'s parameters, in the order of the decoder's outputs after `x`.
         prior: name of p(z): "standard_normal", or "mixture".
         prior_file: file name of a mixture's constants, else None.
@@ -86,6 +107,7 @@ class Manifest:
     reference: str
     files: Mapping[str, FileEntry]
     minimum_onnxruntime: str
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
     producers: Mapping[str, str] = field(default_factory=dict)
     verification: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -99,6 +121,7 @@ class Manifest:
             "name": self.name,
             "input": {"shape": self.input_shape, "dtype": "float32", "range": self.input_range},
             "latent": {"shape": self.latent_shape, "dtype": "float32"},
+            "conditions": {name: vars(condition) for name, condition in self.conditions.items()},
             "likelihood": {"name": self.likelihood, "parameters": self.parameters},
             "prior": {"name": self.prior, **({"file": self.prior_file} if self.prior_file else {})},
             "variants": {name: vars(variant) for name, variant in self.variants.items()},
@@ -124,7 +147,7 @@ class Manifest:
             tree = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{MANIFEST_NAME} is not valid JSON: {error}") from error
-        top = _Fields(tree, "")
+        top = Fields(tree, "", MANIFEST_NAME)
         if top.text("format") != FORMAT:
             raise top.wrong("format", f"{FORMAT!r}")
         if top.integer("format_version") != FORMAT_VERSION:
@@ -144,6 +167,7 @@ class Manifest:
             input_shape=item.shape("shape"),
             input_range=item.range("range"),
             latent_shape=latent.shape("shape"),
+            conditions={name: _read_condition(entry) for name, entry in top.fields("conditions").items()},
             likelihood=likelihood.text("name"),
             parameters=tuple(likelihood.texts("parameters")),
             prior=prior.text("name"),
@@ -168,10 +192,13 @@ class Manifest:
             metrics=top.mapping("metrics"),
             training=top.mapping("training"),
         )
-        manifest._check_file_names()
+        manifest._check_names()
         return manifest
 
-    def _check_file_names(self) -> None:
+    def _check_names(self) -> None:
+        for name in self.conditions:
+            if not _CONDITION_NAME.fullmatch(name) or name in _ARGUMENTS | _STORED | set(self.parameters):
+                raise BundleError(f"{MANIFEST_NAME}: conditions: {name!r} cannot be the name of a condition")
         for name in self.files:
             if not _BARE_NAME.fullmatch(name):
                 raise BundleError(
@@ -187,76 +214,13 @@ class Manifest:
                 raise BundleError(f"{MANIFEST_NAME}: {name!r} is used but has no entry under files")
 
 
+def _read_condition(entry: Fields) -> Condition:
+    if entry.text("dtype") not in ("int64", "float32"):
+        raise entry.wrong("dtype", "'int64' or 'float32'")
+    is_class = entry.text("dtype") == "int64"
+    classes = tuple(entry.texts("classes")) if is_class else ()
+    return Condition(entry.text("dtype"), entry.shape("shape", scalar=True), classes)
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
-
-
-class _Fields:
-    """One object of the JSON tree, read field by field, so that an error can name the place."""
-
-    def __init__(self, tree: object, place: str) -> None:
-        if not isinstance(tree, dict):
-            raise BundleError(f"{MANIFEST_NAME}: {place or 'the whole file'} is not an object")
-        self._tree: dict[str, Any] = tree
-        self._place = place
-
-    def wrong(self, key: str, expected: str) -> BundleError:
-        place = f"{self._place}.{key}" if self._place else key
-        if key not in self._tree:
-            return BundleError(f"{MANIFEST_NAME}: {place} is missing; expected {expected}")
-        shown = json.dumps(self._tree[key])
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return BundleError(f"{MANIFEST_NAME}: {place} is {shown}; expected {expected}")
-
-    def text(self, key: str) -> str:
-        value = self._tree.get(key)
-        if not isinstance(value, str) or not value:
-            raise self.wrong(key, "a string")
-        return value
-
-    def matching(self, key: str, pattern: re.Pattern[str]) -> str:
-        value = self.text(key)
-        if not pattern.fullmatch(value):
-            raise self.wrong(key, f"text like {pattern.pattern}")
-        return value
-
-    def integer(self, key: str) -> int:
-        value = self._tree.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise self.wrong(key, "a whole number")
-        return value
-
-    def texts(self, key: str) -> list[str]:
-        value = self._tree.get(key)
-        if not isinstance(value, list) or not value or not all(isinstance(part, str) for part in value):
-            raise self.wrong(key, "a list of strings")
-        return value
-
-    def shape(self, key: str) -> tuple[int, ...]:
-        value = self._tree.get(key)
-        valid = isinstance(value, list) and value and all(type(size) is int and size > 0 for size in value)
-        if not valid:
-            raise self.wrong(key, "a list of positive whole numbers")
-        return tuple(self._tree[key])
-
-    def range(self, key: str) -> tuple[float, float] | None:
-        value = self._tree.get(key, "missing")
-        if value is None:
-            return None
-        if not isinstance(value, list) or len(value) != 2:
-            raise self.wrong(key, "[least, greatest] or null")
-        if not all(type(end) in (int, float) for end in value) or not value[0] < value[1]:
-            raise self.wrong(key, "[least, greatest] or null")
-        return float(value[0]), float(value[1])
-
-    def mapping(self, key: str) -> dict[str, Any]:
-        value = self._tree.get(key)
-        if not isinstance(value, dict):
-            raise self.wrong(key, "an object")
-        return value
-
-    def fields(self, key: str) -> "_Fields":
-        return _Fields(self.mapping(key), f"{self._place}.{key}" if self._place else key)
-
-    def items(self) -> list[tuple[str, "_Fields"]]:
-        return [(key, self.fields(key)) for key in self._tree]

@@ -50,12 +50,13 @@ def check(path: str | os.PathLike[str], *, device: str = "cpu", threads: int | N
     bundle = read_bundle(path)
     vae = VAE(bundle, device=device, threads=threads)
     reference = _read_reference(bundle)
-    posterior = vae.encode(reference["x"])
+    told = {name: reference[name] for name in bundle.manifest.conditions}
+    posterior = vae.encode(reference["x"], **told)
     found = {
         "mean": posterior.mean,
         "log_var": posterior.log_var,
-        "decoded": vae.decode(reference["z"]),
-        **vae.parameters(reference["z"]),
+        "decoded": vae.decode(reference["z"], **told),
+        **vae.parameters(reference["z"], **told),
     }
     differences = {name: _difference(array, reference[name]) for name, array in found.items()}
     return CheckReport(vae.device, differences, TOLERANCE)
@@ -74,7 +75,7 @@ def _read_reference(bundle: Bundle) -> dict[str, FloatArray]:
             arrays = {key: archive[key] for key in archive}
     except UNREADABLE as error:
         raise BundleError(f"{bundle.path / name} is not an archive of arrays: {error}") from error
-    for needed in ("x", "mean", "log_var", "z", "decoded", *bundle.manifest.parameters):
+    for needed in ("x", "mean", "log_var", "z", "decoded", *bundle.manifest.parameters, *bundle.manifest.conditions):
         if needed not in arrays:
             raise BundleError(f"{bundle.path / name} has no array {needed!r}; export the bundle again")
     return arrays

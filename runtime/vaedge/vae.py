@@ -1,12 +1,14 @@
 """The VAE that an app embeds: sample, reconstruct, encode, decode, interpolate."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from vaedge.arrays import FloatArray, as_batch, as_item, as_output
+from vaedge.arrays import FloatArray, as_batch, as_condition, as_item, as_output
 from vaedge.bundle import Bundle, read_bundle
 from vaedge.engine import Graph, open_sessions, require_onnxruntime
 from vaedge.errors import InputError
@@ -43,6 +45,9 @@ def load(
 class VAE:
     """A loaded bundle. It holds no mutable state, so threads may share it.
 
+    A conditional model takes its further inputs by name in every call (`vae.sample(10, y=range(10))`): one value
+    per item, or one for all. `manifest.conditions` says which there are.
+
     Attributes:
         manifest: what the bundle says of itself.
         variant: name of the precision that was loaded.
@@ -63,8 +68,10 @@ class VAE:
         latent, item = manifest.latent_shape, manifest.input_shape
         parameters = dict.fromkeys(manifest.parameters, item)
         files = manifest.variants[bundle.variant]
-        self._encoder = Graph(encoder, files.encoder, "x", item, {"mean": latent, "log_var": latent})
-        self._decoder = Graph(decoder, files.decoder, "z", latent, {"x": item, **parameters})
+        told = {name: (condition.dtype, condition.shape) for name, condition in manifest.conditions.items()}
+        x, z = ("float32", item), ("float32", latent)
+        self._encoder = Graph(encoder, files.encoder, {"x": x, **told}, {"mean": latent, "log_var": latent})
+        self._decoder = Graph(decoder, files.decoder, {"z": z, **told}, {"x": item, **parameters})
         self._prior: Prior = Mixture.from_npz(bundle.prior, latent) if bundle.prior else StandardNormal(latent)
         self._origin = bundle.path.absolute(), device, bundle.variant, threads
 
@@ -78,84 +85,99 @@ class VAE:
         """Shape of one `z`, without the batch axis."""
         return self.manifest.latent_shape
 
-    def encode(self, x: FloatArray) -> Posterior:
+    def encode(self, x: FloatArray, **conditions: npt.ArrayLike) -> Posterior:
         """Return q(z|x) for each item; deterministic.
 
         Args:
             x: (n, *input_shape), floating, inside the manifest's input range.
+            conditions: of a conditional model, by name.
 
         Returns:
             mean and log_var, each (n, *latent_shape) float32.
 
         Raises:
-            InputError: wrong shape or type, empty, NaN, or out of range.
+            InputError: wrong shape or type, empty, NaN, or out of range; a condition too many or too few.
             InferenceError: ONNX Runtime failed.
         """
         x = self._as_items(x)
+        inputs = {"x": x, **self._told(conditions, len(x))}
         if len(x) <= CHUNK:
-            return Posterior(*self._encoder.run(x, ("mean", "log_var")))
+            return Posterior(*self._encoder.run(inputs, ("mean", "log_var")))
         mean, log_var = (np.empty((len(x), *self.latent_shape), np.float32) for _ in range(2))
         for rows in _chunks(len(x)):
-            mean[rows], log_var[rows] = self._encoder.run(x[rows], ("mean", "log_var"))
+            mean[rows], log_var[rows] = self._encoder.run(_rows(inputs, rows), ("mean", "log_var"))
         return Posterior(mean, log_var)
 
-    def decode(self, z: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    def decode(self, z: FloatArray, *, out: FloatArray | None = None, **conditions: npt.ArrayLike) -> FloatArray:
         """Return the mean of p(x|z) for each latent.
 
         Args:
             z: (n, *latent_shape), floating and finite.
+            conditions: of a conditional model, by name.
             out: float32 (n, *input_shape) array to write into and return.
 
         Returns:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: z or out has the wrong shape or type, or z is empty or not finite.
+            InputError: z or out has the wrong shape or type, or z is empty or not finite; a condition too many or
+                too few.
             InferenceError: ONNX Runtime failed.
         """
         z = _apart(as_batch(z, "z", self.latent_shape), out)
-        return self._fill(len(z), out, lambda rows: self._decode(z[rows]))
+        return self._decode({"z": z, **self._told(conditions, len(z))}, out)
 
-    def parameters(self, z: FloatArray) -> dict[str, FloatArray]:
+    def parameters(self, z: FloatArray, **conditions: npt.ArrayLike) -> dict[str, FloatArray]:
         """Return the parameters of p(x|z) for each latent, by name (for a Bernoulli: "logits").
 
         Args:
             z: (n, *latent_shape), floating and finite.
+            conditions: of a conditional model, by name.
 
         Returns:
             One (n, *input_shape) float32 array per name in the manifest's `parameters`.
 
         Raises:
-            InputError: wrong shape or type, empty, or not finite.
+            InputError: wrong shape or type, empty, or not finite; a condition too many or too few.
             InferenceError: ONNX Runtime failed.
         """
         z = as_batch(z, "z", self.latent_shape)
+        inputs = {"z": z, **self._told(conditions, len(z))}
         names = self.manifest.parameters
-        chunks = [self._decoder.run(z[rows], names) for rows in _chunks(len(z))]
+        chunks = [self._decoder.run(_rows(inputs, rows), names) for rows in _chunks(len(z))]
         return {name: np.concatenate(parts) for name, parts in zip(names, zip(*chunks, strict=True), strict=True)}
 
-    def sample(self, n: int, *, seed: int | None = None, out: FloatArray | None = None) -> FloatArray:
+    def sample(
+        self, n: int, *, seed: int | None = None, out: FloatArray | None = None, **conditions: npt.ArrayLike
+    ) -> FloatArray:
         """Draw z from the prior and return the means of p(x|z).
 
         Args:
             n: how many, at least 1.
             seed: the same seed gives the same z on every device, whatever the threads; None draws afresh.
             out: float32 (n, *input_shape) array to write into and return.
+            conditions: of a conditional model, by name.
 
         Returns:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: n < 1, or a seed or out that cannot be used.
+            InputError: n < 1, or a seed or out that cannot be used; a condition too many or too few.
             InferenceError: ONNX Runtime failed.
         """
         if not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"n is {n!r}; expected a positive whole number")
-        z = self._prior.sample(int(n), seed)
-        return self._fill(len(z), out, lambda rows: self._decode(z[rows]))
+        told = self._told(conditions, int(n))
+        return self._decode({"z": self._prior.sample(int(n), seed), **told}, out)
 
     def reconstruct(
-        self, x: FloatArray, *, sample: bool = False, seed: int | None = None, out: FloatArray | None = None
+        self,
+        x: FloatArray,
+        *,
+        sample: bool = False,
+        seed: int | None = None,
+        out: FloatArray | None = None,
+        **conditions: npt.ArrayLike,
     ) -> FloatArray:
         """Encode and decode again: through the posterior's mean, or through a draw from it.
 
@@ -164,44 +186,55 @@ class VAE:
             sample: draw z from q(z|x) instead of taking its mean.
             seed: for the draw; only with sample=True.
             out: float32 (n, *input_shape) array to write into and return; it may overlap x.
+            conditions: of a conditional model, by name; the encoder and the decoder are told the same.
 
         Returns:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: x, seed or out cannot be used, or a seed was given without sample=True.
+            InputError: x, seed or out cannot be used, or a seed was given without sample=True; a condition too
+                many or too few.
             InferenceError: ONNX Runtime failed.
         """
         x = _apart(self._as_items(x), out)
+        told = self._told(conditions, len(x))
         if sample:
-            z = self.encode(x).sample(seed)
-            return self._fill(len(x), out, lambda rows: self._decode(z[rows]))
+            return self._decode({"z": self.encode(x, **told).sample(seed), **told}, out)
         if seed is not None:
             raise InputError("a seed was given, but reconstruct draws nothing unless sample=True")
-        return self._fill(len(x), out, lambda rows: self._decode(self._encoder.run(x[rows], ("mean",))[0]))
 
-    def interpolate(self, a: FloatArray, b: FloatArray, steps: int = 8) -> FloatArray:
+        def through_the_mean(rows: slice) -> FloatArray:
+            given = _rows(told, rows)
+            (mean,) = self._encoder.run({"x": x[rows], **given}, ("mean",))
+            return self._decoder.run({"z": mean, **given}, ("x",))[0]
+
+        return self._fill(len(x), out, through_the_mean)
+
+    def interpolate(self, a: FloatArray, b: FloatArray, steps: int = 8, **conditions: npt.ArrayLike) -> FloatArray:
         """Walk in a straight line between the posterior means of two items.
 
         Args:
             a: the first item, input_shape (no batch axis).
             b: the last item, input_shape.
             steps: how many items to return, both ends included; at least 2.
+            conditions: of a conditional model, by name: one value for all steps, or one for each.
 
         Returns:
             (steps, *input_shape) float32: the means of p(x|z) along the line.
 
         Raises:
-            InputError: an item cannot be used, or steps < 2.
+            InputError: an item cannot be used, or steps < 2; a condition too many or too few.
             InferenceError: ONNX Runtime failed.
         """
         if not isinstance(steps, int | np.integer) or steps < 2:
             raise InputError(f"steps is {steps!r}; expected a whole number of at least 2")
         value_range = self.manifest.input_range
         ends = [as_item(item, name, self.input_shape, value_range) for item, name in ((a, "a"), (b, "b"))]
-        first, last = self.encode(np.concatenate(ends)).mean
+        told = self._told(conditions, int(steps))
+        both = {name: np.stack([values[0], values[-1]]) for name, values in told.items()}
+        first, last = self.encode(np.concatenate(ends), **both).mean
         weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(-1, *(1,) * first.ndim)
-        return self.decode((1 - weight) * first + weight * last)
+        return self.decode((1 - weight) * first + weight * last, **told)
 
     def __repr__(self) -> str:
         shapes = f"{self.input_shape} -> {self.latent_shape}"
@@ -214,8 +247,16 @@ class VAE:
     def _as_items(self, x: FloatArray) -> FloatArray:
         return as_batch(x, "x", self.input_shape, self.manifest.input_range)
 
-    def _decode(self, z: FloatArray) -> FloatArray:
-        return self._decoder.run(z, ("x",))[0]
+    def _told(self, given: Mapping[str, npt.ArrayLike], n: int) -> dict[str, npt.NDArray[Any]]:
+        """Return the values of all conditions for a batch of n items."""
+        conditions = self.manifest.conditions
+        if given.keys() != conditions.keys():
+            takes = ", ".join(conditions) or "none"
+            raise InputError(f"the conditions given are {', '.join(given) or 'none'}; this model takes {takes}")
+        return {name: as_condition(given[name], name, condition, n) for name, condition in conditions.items()}
+
+    def _decode(self, inputs: Mapping[str, npt.NDArray[Any]], out: FloatArray | None) -> FloatArray:
+        return self._fill(len(inputs["z"]), out, lambda rows: self._decoder.run(_rows(inputs, rows), ("x",))[0])
 
     def _fill(self, n: int, out: FloatArray | None, compute: Callable[[slice], FloatArray]) -> FloatArray:
         """Compute n items chunk by chunk; a single chunk without `out` is returned as it came."""
@@ -235,6 +276,10 @@ def _apart(array: FloatArray, out: FloatArray | None) -> FloatArray:
     """Return the input, copied if writing a chunk of `out` could change a later chunk of it."""
     overlaps = isinstance(out, np.ndarray) and len(array) > CHUNK and np.may_share_memory(array, out)
     return array.copy() if overlaps else array
+
+
+def _rows(arrays: Mapping[str, npt.NDArray[Any]], rows: slice) -> dict[str, npt.NDArray[Any]]:
+    return {name: array[rows] for name, array in arrays.items()}
 
 
 def _chunks(n: int) -> Iterator[slice]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vaedge_train import TrainConfig
-from vaedge_train.run_folder import build_vae
+from vaedge_train.build import build_vae
 
 SHAPE = (1, 4, 4)
 

@@ -7,8 +7,8 @@ import torch
 import vaedge
 from vaedge_export import ExportError, SignatureError, export_run, export_vae
 from vaedge_train import TrainConfig, train
+from vaedge_train.build import build_vae
 from vaedge_train.likelihoods import LIKELIHOODS
-from vaedge_train.run_folder import build_vae
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
@@ -89,9 +89,12 @@ def test_an_evaluation_goes_onto_the_card(tmp_path):
     words = ["--dataset", str(tmp_path / "x.npy"), "--hidden", "8", "--latent", "2", "--epochs", "1"]
     words += ["--binarize", "dynamic", "--likelihood", "bernoulli", "--prior", "mixture", "--components", "3"]
     assert main(["train", *words, "--out", str(tmp_path / "run")]) == 0
-    assert main(["evaluate", str(tmp_path / "run"), "-k", "20"]) == 0
+    for words in (["-k", "20"], ["-k", "20", "--seed", "7"], ["-k", "2"], ["-k", "20"]):
+        assert main(["evaluate", str(tmp_path / "run"), *words]) == 0
     bundle = export_run(tmp_path / "run", tmp_path / "bundle")
     metrics = vaedge.load(bundle).manifest.metrics
     assert metrics["test_bound"] >= metrics["test_elbo"]
-    assert "k = 20" in metrics["measured_on"]
+    assert "k = 20 draws, seed 0" in metrics["measured_on"]
+    assert metrics["test_bound_with_seed_7"] != metrics["test_bound"]
+    assert len([name for name in metrics if name.startswith("test_bound_with")]) == 1
     assert "binarised once, seed 123" in (bundle / "README.md").read_text()

@@ -7,7 +7,8 @@ from PIL import Image
 import vaedge
 from vaedge.pictures import read_picture
 from vaedge_train import DataError, TrainConfig
-from vaedge_train.data import load_dataset, scale
+from vaedge_train.data import load_dataset
+from vaedge_train.items import scale
 
 GREY = np.linspace(0, 255, 48).astype(np.uint8).reshape(8, 6)
 
@@ -47,7 +48,7 @@ def test_both_read_the_same(tmp_path, name):
     found = read_picture(tmp_path / f"a_{name}", (1, 8, 6))
     np.testing.assert_allclose(found[0], expected / 255, atol=1 / 255)
     dataset = load_dataset(TrainConfig(dataset=tmp_path))
-    trained_on = scale(dataset.train).numpy()[0]
+    trained_on = scale(dataset.train.x).numpy()[0]
     np.testing.assert_allclose(trained_on.mean(0), expected / 255, atol=1 / 255)
 
 

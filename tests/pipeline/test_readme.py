@@ -7,8 +7,8 @@ import pytest
 
 from vaedge.cli import COMMANDS
 from vaedge_train import TrainConfig
+from vaedge_train.build import build_vae
 from vaedge_train.config import flag
-from vaedge_train.run_folder import build_vae
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -19,7 +19,7 @@ def test_grey_pixels(tmp_path):
     dataset = load(tmp_path / "x.npy")
     assert dataset.item_shape == (1, 4, 4)
     assert (len(dataset.train), len(dataset.test)) == (36, 4)
-    everything = torch.cat([dataset.train, dataset.test]).flatten(1)
+    everything = torch.cat([dataset.train.x, dataset.test.x]).flatten(1)
     assert {tuple(item) for item in everything.tolist()} == {tuple(item.ravel().tolist()) for item in PIXELS}
 
 
@@ -27,7 +27,7 @@ def test_parts_that_are_given_are_kept(tmp_path):
     np.savez(tmp_path / "x.npz", train=PIXELS[:30], test=PIXELS[30:])
     dataset = load(tmp_path / "x.npz", validation=0.1)
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (27, 3, 10)
-    assert torch.equal(dataset.test[:, 0], torch.from_numpy(PIXELS[30:]))
+    assert torch.equal(dataset.test.x[:, 0], torch.from_numpy(PIXELS[30:]))
 
 
 def test_a_table_trains_under_a_gaussian(tmp_path):
@@ -80,6 +80,6 @@ def test_binarised_parts_are_the_same_bits_every_time_and_training_ones_are_not(
     np.save(tmp_path / "x.npy", PIXELS)
     a, b = (load(tmp_path / "x.npy", binarize="dynamic", likelihood="bernoulli", validation=0.1) for _ in range(2))
     for part in ("validation", "test"):
-        assert torch.equal(getattr(a, part), getattr(b, part))
-        assert set(getattr(a, part).unique().tolist()) == {0, 255}
-    assert len(a.train.unique()) > 2
+        assert torch.equal(getattr(a, part).x, getattr(b, part).x)
+        assert set(getattr(a, part).x.unique().tolist()) == {0, 255}
+    assert len(a.train.x.unique()) > 2

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vaedge_train import ConfigError, TrainConfig
-from vaedge_train.run_folder import build_vae
+from vaedge_train.build import build_vae
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 12)])
@@ -12,7 +12,7 @@ from vaedge_train.run_folder import build_vae
 def test_shapes(shape, likelihood):
     config = TrainConfig(network="conv", channels=4, latent=5, likelihood=likelihood)
     x = torch.rand(2, *shape).round()
-    vae = build_vae(config, shape, x)
+    vae = build_vae(config, shape, items=x)
     mean, log_var = vae.inference(x)
     assert mean.shape == log_var.shape == (2, 5)
     assert all(parameter.shape == x.shape for parameter in vae.generative(mean))
@@ -31,7 +31,7 @@ def test_it_learns(tmp_path):
     x = torch.zeros(64, 1, 8, 8)
     x[:32, :, :, :4] = 1
     x[32:, :, :4, :] = 1
-    vae = build_vae(TrainConfig(network="conv", channels=8, latent=2, likelihood="bernoulli"), (1, 8, 8), x)
+    vae = build_vae(TrainConfig(network="conv", channels=8, latent=2, likelihood="bernoulli"), (1, 8, 8), items=x)
     optimizer = torch.optim.Adam(vae.parameters(), 3e-3)
     elbos = []
     for _ in range(120):

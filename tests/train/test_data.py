@@ -10,16 +10,17 @@ from PIL import Image
 
 import vaedge_train.torchvision_data
 from vaedge_train import DataError, TrainConfig
-from vaedge_train.data import load_dataset, scale
+from vaedge_train.data import load_dataset
+from vaedge_train.items import scale
 
 SAMPLE = Path(vaedge_train.__file__).parent / "mnist_sample"
 
 
 def test_mnist_sample_is_the_default_and_fits_in_two_megabytes():
     dataset = load_dataset(TrainConfig())
-    assert dataset.train.shape == (8000, 1, 28, 28)
-    assert dataset.test.shape == (2000, 1, 28, 28)
-    assert dataset.train.dtype == dataset.test.dtype == torch.uint8
+    assert dataset.train.x.shape == (8000, 1, 28, 28)
+    assert dataset.test.x.shape == (2000, 1, 28, 28)
+    assert dataset.train.x.dtype == dataset.test.x.dtype == torch.uint8
     assert (SAMPLE / "digits.npz").stat().st_size <= 2_000_000
 
 
@@ -45,21 +46,21 @@ def test_a_folder_of_pictures(pictures):
     assert (len(dataset.train), len(dataset.test)) == (36, 4)
     given = {hashlib.sha256(np.asarray(Image.open(path)).tobytes()).digest() for path in pictures.glob("*.png")}
     read = {
-        hashlib.sha256(image.numpy().tobytes()).digest() for part in (dataset.train, dataset.test) for image in part
+        hashlib.sha256(image.numpy().tobytes()).digest() for part in (dataset.train, dataset.test) for image in part.x
     }
     assert read == given
 
 
 def test_the_split_does_not_depend_on_the_run_s_seed(pictures):
     a, b = (load_dataset(TrainConfig(dataset=str(pictures), seed=seed)) for seed in (0, 1))
-    assert torch.equal(a.test, b.test)
+    assert torch.equal(a.test.x, b.test.x)
 
 
 def test_one_colour_picture_makes_all_of_them_colour(pictures):
     Image.new("RGB", (6, 5), (250, 10, 10)).save(pictures / "red.png")
     dataset = load_dataset(TrainConfig(dataset=str(pictures)))
     assert dataset.item_shape == (3, 5, 6)
-    everything = torch.cat([dataset.train, dataset.test])
+    everything = torch.cat([dataset.train.x, dataset.test.x])
     assert (everything == torch.tensor([250, 10, 10], dtype=torch.uint8)[:, None, None]).all((1, 2, 3)).sum() == 1
 
 
@@ -73,8 +74,26 @@ def test_sizes_that_differ(pictures):
 
 def test_a_picture_that_cannot_be_read_is_named(pictures):
     (pictures / "broken.png").write_bytes(b"\x89PNG\r\n")
-    with pytest.raises(DataError, match=r"broken.png cannot be read"):
+    with pytest.raises(DataError, match=r"broken.png cannot be read.*--skip-broken"):
         load_dataset(TrainConfig(dataset=str(pictures)))
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_when_asked(pictures, capsys):
+    whole = load_dataset(TrainConfig(dataset=str(pictures)))
+    (pictures / "broken.png").write_bytes(b"\x89PNG\r\n")
+    (pictures / "cut.png").write_bytes((pictures / "00.png").read_bytes()[:60])
+    dataset = load_dataset(TrainConfig(dataset=str(pictures), skip_broken=True))
+    assert torch.equal(dataset.train.x, whole.train.x)
+    said = capsys.readouterr().err
+    assert f"skipped {pictures / 'broken.png'}" in said
+    assert f"skipped {pictures / 'cut.png'}" in said
+
+
+def test_a_folder_of_nothing_but_broken_pictures(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(DataError, match="of 3 pictures only 0 can be read"):
+        load_dataset(TrainConfig(dataset=str(tmp_path), skip_broken=True))
 
 
 def test_an_empty_folder(tmp_path):
@@ -126,8 +145,16 @@ def test_torchvision_s_two_ways_of_keeping_pictures(monkeypatch):
     monkeypatch.setattr(datasets, "MNIST", InMemory)
     monkeypatch.setattr(datasets, "SVHN", OneByOne)
     mnist = load_dataset(TrainConfig(dataset="mnist"))
-    assert (mnist.train.shape, mnist.test.shape) == ((2, 3, 5, 4), (1, 3, 5, 4))
-    assert mnist.train[0, :, 0, 1].tolist() == [3, 4, 5]
+    assert (mnist.train.x.shape, mnist.test.x.shape) == ((2, 3, 5, 4), (1, 3, 5, 4))
+    assert mnist.train.x[0, :, 0, 1].tolist() == [3, 4, 5]
     svhn = load_dataset(TrainConfig(dataset="SVHN"))
-    assert (svhn.train.shape, svhn.test.shape) == ((3, 3, 5, 4), (2, 3, 5, 4))
-    assert svhn.train[2, :, 0, 0].tolist() == [2, 7, 9]
+    assert (svhn.train.x.shape, svhn.test.x.shape) == ((3, 3, 5, 4), (2, 3, 5, 4))
+    assert svhn.train.x[2, :, 0, 0].tolist() == [2, 7, 9]
+
+
+def test_no_item_is_in_two_parts_and_none_is_lost(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(200, dtype=np.uint8)[:, None])
+    dataset = load_dataset(TrainConfig(dataset=tmp_path / "x.npy", validation=0.25))
+    parts = [set(part.x.flatten().tolist()) for part in (dataset.train, dataset.validation, dataset.test)]
+    assert [len(part) for part in parts] == [135, 45, 20]
+    assert set.union(*parts) == set(range(200))

@@ -8,6 +8,7 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from vaedge_train.evaluation import evaluate
+from vaedge_train.items import Items
 from vaedge_train.likelihoods import LIKELIHOODS
 from vaedge_train.objective import Objective
 from vaedge_train.priors import MixturePrior, StandardNormal
@@ -66,35 +67,29 @@ def noise(*shape, seed=2):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def as_bytes(monkeypatch, x):
-    """Let the evaluation take x as it is; it expects 8-bit items."""
-    monkeypatch.setattr("vaedge_train.evaluation.scale", lambda items: items)
-    return x
-
-
 def test_the_elbo_at_the_exact_posterior_is_the_evidence(weight, x, log_evidence):
     found = linear_vae(weight).elbo(x, noise(4000, len(x), LATENT)).elbo
     torch.testing.assert_close(found, log_evidence, atol=0.05, rtol=0)
 
 
-def test_every_importance_weight_is_the_evidence_there(monkeypatch, weight, x, log_evidence):
-    result = evaluate(linear_vae(weight), as_bytes(monkeypatch, x), k=3)
+def test_every_importance_weight_is_the_evidence_there(weight, x, log_evidence):
+    result = evaluate(linear_vae(weight), Items(x), k=3)
     assert result.bound == pytest.approx(log_evidence.mean().item(), abs=1e-5)
     assert result.elbo <= result.bound + 1.0
 
 
-def test_the_bound_rises_to_the_evidence_with_k(monkeypatch, weight, x, log_evidence):
+def test_the_bound_rises_to_the_evidence_with_k(weight, x, log_evidence):
     vae = linear_vae(weight, shift=0.6, log_factor=0.4)
-    bounds = [evaluate(vae, as_bytes(monkeypatch, x.repeat(50, 1)), k).bound for k in (1, 10, 100, 5000)]
+    bounds = [evaluate(vae, Items(x.repeat(50, 1)), k).bound for k in (1, 10, 100, 5000)]
     exact = log_evidence.mean().item()
     assert bounds == sorted(bounds)
     assert bounds[0] < exact - 0.3
     assert bounds[-1] == pytest.approx(exact, abs=0.01)
 
 
-def test_k_of_one_estimates_the_elbo(monkeypatch, weight, x):
+def test_k_of_one_estimates_the_elbo(weight, x):
     vae = linear_vae(weight, shift=0.6)
-    result = evaluate(vae, as_bytes(monkeypatch, x.repeat(2000, 1)), k=1)
+    result = evaluate(vae, Items(x.repeat(2000, 1)), k=1)
     assert result.bound == pytest.approx(result.elbo, abs=0.05)
     expected = vae.elbo(x, noise(3000, len(x), LATENT)).elbo.mean().item()
     assert result.elbo == pytest.approx(expected, abs=0.05)
@@ -105,20 +100,20 @@ def test_the_bound_does_not_depend_on_how_draws_and_items_are_gathered(monkeypat
     results = []
     for rows in (7, 60, 20_000):
         monkeypatch.setattr("vaedge_train.evaluation._ROWS", rows)
-        results.append(evaluate(vae, as_bytes(monkeypatch, x.repeat(20, 1)), k=2000))
+        results.append(evaluate(vae, Items(x.repeat(20, 1)), k=2000))
     assert max(r.bound for r in results) - min(r.bound for r in results) < 0.03
 
 
-def test_a_mixture_equal_to_the_standard_normal_gives_the_same_bound(monkeypatch, weight, x):
+def test_a_mixture_equal_to_the_standard_normal_gives_the_same_bound(weight, x):
     prior = MixturePrior(3, LATENT)
     with torch.no_grad():
         prior.mean.zero_()
     vaes = linear_vae(weight, shift=0.3), linear_vae(weight, prior, shift=0.3)
-    bounds = [evaluate(vae, as_bytes(monkeypatch, x), k=50).bound for vae in vaes]
+    bounds = [evaluate(vae, Items(x), k=50).bound for vae in vaes]
     assert bounds[0] == pytest.approx(bounds[1], abs=1e-5)
 
 
-def test_the_prior_s_density_counts_whole(monkeypatch, weight, x, log_evidence):
+def test_the_prior_s_density_counts_whole(weight, x, log_evidence):
     """A mixture far from the posterior: dropping 2 pi in one of p and q would shift this by 1.8 nats."""
     prior = MixturePrior(1, LATENT)
     with torch.no_grad():
@@ -127,7 +122,7 @@ def test_the_prior_s_density_counts_whole(monkeypatch, weight, x, log_evidence):
     vae = linear_vae(weight, prior, log_factor=0.5)
     covariance = weight @ weight.T * math.exp(0.5) + SCALE**2 * torch.eye(D)
     exact = MultivariateNormal(weight @ torch.tensor([1.0, -1.0]), covariance).log_prob(x).mean().item()
-    assert evaluate(vae, as_bytes(monkeypatch, x), k=20_000).bound == pytest.approx(exact, abs=0.02)
+    assert evaluate(vae, Items(x), k=20_000).bound == pytest.approx(exact, abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["elbo", "iwae"])

@@ -1,12 +1,15 @@
 """A run that is stopped, however it is, ends in the bits of one that was not."""
 
+import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -121,9 +124,7 @@ def test_killed_twenty_times_at_random_moments(pictures, tmp_path):
     moments, kills, ended = random.Random(0), 0, False
     while not ended:
         if (tmp_path / "run").exists() and not (tmp_path / "run" / "checkpoint.pt").exists():
-            for path in (tmp_path / "run").iterdir():  # killed before there was anything to resume
-                path.unlink()
-            (tmp_path / "run").rmdir()
+            shutil.rmtree(tmp_path / "run")  # killed before there was anything to resume
         ended = killed_run(config, tmp_path / "run", 4 + 2 * moments.random() if kills < 20 else 600)
         kills += not ended
     assert kills >= 20
@@ -158,9 +159,9 @@ def test_more_training_drops_the_evaluation_of_other_weights(config, tmp_path, m
     monkeypatch.setattr(vaedge_train.writer, "evaluate", evaluate)
     with pytest.raises(KilledError):
         train(config, tmp_path / "run", progress=False)
-    (tmp_path / "run" / "evaluation.json").write_text("{}")
+    (tmp_path / "run" / "evaluation.json").write_text("[]")
     monkeypatch.setattr(vaedge_train.writer, "evaluate", lambda *_: torch.zeros(2))  # better than any before
-    assert train(config, tmp_path / "run", resume=True, progress=False).evaluation is None
+    assert train(config, tmp_path / "run", resume=True, progress=False).evaluations == []
 
 
 def test_another_configuration_cannot_be_resumed(config, tmp_path):
@@ -195,8 +196,8 @@ def test_nothing_to_resume(config, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(config, tmp_path, monkeypatch):
     honest = vaedge_train.trainer.Objective.forward
 
-    def forward(self, x, eps, beta):
-        loss, distortion, rate = honest(self, x, eps, beta)
+    def forward(self, *batch):
+        loss, distortion, rate = honest(self, *batch)
         return (loss * torch.nan if next(calls) == 12 else loss), distortion, rate
 
     calls = iter(range(1000))
@@ -205,3 +206,35 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(config, tmp_
         train(config, tmp_path / "run", progress=False)
     monkeypatch.undo()
     train(config, tmp_path / "run", resume=True, progress=False)
+
+
+def test_a_full_disk_ends_the_run_with_the_last_checkpoint_intact(config, tmp_path, monkeypatch):
+    """A write that fails half-way, as on a full disk, of every file in turn that an epoch writes."""
+    train(config, tmp_path / "whole", progress=False)
+    honest = Path.write_bytes
+    for victim in ("checkpoint.pt", "model.safetensors", "samples.png"):
+        folder, writes = tmp_path / victim, iter(range(100))
+
+        def write_bytes(path, content, victim=victim, writes=writes):
+            if victim in path.name and next(writes) == 1:
+                honest(path, content[: len(content) // 2])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return honest(path, content)
+
+        monkeypatch.setattr(Path, "write_bytes", write_bytes)
+        monkeypatch.setattr(vaedge_train.writer, "_PICTURE_SECONDS", 0.0)
+        with pytest.raises(OSError, match="No space left on device") as failure:
+            train(config, folder, progress=False)
+        assert failure.value.filename == str(folder / victim)
+        assert not list(folder.glob(".*"))
+        monkeypatch.setattr(Path, "write_bytes", honest)
+        train(config, folder, resume=True, progress=False)
+        assert outcome(folder) == outcome(tmp_path / "whole")
+
+
+def test_a_recipe_does_not_change_a_run_that_is_resumed(config, tmp_path, capsys):
+    from vaedge.cli import main
+
+    train(config, tmp_path / "run", progress=False)
+    assert main(["train", "--resume", "--recipe", "best", "--out", str(tmp_path / "run")]) == 1
+    assert "--recipe best: a run that is resumed keeps the configuration" in capsys.readouterr().err

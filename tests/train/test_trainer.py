@@ -29,6 +29,7 @@ def test_the_run_folder(config, tmp_path, capsys):
         "examples.npz",
         "samples.png",
         "reconstructions.png",
+        "events",
     }
     assert {path.name for path in folder.iterdir()} == names
     figures = rows(folder)
@@ -39,7 +40,7 @@ def test_the_run_folder(config, tmp_path, capsys):
             assert row[f"{part}_elbo"] == pytest.approx(-row[f"{part}_distortion"] - row[f"{part}_rate"])
             assert row[f"{part}_rate"] >= 0
     assert run.metrics == figures[-1]
-    assert run.examples.shape == (4, 1, 5, 6)
+    assert run.examples["x"].shape == (4, 1, 5, 6)
     assert not run.vae.training
     assert capsys.readouterr().out.count("nats") == 3
 
@@ -72,22 +73,24 @@ def test_the_caller_s_random_state_is_left_alone(config, tmp_path):
 def test_training_beats_the_best_model_without_latents(tmp_path):
     """Independent pixels at the training set's mean are the optimum that ignores z."""
     run = train(TrainConfig(epochs=2, hidden=(200,)), tmp_path / "run", progress=False)
-    from vaedge_train.data import load_dataset, scale
+    from vaedge_train.data import load_dataset
+    from vaedge_train.items import scale
 
     dataset = load_dataset(run.config)
-    mean = scale(dataset.train).mean(0).clamp(1e-3, 1 - 1e-3)
-    baseline = torch.nn.functional.binary_cross_entropy(mean.expand(2000, 1, 28, 28), scale(dataset.test)) * 784
+    mean = scale(dataset.train.x).mean(0).clamp(1e-3, 1 - 1e-3)
+    baseline = torch.nn.functional.binary_cross_entropy(mean.expand(2000, 1, 28, 28), scale(dataset.test.x)) * 784
     assert -run.metrics["test_elbo"] < 0.8 * baseline.item()
     assert run.metrics["test_rate"] > 5
 
 
 def test_an_untrained_decoder_starts_at_the_data_s_mean(pictures):
-    from vaedge_train.data import load_dataset, scale
-    from vaedge_train.run_folder import build_vae
+    from vaedge_train.build import build_vae
+    from vaedge_train.data import load_dataset
+    from vaedge_train.items import scale
 
     config = TrainConfig(dataset=str(pictures), hidden=(4,), latent=1)
-    x = scale(load_dataset(config).train)
-    mean, vae = x.mean(0), build_vae(config, (1, 5, 6), x)
+    x = scale(load_dataset(config).train.x)
+    mean, vae = x.mean(0), build_vae(config, (1, 5, 6), items=x)
     assert torch.sigmoid(vae.decoder.output.bias).tolist() == pytest.approx(mean.flatten().tolist(), abs=1e-5)
 
 
@@ -129,3 +132,23 @@ def test_pictures_of_a_run_are_pictures(config, tmp_path):
     for name in ("samples.png", "reconstructions.png"):
         with Image.open(tmp_path / "run" / name) as picture:
             assert np.asarray(picture).std() > 1
+
+
+def test_tensorboard_reads_the_events(config, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(config, tmp_path / "run", progress=False)
+    events = EventAccumulator(str(tmp_path / "run" / "events")).Reload()
+    for part in ("train", "test"):
+        found = [(event.step, event.value) for event in events.Scalars(f"elbo/{part}")]
+        expected = [(row["epoch"], row[f"{part}_elbo"]) for row in rows(tmp_path / "run")]
+        assert [step for step, _ in found] == [step for step, _ in expected]
+        assert [value for _, value in found] == pytest.approx([value for _, value in expected])
+
+
+@pytest.mark.parametrize("fields", [{}, {"prior": "vamp", "components": 3, "path_gradient": True}])
+def test_compiled_is_the_same_run(config, tmp_path, fields):
+    plain = TrainConfig.from_dict({**vars(config), **fields, "epochs": 2})
+    compiled = TrainConfig.from_dict({**vars(plain), "compile": True})
+    a, b = (train(config, tmp_path / name, progress=False).metrics for config, name in ((plain, "a"), (compiled, "b")))
+    assert a["test_elbo"] == pytest.approx(b["test_elbo"], rel=1e-4)

@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 
 from vaedge_train.errors import DataError
-from vaedge_train.picture_folder import hold_out_test
+from vaedge_train.items import Items, Source, without_test_part
 
 
-def load_arrays(path: Path) -> tuple[Tensor, Tensor]:
+def load_arrays(path: Path) -> Source:
     """Read a data set from a file.
 
     Args:
         path: .npy, or .npz with `train` and `test`, with `x`, or with one array. uint8 is taken for pixels of 0..255,
-            and (n, height, width) of them for grey pictures; floating numbers are taken as they are.
+            and (n, height, width) of them for grey pictures; floating numbers are taken as they are. Labels are whole
+            numbers from 0, one per item: `train_labels` and `test_labels`, or `y`.
 
     Returns:
-        Train and test items, each (n, *item), uint8 or float32. Without a test part one item in ten is held out.
+        Train and test items, uint8 or float32. Without a test part one item in ten is held out.
 
     Raises:
         DataError: the file cannot be read, or holds no items that can be trained on.
@@ -36,13 +37,33 @@ def load_arrays(path: Path) -> tuple[Tensor, Tensor]:
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as an array: {error}") from error
     if {"train", "test"} <= arrays.keys():
-        return _items(arrays["train"], f"{path}: train"), _items(arrays["test"], f"{path}: test")
+        train, test = (_labelled(arrays, part, f"{part}_labels", path) for part in ("train", "test"))
+        return Source(train, test, _classes(train, test))
     if "x" not in arrays and len(arrays) != 1:
         raise DataError(f"{path} has the arrays {', '.join(arrays) or 'none'}; expected train and test, or x")
-    return hold_out_test(_items(arrays.get("x", next(iter(arrays.values()))), str(path)))
+    items = _labelled(arrays, "x" if "x" in arrays else next(iter(arrays)), "y", path)
+    return without_test_part(items, _classes(items))
 
 
-def _items(array: npt.NDArray[np.generic], name: str) -> Tensor:
+def _labelled(arrays: dict[str, npt.NDArray[np.generic]], name: str, labels: str, path: Path) -> Items:
+    x = _tensor(arrays[name], f"{path}: {name}")
+    if labels not in arrays:
+        return Items(x)
+    y = arrays[labels]
+    if y.dtype.kind not in "iu" or y.shape != (len(x),) or int(y.min()) < 0:
+        raise DataError(
+            f"{path}: {labels} is an array of {y.dtype}, shape {y.shape}; expected whole numbers from 0, one for each "
+            f"of the {len(x)} items"
+        )
+    return Items(x, torch.from_numpy(y.astype(np.int64)))
+
+
+def _classes(*parts: Items) -> tuple[str, ...]:
+    labels = [int(part.y.max()) for part in parts if part.y is not None]
+    return tuple(map(str, range(max(labels) + 1))) if len(labels) == len(parts) else ()
+
+
+def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
     if array.dtype != np.uint8:
         if array.dtype.kind != "f":
             raise DataError(f"{name} is an array of {array.dtype}; expected uint8 pixels, or floating numbers")

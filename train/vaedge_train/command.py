@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a flag for every field of TrainConfig, and what is not a field."""
     parser.add_argument("--out", type=Path, help="the run folder to make, for example runs/first")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, which was stopped")
-    parser.add_argument("--recipe", default="article", metavar="NAME", help="start from a recipe (default: article)")
+    parser.add_argument("--recipe", metavar="NAME", help="start from a recipe (default: article)")
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, help="say what each recipe is for, and exit")
     for item in fields(TrainConfig):
         default = "" if item.default is None else f" (default: {item.default})"
@@ -35,8 +35,10 @@ def run(args: argparse.Namespace) -> int:
     """Train, and say where the run lies."""
     if args.out is None:
         raise ConfigError("--out is missing: name the run folder to make, for example --out runs/first")
+    if args.resume and args.recipe:
+        raise ConfigError(f"--recipe {args.recipe}: a run that is resumed keeps the configuration that it began with")
     given = {item.name: getattr(args, item.name) for item in fields(TrainConfig) if hasattr(args, item.name)}
-    base = read_config(args.out)[0].to_dict() if args.resume else read_recipe(args.recipe)[1]
+    base = read_config(args.out)[0].to_dict() if args.resume else read_recipe(args.recipe or "article")[1]
     try:
         train(TrainConfig.from_dict({**base, **given}), args.out, resume=args.resume)
     except KeyboardInterrupt as stop:

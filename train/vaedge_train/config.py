@@ -35,6 +35,8 @@ class TrainConfig:
     )
     data_dir: str = _field("data", "where torchvision finds or puts its data sets")
     image_size: tuple[int, ...] | None = _field(None, "height and width that every picture of a folder is resized to")
+    skip_broken: bool = _field(False, "leave out the pictures of a folder that cannot be read, and name them")
+    condition: str = _field("none", "label: encoder and decoder are told the class of each item")
     binarize: str = _field("none", "dynamic: draw 0 or 1 from each grey level, each time it is seen")
     validation: float = _field(0.0, "share of the training set that is held out to choose the best epoch")
     # The model.
@@ -46,6 +48,9 @@ class TrainConfig:
     latent: int = _field(20, "size of z")
     activation: str = _field("relu", ", ".join(ACTIVATIONS))
     likelihood: str = _field("bce_surrogate", ", ".join(LIKELIHOODS))
+    gaussian_scale: str = _field(
+        "element", "of the gaussian likelihood: element (the decoder gives each), shared (one, learned), or a number"
+    )
     prior: str = _field("standard_normal", ", ".join(PRIORS))
     components: int = _field(500, "how many Gaussians a mixture or vamp prior has")
     # The objective.
@@ -87,6 +92,11 @@ class TrainConfig:
         self._check("a height and a width", lambda v: v is None or len(v) == 2, "image_size")
         for name, known in CHOICES.items():
             self._check(f"one of {', '.join(known)}", known.__contains__, name)
+        self._check("element, shared, or a number from 0.0025 to 22026", _is_scale, "gaussian_scale")
+        if self.gaussian_scale != "element" and self.likelihood != "gaussian":
+            raise ConfigError(f"gaussian_scale is {self.gaussian_scale!r}, but likelihood is {self.likelihood!r}")
+        if self.condition != "none" and self.prior == "vamp":
+            raise ConfigError("prior 'vamp' knows no labels: for condition 'label' take mixture or standard_normal")
 
     def _check(self, expected: str, valid: Callable[[Any], Any], *names: str) -> None:
         for name in names:
@@ -151,8 +161,17 @@ def _read(name: str, value: Any, expected: Any) -> Any:
     return value
 
 
+def _is_scale(text: str) -> bool:
+    """Say whether it is a word, or a scale between the bounds of the Gaussian's log_scale, -6 and 10."""
+    try:
+        return text in ("element", "shared") or -6 <= math.log(float(text)) <= 10
+    except ValueError:
+        return False
+
+
 CHOICES: Mapping[str, Collection[str]] = {
     "binarize": ("none", "dynamic"),
+    "condition": ("none", "label"),
     "network": ("mlp", "conv"),
     "activation": ACTIVATIONS,
     "likelihood": LIKELIHOODS,

@@ -1,5 +1,6 @@
-"""A data set in memory: one tensor to train on, one to test on."""
+"""A data set in memory, split and ready to train on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,40 +12,35 @@ from torch import Tensor
 from vaedge_train.arrays import load_arrays
 from vaedge_train.config import TrainConfig
 from vaedge_train.errors import DataError
+from vaedge_train.items import Items, Source, scale
 from vaedge_train.likelihoods import LIKELIHOODS
 from vaedge_train.picture_folder import load_folder
 from vaedge_train.torchvision_data import is_torchvision, load_torchvision
 
 SAMPLE_NAME = "mnist-sample"
-SPLIT_SEED = 0  # of the validation part: fixed, so that runs with different seeds choose by the same items
 BINARIZE_SEED = 123
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Items that fit in memory, pictures as 8-bit numbers; `scale` makes a batch of them floating.
-
-    No item is in two parts.
+    """What a run sees; no item is in two parts.
 
     Attributes:
-        train: (n, channels, height, width) uint8, or (n, *item) float32.
-        validation: the same, to choose the best epoch by; may be empty.
-        test: the same, which no choice ever sees.
+        train: to train on.
+        validation: to choose the best epoch by; may be empty.
+        test: which no choice ever sees.
+        classes: names of the values of y; empty where the model is not conditional.
     """
 
-    train: Tensor
-    validation: Tensor
-    test: Tensor
+    train: Items
+    validation: Items
+    test: Items
+    classes: tuple[str, ...]
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        """Shape of one item."""
-        return tuple(self.train.shape[1:])
-
-
-def scale(pixels: Tensor) -> Tensor:
-    """Turn uint8 of 0..255 into float32 of 0..1; floating items are taken as they are."""
-    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
+        """Shape of one item of x."""
+        return tuple(self.train.x.shape[1:])
 
 
 def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -59,43 +55,69 @@ def load_dataset(config: TrainConfig) -> Dataset:
     every evaluation sees the same bits.
 
     Raises:
-        DataError: it is unknown, missing, damaged, or has values that the likelihood cannot score.
+        DataError: it is unknown, missing, damaged, has no labels for a conditional model, or has values that the
+            likelihood cannot score.
     """
-    if config.dataset == SAMPLE_NAME:
-        train, test = _load_sample()
-    elif Path(config.dataset).suffix in (".npy", ".npz"):
-        train, test = load_arrays(Path(config.dataset))
-    elif is_torchvision(config.dataset) or not Path(config.dataset).is_dir():
-        train, test = load_torchvision(config.dataset, config.data_dir)
+    source = _read(config)
+    train, validation = source.train.hold_out(round(len(source.train) * config.validation))
+    test = source.test
+    if config.condition == "label":
+        if not source.classes:
+            raise DataError(
+                f"{config.dataset} has no labels, which condition 'label' needs: a folder has a subfolder for each "
+                "class, a .npz the array y beside x, or train_labels and test_labels beside train and test"
+            )
     else:
-        train, test = load_folder(Path(config.dataset), config.image_size)
-    parts = [*_split(train, round(len(train) * config.validation)), test]
-    if config.binarize == "dynamic":
-        if refusal := LIKELIHOODS["bce_surrogate"].refusal(scale(test)):
-            raise DataError(f"{config.dataset}: grey levels from 0 to 1 can be binarised, but {refusal}")
-        generator = torch.Generator().manual_seed(BINARIZE_SEED)
-        parts[1:] = [binarize(scale(part), generator).mul_(255).byte() for part in (parts[2], parts[1])][::-1]
+        train, validation, test = (Items(part.x) for part in (train, validation, test))
     # Training items are binarised each time they are seen; what matters of them here is that they are grey levels.
     train_as = "bce_surrogate" if config.binarize == "dynamic" else config.likelihood
-    for part, name in ((parts[0], train_as), (parts[2], config.likelihood)):
-        likelihood = LIKELIHOODS[name]
-        for chunk in part.split(1000):
-            if refusal := likelihood.refusal(scale(chunk)):
-                raise DataError(f"{config.dataset}: {refusal}")
-    return Dataset(*parts)
+    for part in (train, validation, test):
+        for values in _distinct(part.x):
+            if refusal := LIKELIHOODS[train_as].refusal(scale(values)):
+                wish = "grey levels from 0 to 1 can be binarised, but " if config.binarize == "dynamic" else ""
+                raise DataError(f"{config.dataset}: {wish}{refusal}")
+    if config.binarize == "dynamic":
+        generator = torch.Generator().manual_seed(BINARIZE_SEED)
+        test, validation = (_binarized(part, generator) for part in (test, validation))
+    return Dataset(train, validation, test, source.classes if config.condition == "label" else ())
 
 
-def _split(train: Tensor, held_out: int) -> tuple[Tensor, Tensor]:
-    """Hold out so many items, the same ones in every run, and leave both parts in their order."""
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    return train[order[held_out:].sort().values], train[order[:held_out].sort().values]
+def _read(config: TrainConfig) -> Source:
+    if config.dataset == SAMPLE_NAME:
+        return _load_sample()
+    if Path(config.dataset).suffix in (".npy", ".npz"):
+        return load_arrays(Path(config.dataset))
+    if is_torchvision(config.dataset) or not Path(config.dataset).is_dir():
+        return load_torchvision(config.dataset, config.data_dir)
+    return load_folder(Path(config.dataset), config.image_size, skip_broken=config.skip_broken)
 
 
-def _load_sample() -> tuple[Tensor, Tensor]:
+def _distinct(x: Tensor) -> Iterator[Tensor]:
+    """Yield the values that occur, in tensors that fit the memory: of 8-bit pixels, each level once."""
+    if x.dtype == torch.uint8:
+        counts = torch.zeros(256, dtype=torch.int64)
+        for chunk in x.split(1000):
+            counts += torch.bincount(chunk.flatten(), minlength=256)
+        yield torch.arange(256, dtype=torch.uint8)[counts > 0]
+    else:
+        yield from x.split(1000)
+
+
+def _binarized(part: Items, generator: torch.Generator) -> Items:
+    return Items(binarize(scale(part.x), generator).mul_(255).byte(), part.y)
+
+
+def _load_sample() -> Source:
     resource = files("vaedge_train") / "mnist_sample" / "digits.npz"
     try:
         with resource.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            train, test = (torch.from_numpy(archive[part][:, None]) for part in ("train_images", "test_images"))
+            train, test = (
+                Items(
+                    torch.from_numpy(archive[f"{part}_images"][:, None]),
+                    torch.from_numpy(archive[f"{part}_labels"].astype(np.int64)),
+                )
+                for part in ("train", "test")
+            )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{resource} is missing or damaged ({error}): install vaedge again") from error
-    return train, test
+    return Source(train, test, tuple("0123456789"))

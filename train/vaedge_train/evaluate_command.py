@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print, and write `evaluation.json` into the run, which the export puts into the manifest."""
+    """Evaluate, print, and add to the run's `evaluation.json`, which the export puts into the manifest.
+
+    Another seed, or another k, is added beside what is there; the same ones take its place.
+    """
     for name in ("k", "items"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ConfigError(f"{name} is {getattr(args, name)}; expected at least 1")
@@ -37,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(total=len(items), unit="item", disable=None) as bar:
         result = evaluate(trained.vae, items, args.k, args.seed, bar.update)
     binarized = f"binarised once, seed {BINARIZE_SEED}" if config.binarize == "dynamic" else "as they are"
-    print(f"{result.describe()}\ntest items {binarized}")
-    tree = {**result.to_dict(), "binarized": binarized}
-    write_atomically(args.run / EVALUATION, (json.dumps(tree, indent=2) + "\n").encode())
+    given = ", each given its label" if config.condition == "label" else ""
+    print(f"{result.describe()}\ntest items {binarized}{given}")
+    found = {**result.to_dict(), "binarized": binarized}
+    kept = [row for row in trained.evaluations if any(row[name] != found[name] for name in ("items", "k", "seed"))]
+    write_atomically(args.run / EVALUATION, (json.dumps([*kept, found], indent=2) + "\n").encode())
     return 0

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaedge_train.data import scale
+from vaedge_train.items import Items, scale
 from vaedge_train.likelihoods import BceSurrogate
 from vaedge_train.priors import StandardNormal
 from vaedge_train.vae import VAE, gaussian_log_prob, kl_to_standard_normal
@@ -69,13 +69,13 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    vae: VAE, items: Tensor, k: int, seed: int = 0, progress: Callable[[int], object] | None = None
+    vae: VAE, items: Items, k: int, seed: int = 0, progress: Callable[[int], object] | None = None
 ) -> Evaluation:
     """Evaluate a model; the encoder runs once per item, and the sums over draws are kept in float64.
 
     Args:
         vae: the model.
-        items: (n, *input_shape) uint8, binarised already where the likelihood is of bits.
+        items: binarised already where the likelihood is of bits.
         k: draws of z per item.
         seed: of the draws.
         progress: called with the number of items that have just been done.
@@ -88,18 +88,18 @@ def evaluate(
     # Results go into arrays that are there already: a small tensor kept after each chunk would lie between the large
     # ones that are freed, and a long evaluation would end with the heap in fragments, and all memory taken.
     bound, elbo, rate = torch.empty(3, len(items), dtype=torch.float64)
-    means = torch.empty(len(items), vae.inference(scale(items[:1]))[0].shape[1])
+    means = torch.empty(len(items), vae.inference(scale(items[:1].x), items[:1].y)[0].shape[1])
     log_weights, log_likelihoods = torch.empty(2, k, together, dtype=torch.float64)
     for start in range(0, len(items), together):
         rows = slice(start, min(start + together, len(items)))
-        x = scale(items[rows])
-        mean, log_var = vae.inference(x)
+        x, y = scale(items[rows].x), items[rows].y
+        mean, log_var = vae.inference(x, y)
         done = 0
         while done < k:
             draws = min(k - done, max(1, _ROWS // len(x)))
             eps = torch.randn(draws, *mean.shape, generator=generator)
             z = mean + eps * torch.exp(0.5 * log_var)
-            log_likelihood = vae.likelihood.log_prob(x, *vae.generative(z)).double()
+            log_likelihood = vae.likelihood.log_prob(x, *vae.generative(z, y)).double()
             z, q = z.double(), (mean.double(), log_var.double())
             log_prior = vae.prior.log_prob(z, vae.inference) if frozen is None else frozen.log_prob(z)
             log_likelihoods[done : done + draws, : len(x)] = log_likelihood

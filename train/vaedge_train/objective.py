@@ -32,22 +32,25 @@ class Objective(nn.Module):
         self.weighted = name == "iwae"
         self.path_gradient = path_gradient
 
-    def forward(self, x: Tensor, eps: Tensor, beta: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, eps: Tensor, beta: float = 1.0, y: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Estimate the loss.
 
         Args:
             x: (n, *input_shape).
             eps: (L, n, latent), draws of N(0, 1).
             beta: weight of the rate, below 1 while the KL divergence is warmed up.
+            y: (n,) int64, of a conditional model.
 
         Returns:
             The loss to minimise (a scalar, nats per item), and, at beta = 1 and without gradient, the sums of
             distortion and rate over the items, nats.
         """
         vae = self.vae
-        mean, log_var = vae.inference(x)
+        mean, log_var = vae.inference(x, y)
         z = mean + eps * torch.exp(0.5 * log_var)
-        log_likelihood = vae.likelihood.log_prob(x, *vae.generative(z))
+        log_likelihood = vae.likelihood.log_prob(x, *vae.generative(z, y))
         if isinstance(vae.prior, StandardNormal) and not self.weighted and not self.path_gradient:
             distortion, rate = -log_likelihood.mean(0), kl_to_standard_normal(mean, log_var)
             return (distortion + beta * rate).mean(), distortion.detach().sum(), rate.detach().sum()

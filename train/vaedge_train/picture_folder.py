@@ -1,5 +1,6 @@
 """Anybody's pictures: a folder of them becomes one tensor."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vaedge_train.errors import DataError
+from vaedge_train.items import Items, Source, without_test_part
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 _GREY = frozenset({"1", "L", "LA"})
-_TEST_SHARE = 10  # one picture in ten is held out
-_SPLIT_SEED = 0  # fixed, so that runs with different seeds are tested on the same pictures
 
 
-def load_folder(folder: Path, image_size: tuple[int, ...] | None) -> tuple[Tensor, Tensor]:
+def load_folder(folder: Path, image_size: tuple[int, ...] | None, *, skip_broken: bool = False) -> Source:
     """Read every picture below a folder: grey if all are grey, else colour; one in ten is held out for testing.
+
+    Where all pictures lie in subfolders, the name of the first subfolder is a picture's class.
 
     Args:
         folder: searched with its subfolders; other files are passed over.
         image_size: (height, width) that every picture is resized to; None demands that all are of one size.
+        skip_broken: leave out pictures that cannot be read, and name them on stderr.
 
     Returns:
         Train and test pictures, each (n, 1 or 3, height, width) uint8.
@@ -32,7 +35,11 @@ def load_folder(folder: Path, image_size: tuple[int, ...] | None) -> tuple[Tenso
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if len(paths) < 2:
         raise DataError(f"{folder} holds {len(paths)} pictures ({', '.join(sorted(SUFFIXES))}); at least 2 are needed")
-    pictures = [_read(path) for path in tqdm(paths, "reading pictures", unit="", disable=None)]
+    read = {path: _read(path, skip_broken) for path in tqdm(paths, "reading pictures", unit="", disable=None)}
+    paths = [path for path in paths if read[path] is not None]
+    pictures = [picture for picture in read.values() if picture is not None]
+    if len(paths) < 2:
+        raise DataError(f"{folder}: of {len(read)} pictures only {len(paths)} can be read; at least 2 are needed")
     mode = "L" if all(picture.mode in _GREY for picture in pictures) else "RGB"
     pictures = [picture.convert(mode) for picture in pictures]
     if image_size is not None:
@@ -46,23 +53,30 @@ def load_folder(folder: Path, image_size: tuple[int, ...] | None) -> tuple[Tenso
             )
     array = np.stack([np.atleast_3d(np.asarray(picture)) for picture in pictures])
     tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
-    return hold_out_test(tensor)
+    y, classes = _labels([path.relative_to(folder) for path in paths])
+    return without_test_part(Items(tensor, y), classes)
 
 
-def hold_out_test(items: Tensor) -> tuple[Tensor, Tensor]:
-    """Split items that come without a test part: one in ten is held out, the same ones in every run."""
-    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(_SPLIT_SEED))
-    held_out = max(1, len(items) // _TEST_SHARE)
-    return items[order[held_out:]], items[order[:held_out]]
+def _labels(paths: list[Path]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Return the class of each picture and the classes' names, where every one lies in a subfolder."""
+    if any(len(path.parts) == 1 for path in paths):
+        return None, ()
+    classes = sorted({path.parts[0] for path in paths})
+    return torch.tensor([classes.index(path.parts[0]) for path in paths]), tuple(classes)
 
 
-def _read(path: Path) -> Image.Image:
+def _read(path: Path, skip_broken: bool) -> Image.Image | None:
     """Read a picture of 8-bit pixels, turned as its EXIF orientation says; 16 bits become 8."""
     try:
         with Image.open(path) as file:
             return _in_8_bits(ImageOps.exif_transpose(file))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+        if skip_broken:
+            tqdm.write(f"skipped {path}: {error}", file=sys.stderr)
+            return None
+        raise DataError(
+            f"{path} cannot be read as a picture: {error}; --skip-broken leaves such pictures out"
+        ) from error
 
 
 def _in_8_bits(picture: Image.Image) -> Image.Image:

@@ -5,7 +5,6 @@
 """
 
 import json
-import math
 import os
 import zipfile
 import zlib
@@ -17,15 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 import safetensors.torch
-import torch
-from torch import Tensor
 
+from vaedge_train.build import build_vae
 from vaedge_train.config import TrainConfig
-from vaedge_train.conv import ConvDecoder, ConvEncoder
-from vaedge_train.errors import ConfigError, RunError
-from vaedge_train.likelihoods import LIKELIHOODS
-from vaedge_train.networks import Decoder, Encoder
-from vaedge_train.priors import MixturePrior, Prior, StandardNormal, VampPrior
+from vaedge_train.errors import RunError
 from vaedge_train.vae import VAE
 
 CONFIG = "config.json"
@@ -43,61 +37,21 @@ class Run:
         path: the folder.
         config: how it was trained.
         input_shape: shape of one item of x.
+        classes: names of the labels' values; empty where the model is not conditional.
         vae: the trained model, in evaluation mode.
-        examples: (n, *input_shape) float32 in [0, 1], test items.
+        examples: test items: x (n, *input_shape) float32, and y (n,) int64 where the model is conditional.
         metrics: the figures of the last epoch that was kept, nats per item.
-        evaluation: what `vaedge evaluate` found, or None.
+        evaluations: what `vaedge evaluate` found, one for each seed and k.
     """
 
     path: Path
     config: TrainConfig
     input_shape: tuple[int, ...]
+    classes: tuple[str, ...]
     vae: VAE
-    examples: npt.NDArray[np.float32]
+    examples: dict[str, npt.NDArray[Any]]
     metrics: dict[str, Any]
-    evaluation: dict[str, Any] | None
-
-
-def build_vae(config: TrainConfig, input_shape: tuple[int, ...], items: Tensor | None = None) -> VAE:
-    """Make the untrained model that a configuration describes, its weights drawn from the configuration's seed.
-
-    Args:
-        config: the configuration.
-        input_shape: shape of one item of x.
-        items: (n, *input_shape) training data as the networks take it, around whose mean the decoder then starts,
-            and of which a VampPrior's pseudo-inputs are the first; None leaves both to be loaded.
-
-    Raises:
-        ConfigError: the network does not take items of this shape, or there are fewer of them than pseudo-inputs.
-    """
-    if config.network == "conv" and (len(input_shape) != 3 or input_shape[1] % 4 or input_shape[2] % 4):
-        raise ConfigError(f"network 'conv' takes pictures whose sides are multiples of four, not items {input_shape}")
-    likelihood = LIKELIHOODS[config.likelihood]
-    hidden = config.hidden or (math.prod(input_shape),)
-    with torch.random.fork_rng(devices=[]):  # the caller's own random state stays as it was
-        torch.manual_seed(config.seed)
-        encoder: Encoder | ConvEncoder
-        decoder: Decoder | ConvDecoder
-        if config.network == "conv":
-            encoder = ConvEncoder(input_shape, config.channels, config.latent)
-            decoder = ConvDecoder(config.latent, config.channels, input_shape, len(likelihood.parameters))
-        else:
-            encoder = Encoder(input_shape, hidden, config.latent, config.activation)
-            decoder = Decoder(config.latent, hidden[::-1], input_shape, config.activation, len(likelihood.parameters))
-        prior: Prior
-        if config.prior == MixturePrior.name:
-            prior = MixturePrior(config.components, config.latent)
-        elif config.prior == VampPrior.name:
-            if items is not None and len(items) < config.components:
-                raise ConfigError(f"components is {config.components}, but there are only {len(items)} training items")
-            prior = VampPrior(
-                torch.zeros(config.components, *input_shape) if items is None else items[: config.components]
-            )
-        else:
-            prior = StandardNormal(config.latent)
-    if items is not None:
-        decoder.start_at(likelihood.at_mean(items.mean(0)))
-    return VAE(encoder, decoder, likelihood, prior)
+    evaluations: list[dict[str, Any]]
 
 
 def create_run(path: str | os.PathLike[str]) -> Path:
@@ -114,9 +68,9 @@ def create_run(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def write_config(folder: Path, config: TrainConfig, input_shape: tuple[int, ...]) -> None:
+def write_config(folder: Path, config: TrainConfig, input_shape: tuple[int, ...], classes: tuple[str, ...]) -> None:
     """Write `config.json`."""
-    tree = {**config.to_dict(), "input_shape": input_shape}
+    tree = {**config.to_dict(), "input_shape": input_shape, "classes": classes}
     write_atomically(folder / CONFIG, (json.dumps(tree, indent=2) + "\n").encode())
 
 
@@ -143,16 +97,16 @@ def keep_metrics(folder: Path, epochs: int) -> None:
         write_atomically(folder / METRICS, "".join(lines[:epochs]).encode())
 
 
-def read_config(folder: Path) -> tuple[TrainConfig, tuple[int, ...]]:
-    """Return the configuration of a run and the shape of its items.
+def read_config(folder: Path) -> tuple[TrainConfig, tuple[int, ...], tuple[str, ...]]:
+    """Return the configuration of a run, the shape of its items, and the names of their classes.
 
     Raises:
         RunError: `config.json` is missing or damaged.
     """
     try:
         tree = json.loads((folder / CONFIG).read_text("utf-8"))
-        input_shape = tuple(tree.pop("input_shape"))
-        return TrainConfig.from_dict(tree), input_shape
+        input_shape, classes = tuple(tree.pop("input_shape")), tuple(tree.pop("classes", ()))
+        return TrainConfig.from_dict(tree), input_shape, classes
     except FileNotFoundError as error:
         raise RunError(f"{folder / CONFIG} is missing: {folder} is no run of `vaedge train`") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -171,20 +125,20 @@ def load_run(path: str | os.PathLike[str]) -> Run:
             raise RunError(
                 f"{folder / name} is missing: {folder} is not a run that finished an epoch of `vaedge train`"
             )
-    config, input_shape = read_config(folder)
-    vae = build_vae(config, input_shape)
+    config, input_shape, classes = read_config(folder)
+    vae = build_vae(config, input_shape, len(classes))
     try:
         vae.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
     except (safetensors.SafetensorError, RuntimeError) as error:
         raise RunError(f"{folder / WEIGHTS} is damaged, or does not fit {CONFIG}: {error}") from error
     try:
         with np.load(folder / EXAMPLES, allow_pickle=False) as archive:
-            examples = archive["x"]
+            examples = {name: archive[name] for name in ("x", *(("y",) if classes else ()))}
         metrics = [row for row in read_metrics(folder) if row["kept"]][-1]
-        evaluation = json.loads((folder / EVALUATION).read_text("utf-8")) if (folder / EVALUATION).exists() else None
+        evaluations = json.loads((folder / EVALUATION).read_text("utf-8")) if (folder / EVALUATION).exists() else []
     except (ValueError, OSError, EOFError, KeyError, IndexError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise RunError(f"{EXAMPLES}, {METRICS} or {EVALUATION} in {folder} is damaged: {error!r}") from error
-    return Run(folder, config, input_shape, vae.eval(), examples, metrics, evaluation)
+    return Run(folder, config, input_shape, classes, vae.eval(), examples, metrics, evaluations)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -3,6 +3,7 @@
 import inspect
 import io
 import re
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vaedge_train.errors import DataError
+from vaedge_train.items import Items, Source
 
 
 def import_torchvision() -> ModuleType:
@@ -34,7 +36,7 @@ def import_torchvision() -> ModuleType:
     return module
 
 
-def load_torchvision(name: str, data_dir: str) -> tuple[Tensor, Tensor]:
+def load_torchvision(name: str, data_dir: str) -> Source:
     """Load, and where it is not there yet download, one of torchvision's data sets.
 
     Args:
@@ -42,7 +44,7 @@ def load_torchvision(name: str, data_dir: str) -> tuple[Tensor, Tensor]:
         data_dir: the folder that torchvision calls root.
 
     Returns:
-        Train and test pictures, each (n, channels, height, width) uint8.
+        Train and test pictures, each (n, channels, height, width) uint8, with the labels that torchvision has.
 
     Raises:
         DataError: there is no such data set, it has no train and test part of equal pictures, or it could
@@ -68,7 +70,8 @@ def load_torchvision(name: str, data_dir: str) -> tuple[Tensor, Tensor]:
             train, test = (chosen(data_dir, **part) for part in parts)
     except (OSError, RuntimeError, ValueError, TypeError, ImportError) as error:
         raise DataError(f"torchvision could not find {name!r} in {data_dir!r} or download it there: {error}") from error
-    return _pictures(train, name), _pictures(test, name)
+    first, second = (Items(_pictures(part, name), _labels(part)) for part in (train, test))
+    return Source(first, second, _class_names(train, (first, second)))
 
 
 def is_torchvision(name: str) -> bool:
@@ -85,6 +88,24 @@ def _classes() -> dict[str, Any]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _labels(dataset: Any) -> Tensor | None:
+    """Return the numbers of the classes, which torchvision calls targets, or labels; None where there are none."""
+    labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
+    if labels is None or len(labels) != len(dataset):
+        return None
+    array = np.asarray(labels)
+    return torch.from_numpy(array.astype(np.int64)) if array.ndim == 1 and array.dtype.kind in "iu" else None
+
+
+def _class_names(dataset: Any, parts: Sequence[Items]) -> tuple[str, ...]:
+    labels = [int(part.y.max()) for part in parts if part.y is not None]
+    if len(labels) < len(parts):
+        return ()
+    names = getattr(dataset, "classes", ())
+    count = max(labels) + 1
+    return tuple(map(str, names)) if len(names) == count else tuple(map(str, range(count)))
 
 
 def _pictures(dataset: Any, name: str) -> Tensor:

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import torch
 from tqdm import tqdm
 
 from vaedge_train import schedules
+from vaedge_train.build import build_vae
 from vaedge_train.config import TrainConfig
-from vaedge_train.data import Dataset, binarize, load_dataset, scale
+from vaedge_train.data import Dataset, binarize, load_dataset
 from vaedge_train.errors import ConfigError, NonFiniteError
+from vaedge_train.items import scale
 from vaedge_train.objective import Objective
-from vaedge_train.run_folder import Run, build_vae, create_run, load_run, read_config
+from vaedge_train.run_folder import Run, create_run, load_run, read_config
 from vaedge_train.state import TrainingState, batches
 from vaedge_train.workers import Workers, distribute, joined
 from vaedge_train.writer import Writer, figures
@@ -55,22 +57,23 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
     elif folder.exists():
         create_run(folder)  # raises before the data set is loaded
     dataset = load_dataset(config)
-    vae = build_vae(config, dataset.item_shape, scale(dataset.train))
+    vae = build_vae(config, dataset.item_shape, len(dataset.classes), dataset.train.x)
     state = TrainingState(vae, config)
     if resume:
         state.load(folder, config)
     with joined() as workers:
         writer = Writer(folder, config, dataset) if workers.rank == 0 else None
         workers.wait()  # nobody has looked whether the folder exists once it is made
-        if writer is not None:
-            writer.begin(state, resume)
-        for row in _fit(state, dataset, config, workers, writer, progress and workers.rank == 0):
+        with nullcontext() if writer is None else closing(writer):
             if writer is not None:
-                line = writer.end_epoch(state, row)
-                if progress:
-                    tqdm.write(line)
-        if writer is not None:
-            writer.draw(load_run(folder).vae)
+                writer.begin(state, resume)
+            for row in _fit(state, dataset, config, workers, writer, progress and workers.rank == 0):
+                if writer is not None:
+                    line = writer.end_epoch(state, row)
+                    if progress:
+                        tqdm.write(line)
+            if writer is not None:
+                writer.draw(load_run(folder).vae)
         workers.wait()
     return load_run(folder)
 
@@ -103,7 +106,8 @@ def _fit(
             state.begin_epoch(len(dataset.train))
             for rows in batches(state, config.batch_size):
                 # Every worker draws the whole batch's randomness, so that the result does not depend on their number.
-                x = scale(dataset.train[rows])
+                items = dataset.train[rows]
+                x = scale(items.x)
                 if config.binarize == "dynamic":
                     x = binarize(x, state.generator)
                 eps = torch.randn(config.samples, len(x), config.latent, generator=state.generator)
@@ -114,7 +118,7 @@ def _fit(
                     group["lr"] = rate
                 beta = schedules.beta(config.beta, config.warm_up, epoch)
                 with half:
-                    loss, *terms = objective(x[part], eps[:, part], beta)
+                    loss, *terms = objective(x[part], eps[:, part], beta, items[part].y)
                 if not bool(loss.isfinite()):
                     raise NonFiniteError(
                         state.epoch * steps + state.step, loss.item(), *(term.item() for term in terms)

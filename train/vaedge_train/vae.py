@@ -32,7 +32,7 @@ class VAE(nn.Module):
     """q(z|x) = N(mean(x), diag(exp(log_var(x)))), p(z) of any prior, and p(x|z) of any likelihood."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, prior: Prior) -> None:
-        """Tie the networks.
+        """Tie the networks. A conditional model's take each item's class y as a second argument.
 
         Args:
             encoder: x -> (mean, log_var).
@@ -46,43 +46,45 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.prior = prior
 
-    def inference(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log_var of q(z|x), each (n, latent) float32, for x (n, *input_shape)."""
-        mean, log_var = self.encoder(x)
+    def inference(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and log_var of q(z|x), each (n, latent) float32, for x (n, *input_shape) and y (n,)."""
+        mean, log_var = self.encoder(x) if y is None else self.encoder(x, y)
         return mean.float(), log_var.float()
 
-    def generative(self, z: Tensor) -> tuple[Tensor, ...]:
-        """Return the parameters of p(x|z), each (..., *input_shape) float32, for z (..., latent)."""
-        parameters = self.decoder(z.reshape(-1, z.shape[-1]))
+    def generative(self, z: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return the parameters of p(x|z), each (..., n, *input_shape) float32, for z (..., n, latent) and y (n,)."""
+        rows = z.reshape(-1, z.shape[-1])
+        parameters = self.decoder(rows) if y is None else self.decoder(rows, y.expand(z.shape[:-1]).reshape(-1))
         parameters = (parameters,) if isinstance(parameters, Tensor) else parameters
         return tuple(parameter.float().unflatten(0, z.shape[:-1]) for parameter in parameters)
 
-    def elbo(self, x: Tensor, eps: Tensor) -> Elbo:
+    def elbo(self, x: Tensor, eps: Tensor, y: Tensor | None = None) -> Elbo:
         """Estimate the ELBO at beta = 1, the same in training and evaluation.
 
         Args:
             x: (n, *input_shape).
             eps: (L, n, latent), draws of N(0, 1); L is the number of Monte Carlo samples.
+            y: (n,) int64, of a conditional model.
         """
-        mean, log_var = self.inference(x)
+        mean, log_var = self.inference(x, y)
         z = mean + eps * torch.exp(0.5 * log_var)
-        distortion = -self.likelihood.log_prob(x, *self.generative(z)).mean(0)
+        distortion = -self.likelihood.log_prob(x, *self.generative(z, y)).mean(0)
         if isinstance(self.prior, StandardNormal):
             return Elbo(distortion, kl_to_standard_normal(mean, log_var))
         rate = gaussian_log_prob(z, mean, log_var) - self.prior.log_prob(z, self.inference)
         return Elbo(distortion, rate.mean(0))
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the mean of p(x|z) at the posterior's mean, for x (n, *input_shape)."""
-        mean, _ = self.inference(x)
-        return self.likelihood.mean(*self.generative(mean))
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return the mean of p(x|z) at the posterior's mean, for x (n, *input_shape) and y (n,)."""
+        mean, _ = self.inference(x, y)
+        return self.likelihood.mean(*self.generative(mean, y))
 
     @torch.no_grad()
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw z from the prior and return the means of p(x|z), (n, *input_shape)."""
+    def sample(self, n: int, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
+        """Draw z from the prior and return the means of p(x|z), (n, *input_shape), for y (n,)."""
         z = self.prior.sample(n, self.inference, generator)
-        return self.likelihood.mean(*self.generative(z))
+        return self.likelihood.mean(*self.generative(z, y))
 
 
 def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:

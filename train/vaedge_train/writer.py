@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
 from vaedge_train.config import TrainConfig
-from vaedge_train.data import Dataset, scale
+from vaedge_train.data import Dataset
+from vaedge_train.items import Items, scale
 from vaedge_train.pictures import grid_png, is_picture_shape, reconstructions_png
 from vaedge_train.run_folder import (
     EVALUATION,
@@ -28,6 +30,7 @@ from vaedge_train.vae import VAE
 
 _TEST_BATCH = 1000
 _EXAMPLES = 64
+_COLUMNS, _MOST_COLUMNS = 8, 16
 # Evaluation and pictures draw their noise from a seed of their own, the same in every epoch and every run.
 _TEST_SEED = 1
 _PICTURE_SECONDS = 5.0  # between pictures, which would take half the time of a small data set's epochs
@@ -49,6 +52,7 @@ class Writer:
         self._config = config
         self._dataset = dataset
         self._drawn = -math.inf
+        self._events: SummaryWriter | None = None
 
     def begin(self, state: TrainingState, resume: bool) -> None:
         """Make the folder, with the configuration, a few test items and a first checkpoint; or go on in it.
@@ -58,11 +62,21 @@ class Writer:
         """
         if resume:
             keep_metrics(self.folder, state.epoch)
-            return
+        else:
+            self._create(state)
+        # Whatever a killed session wrote past the checkpoint, TensorBoard then leaves out.
+        self._events = SummaryWriter(str(self.folder / "events"), purge_step=state.epoch + 1)
+
+    def _create(self, state: TrainingState) -> None:
         create_run(self.folder)
-        write_config(self.folder, self._config, self._dataset.item_shape)
+        write_config(self.folder, self._config, self._dataset.item_shape, self._dataset.classes)
         content = io.BytesIO()
-        np.savez_compressed(content, x=scale(self._dataset.test[:_EXAMPLES]).numpy())
+        examples = self._dataset.test[:_EXAMPLES]
+        arrays: dict[str, Any] = {
+            "x": scale(examples.x).numpy(),
+            **({} if examples.y is None else {"y": examples.y.numpy()}),
+        }
+        np.savez_compressed(content, **arrays)
         write_atomically(self.folder / EXAMPLES, content.getvalue())
         state.save(self.folder, self._config)
 
@@ -88,16 +102,35 @@ class Writer:
                 self.draw(state.trained)
                 self._drawn = time.perf_counter()
         append_metrics(self.folder, row)
+        self._add_events(row)
         state.save(self.folder, self._config)
         return self._describe(row)
 
     def draw(self, vae: VAE) -> None:
-        """Write the picture grids, where items can be shown."""
+        """Write the picture grids, where items can be shown; of a conditional model a column for each class."""
         if is_picture_shape(self._dataset.item_shape):
-            samples = vae.sample(_EXAMPLES, torch.Generator().manual_seed(_TEST_SEED))
-            write_atomically(self.folder / "samples.png", grid_png(samples, 8))
-            x = scale(self._dataset.test[:_EXAMPLES])
-            write_atomically(self.folder / "reconstructions.png", reconstructions_png(x, vae.reconstruct(x)))
+            columns = min(len(self._dataset.classes), _MOST_COLUMNS) or _COLUMNS
+            y = torch.arange(columns).repeat(_COLUMNS) if self._dataset.classes else None
+            samples = vae.sample(columns * _COLUMNS, torch.Generator().manual_seed(_TEST_SEED), y)
+            write_atomically(self.folder / "samples.png", grid_png(samples, columns))
+            examples = self._dataset.test[:_EXAMPLES]
+            x = scale(examples.x)
+            reconstructions = vae.reconstruct(x, examples.y)
+            write_atomically(self.folder / "reconstructions.png", reconstructions_png(x, reconstructions))
+
+    def close(self) -> None:
+        """Write what TensorBoard's writer still holds."""
+        if self._events is not None:
+            self._events.close()
+
+    def _add_events(self, row: dict[str, Any]) -> None:
+        """Add the epoch's figures as elbo/train, rate/test, ..., so that TensorBoard draws the parts together."""
+        if self._events is None:
+            return
+        for part in ("train", self.monitored):
+            for name in ("elbo", "distortion", "rate"):
+                self._events.add_scalar(f"{name}/{part}", row[f"{part}_{name}"], row["epoch"])
+        self._events.flush()
 
     def _describe(self, row: dict[str, Any]) -> str:
         shown = "  ".join(
@@ -116,17 +149,17 @@ def figures(part: str, terms: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def evaluate(vae: VAE, items: Tensor, latent: int) -> Tensor:
+def evaluate(vae: VAE, items: Items, latent: int) -> Tensor:
     """Return mean distortion and rate over all items, (2,) in nats per item; the same noise in every call.
 
     Args:
         vae: the model.
-        items: (n, *input_shape) as the data set holds them.
+        items: as the data set holds them.
         latent: size of z.
     """
     generator = torch.Generator().manual_seed(_TEST_SEED)
     totals = torch.zeros(2, dtype=torch.float64)
     for chunk in items.split(_TEST_BATCH):
-        terms = vae.elbo(scale(chunk), torch.randn(1, len(chunk), latent, generator=generator))
+        terms = vae.elbo(scale(chunk.x), torch.randn(1, len(chunk), latent, generator=generator), chunk.y)
         totals += torch.stack([terms.distortion.double().sum(), terms.rate.double().sum()])
     return totals / len(items)

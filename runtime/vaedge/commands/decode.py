@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vaedge.commands import add_model_arguments, load_model
+from vaedge.commands import add_condition_argument, add_model_arguments, load_model, read_conditions
 from vaedge.errors import InputError
 from vaedge.files import read_items, require_suffix, write_items
 
@@ -11,6 +11,7 @@ from vaedge.files import read_items, require_suffix, write_items
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge decode`."""
     add_model_arguments(parser)
+    add_condition_argument(parser)
     parser.add_argument(
         "input",
         metavar="INPUT",
@@ -26,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     if args.input.suffix.lower() not in (".npy", ".npz"):
         raise InputError(f"{args.input}: latents are read from .npy or .npz")
     vae = load_model(args)
-    items = vae.decode(read_items(args.input, vae.latent_shape, key="mean"))
+    z = read_items(args.input, vae.latent_shape, key="mean")
+    items = vae.decode(z, **read_conditions(args, vae.manifest))
     write_items(args.out, items)
     print(f"{args.out}: {len(items)} items")
     return 0

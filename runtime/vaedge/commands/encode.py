@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vaedge.commands import add_model_arguments, load_model
+from vaedge.commands import add_condition_argument, add_model_arguments, load_model, read_conditions
 from vaedge.files import read_items, require_suffix, write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge encode`."""
     add_model_arguments(parser)
+    add_condition_argument(parser)
     parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
     parser.add_argument("input", metavar="INPUT", type=Path, help=".npy, .npz, a picture, or a folder of pictures")
     parser.add_argument("--out", type=Path, required=True, help=".npz, with the arrays mean and log_var")
@@ -22,7 +23,8 @@ def run(args: argparse.Namespace) -> int:
     """Encode, write."""
     require_suffix(args.out, ".npz")
     vae = load_model(args)
-    posterior = vae.encode(read_items(args.input, vae.input_shape, resize=args.resize))
+    x = read_items(args.input, vae.input_shape, resize=args.resize)
+    posterior = vae.encode(x, **read_conditions(args, vae.manifest))
     content = io.BytesIO()
     np.savez(content, mean=posterior.mean, log_var=posterior.log_var)
     write_atomically(args.out, content.getvalue())

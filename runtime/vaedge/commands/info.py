@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from vaedge.bundle import read_manifest
-from vaedge.manifest import Manifest
+from vaedge.manifest import Condition, Manifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def _describe(manifest: Manifest, folder: Path) -> str:
         "folder": str(folder),
         "input x": f"{manifest.input_shape} float32"
         + (f" in [{value_range[0]:g}, {value_range[1]:g}]" if value_range else ""),
+        **{name: _condition(condition) for name, condition in manifest.conditions.items()},
         "latent z": f"{manifest.latent_shape} float32",
         "prior p(z)": manifest.prior,
         "likelihood": f"{manifest.likelihood} ({', '.join(manifest.parameters)})",
@@ -42,3 +43,8 @@ def _describe(manifest: Manifest, folder: Path) -> str:
         rows["trained by"] = manifest.training["command"]
     width = max(map(len, rows))
     return "".join(f"{name:<{width}}  {value}\n" for name, value in rows.items())
+
+
+def _condition(condition: Condition) -> str:
+    classes = f", 0 to {len(condition.classes) - 1}: {', '.join(condition.classes)}" if condition.classes else ""
+    return f"condition, {condition.shape} {condition.dtype}{classes}"

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vaedge.commands import add_model_arguments, load_model, positive
+from vaedge.commands import add_condition_argument, add_model_arguments, load_model, positive, read_conditions
 from vaedge.errors import InputError
 from vaedge.files import read_items, require_suffix, write_items
 
@@ -11,6 +11,7 @@ from vaedge.files import read_items, require_suffix, write_items
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge interpolate`."""
     add_model_arguments(parser)
+    add_condition_argument(parser)
     parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
     for name in ("a", "b"):
         parser.add_argument(name, metavar=name.upper(), type=Path, help="a picture, or a .npy of one item")
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         if len(items) != 1:
             raise InputError(f"{path} holds {len(items)} items; expected one")
         ends.append(items[0])
-    path = vae.interpolate(ends[0], ends[1], steps=args.steps)
+    path = vae.interpolate(ends[0], ends[1], steps=args.steps, **read_conditions(args, vae.manifest))
     write_items(args.out, path, columns=len(path))
     print(f"{args.out}: {len(path)} steps from {args.a} to {args.b}")
     return 0

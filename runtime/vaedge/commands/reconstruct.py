@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vaedge.commands import add_model_arguments, load_model, seed
+from vaedge.commands import add_condition_argument, add_model_arguments, load_model, read_conditions, seed
 from vaedge.errors import InputError
 from vaedge.files import read_items, require_suffix, write_items
 
@@ -11,6 +11,7 @@ from vaedge.files import read_items, require_suffix, write_items
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge reconstruct`."""
     add_model_arguments(parser)
+    add_condition_argument(parser)
     parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
     parser.add_argument("input", metavar="INPUT", type=Path, help=".npy, .npz, a picture, or a folder of pictures")
     parser.add_argument("--sample", action="store_true", help="draw z from q(z|x) instead of taking its mean")
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     require_suffix(args.out, ".npy", ".png")
     vae = load_model(args)
     x = read_items(args.input, vae.input_shape, resize=args.resize)
-    y = vae.reconstruct(x, sample=args.sample, seed=args.seed)
+    y = vae.reconstruct(x, sample=args.sample, seed=args.seed, **read_conditions(args, vae.manifest))
     if args.out.suffix.lower() == ".png":
         from vaedge.pictures import beside
 
