@@ -22,6 +22,7 @@ COMMANDS = {
     "reconstruct": ("vaedge.commands.reconstruct", "encode items and decode them again"),
     "encode": ("vaedge.commands.encode", "items -> means and log-variances of q(z|x)"),
     "decode": ("vaedge.commands.decode", "latents -> items"),
+    "score": ("vaedge.commands.score", "items -> bounds on log p(x), in nats"),
     "interpolate": ("vaedge.commands.interpolate", "walk from one item to another through the latents"),
     "bench": ("vaedge.commands.bench", "measure latency and throughput on this machine"),
 }

@@ -22,7 +22,16 @@ def standard_normal(shape: tuple[int, ...], seed: int | None) -> FloatArray:
     Raises:
         InputError: the seed is not a non-negative whole number.
     """
-    return np.random.default_rng(_checked(seed)).standard_normal(shape, dtype=np.float32)
+    return generator(seed).standard_normal(shape, dtype=np.float32)
+
+
+def generator(seed: int | None) -> np.random.Generator:
+    """Return `numpy.random.default_rng(seed)`, whose draws continue one stream.
+
+    Raises:
+        InputError: the seed is not a non-negative whole number.
+    """
+    return np.random.default_rng(_checked(seed))
 
 
 def uniform(n: int, seed: int | None) -> npt.NDArray[np.float64]:

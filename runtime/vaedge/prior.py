@@ -1,10 +1,12 @@
 """p(z) as it was trained: N(0, I), or a mixture of diagonal Gaussians with frozen constants."""
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from vaedge.arrays import UNREADABLE, FloatArray
 from vaedge.errors import BundleError
@@ -14,10 +16,13 @@ _WEIGHTS_SUM = 1e-4  # how far from 1 the weights may sum, as float32 leaves the
 
 
 class Prior(Protocol):
-    """What `VAE.sample` draws from."""
+    """What `VAE.sample` draws from, and `VAE.log_prob` compares with."""
 
     def sample(self, n: int, seed: int | None) -> FloatArray:
         """Draw z, (n, *latent_shape) float32; the same seed gives the same z, and the first m do not depend on n."""
+
+    def log_prob(self, z: FloatArray) -> npt.NDArray[np.float64]:
+        """Return log p(z) in nats, (n,) float64, for z (n, *latent_shape)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,12 @@ class StandardNormal:
     def sample(self, n: int, seed: int | None) -> FloatArray:
         """Draw z, (n, *latent_shape) float32."""
         return standard_normal((n, *self.latent_shape), seed)
+
+    def log_prob(self, z: FloatArray) -> npt.NDArray[np.float64]:
+        """Return log p(z) in nats, (n,) float64."""
+        flat = z.reshape(len(z), -1).astype(np.float64)
+        result: npt.NDArray[np.float64] = -0.5 * (flat**2 + math.log(2 * math.pi)).sum(1)
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +67,17 @@ class Mixture:
         eps = standard_normal((n, *self.mean.shape[1:]), seed)
         z: FloatArray = self.mean[chosen] + np.exp(np.float32(0.5) * self.log_var[chosen]) * eps
         return z
+
+    def log_prob(self, z: FloatArray) -> npt.NDArray[np.float64]:
+        """Return log p(z) in nats, (n,) float64; the squares multiplied out, so that they are two matrix products."""
+        flat = z.reshape(len(z), -1).astype(np.float64)
+        mean, log_var = (part.reshape(len(part), -1).astype(np.float64) for part in (self.mean, self.log_var))
+        precision = np.exp(-log_var)
+        constant = -0.5 * (log_var + mean**2 * precision + math.log(2 * math.pi)).sum(1)
+        exponent = self.log_weights + constant + flat @ (mean * precision).T - 0.5 * flat**2 @ precision.T
+        greatest = exponent.max(1)
+        result: npt.NDArray[np.float64] = greatest + np.log(np.exp(exponent - greatest[:, None]).sum(1))
+        return result
 
     def to_npz(self) -> bytes:
         """Return the content of `prior.npz`."""

@@ -1,4 +1,4 @@
-"""The VAE that an app embeds: sample, reconstruct, encode, decode, interpolate."""
+"""The VAE that an app embeds: sample, reconstruct, encode, decode, score, interpolate."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -12,9 +12,11 @@ from vaedge.arrays import FloatArray, as_batch, as_condition, as_item, as_output
 from vaedge.bundle import Bundle, read_bundle
 from vaedge.engine import Graph, open_sessions, require_onnxruntime
 from vaedge.errors import InputError
+from vaedge.likelihoods import LIKELIHOODS
 from vaedge.manifest import Manifest
 from vaedge.posterior import Posterior
 from vaedge.prior import Mixture, Prior, StandardNormal
+from vaedge.score import bounds
 
 # Items per run of a graph: bounds memory for any batch, and is large enough to use every thread well.
 CHUNK = 512
@@ -209,6 +211,33 @@ class VAE:
             return self._decoder.run({"z": mean, **given}, ("x",))[0]
 
         return self._fill(len(x), out, through_the_mean)
+
+    def log_prob(
+        self, x: FloatArray, *, k: int = 100, seed: int | None = None, **conditions: npt.ArrayLike
+    ) -> npt.NDArray[np.float64]:
+        """Return the importance-weighted bound on log p(x) of each item (Burda et al. 2016); the larger the likelier.
+
+        Args:
+            x: (n, *input_shape), floating, inside the manifest's input range; of 0 and 1 for a Bernoulli.
+            k: draws of z per item; the bound is tighter the more there are, and the ELBO's estimate for one.
+            seed: the same seed gives the same draws.
+            conditions: of a conditional model, by name; the bound is then one on log p(x | conditions).
+
+        Returns:
+            (n,) float64, nats.
+
+        Raises:
+            InputError: x, k, seed or a condition cannot be used, or the model's likelihood is no distribution of x
+                (bce_surrogate).
+            InferenceError: ONNX Runtime failed.
+        """
+        if not isinstance(k, int | np.integer) or k < 1:
+            raise InputError(f"k is {k!r}; expected a positive whole number")
+        name = self.manifest.likelihood
+        if name in LIKELIHOODS and not LIKELIHOODS[name].normalised:
+            raise InputError(f"this model was trained with {name}, which is no distribution of x: it has no log p(x)")
+        x = self._as_items(x)
+        return bounds(self, self._prior, x, int(k), seed, self._told(conditions, len(x))).importance_weighted
 
     def interpolate(self, a: FloatArray, b: FloatArray, steps: int = 8, **conditions: npt.ArrayLike) -> FloatArray:
         """Walk in a straight line between the posterior means of two items.

@@ -1,0 +1,45 @@
+"""`vaedge score MODEL INPUT`."""
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+
+from vaedge.commands import (
+    add_condition_argument,
+    add_model_arguments,
+    load_model,
+    positive,
+    read_conditions,
+    seed,
+)
+from vaedge.files import read_items, require_suffix, write_atomically
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vaedge score`."""
+    add_model_arguments(parser)
+    add_condition_argument(parser)
+    parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
+    parser.add_argument("input", metavar="INPUT", type=Path, help=".npy, .npz, a picture, or a folder of pictures")
+    parser.add_argument("-k", type=positive, default=100, help="draws of z per item (default: 100)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the draws (default: 0)")
+    parser.add_argument("--out", type=Path, help=".npy, nats of each item (default: only the mean is printed)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, print the mean, write each item's figure where that is asked for."""
+    if args.out is not None:
+        require_suffix(args.out, ".npy")
+    vae = load_model(args)
+    x = read_items(args.input, vae.input_shape, resize=args.resize)
+    nats = vae.log_prob(x, k=args.k, seed=args.seed, **read_conditions(args, vae.manifest))
+    error = nats.std(ddof=1) / np.sqrt(len(nats)) if len(nats) > 1 else float("nan")
+    print(f"NLL <= {-nats.mean():.3f} +- {error:.3f} nats per item (k = {args.k}, seed {args.seed}, {len(nats)} items)")
+    if args.out is not None:
+        content = io.BytesIO()
+        np.save(content, nats)
+        write_atomically(args.out, content.getvalue())
+        print(f"{args.out}: {len(nats)} items")
+    return 0

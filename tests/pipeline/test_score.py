@@ -1,0 +1,127 @@
+"""log p(x) in the runtime: against torch with the same noise, against a closed form, and what it refuses."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import vaedge
+from vaedge.cli import main
+from vaedge.likelihoods import LIKELIHOODS as RUNTIME
+from vaedge_export import export_run, export_vae
+from vaedge_train import TrainConfig, train
+from vaedge_train.likelihoods import LIKELIHOODS
+from vaedge_train.vae import gaussian_log_prob
+
+
+def test_every_likelihood_of_training_is_known():
+    assert RUNTIME.keys() == LIKELIHOODS.keys()
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_the_formulas_are_those_of_training(name):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2 if name == "bernoulli" else 256, (500, 1)).astype(np.float32)
+    x = x if name == "bernoulli" else x / np.float32(255)
+    spread = 12 if name == "bernoulli" else 2
+    parameters = [rng.normal(0, spread, (500, 1)).astype(np.float32) for _ in LIKELIHOODS[name].parameters]
+    found = RUNTIME[name].log_prob(x, *parameters)
+    expected = LIKELIHOODS[name].element_log_prob(torch.from_numpy(x), *map(torch.from_numpy, parameters))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert found.dtype == np.float32
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("score")
+    fields = {"binarize": "dynamic", "likelihood": "bernoulli", "prior": "vamp", "components": 20, "latent": 8}
+    return train(TrainConfig(hidden=(64,), epochs=2, **fields), folder / "run", progress=False)
+
+
+@pytest.fixture(scope="module")
+def vae(run, tmp_path_factory):
+    return vaedge.load(export_run(run.path, tmp_path_factory.mktemp("models") / "bundle"))
+
+
+def items(n):
+    return (np.random.default_rng(0).random((n, 1, 28, 28)) < 0.15).astype(np.float32)
+
+
+def test_the_bound_is_torch_s_with_the_same_noise(run, vae):
+    x, k = items(1000), 8
+    found = vae.log_prob(x, k=k, seed=5)
+    eps = np.random.default_rng(5).standard_normal((1000, k, 8), np.float32)
+    with torch.no_grad():
+        tx, teps = torch.from_numpy(x), torch.from_numpy(eps).transpose(0, 1)
+        mean, log_var = run.vae.inference(tx)
+        z = mean + teps * torch.exp(0.5 * log_var)
+        weights = run.vae.likelihood.log_prob(tx, *run.vae.generative(z)) + run.vae.prior.log_prob(z, run.vae.inference)
+        expected = torch.logsumexp((weights - gaussian_log_prob(z, mean, log_var)).double(), 0) - math.log(k)
+    assert found.dtype == np.float64
+    assert abs(found.mean() - expected.mean().item()) <= 1e-3
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_linear_model_s_evidence(tmp_path):
+    """Exact posteriors make every ratio the evidence, whatever k and seed."""
+
+    class Encoder(torch.nn.Module):
+        def forward(self, x):
+            mean = x.sum(1, keepdim=True) / 5  # p(x|z) = N(z, 1) for four elements, p(z) = N(0, 1)
+            return mean, torch.full_like(mean, -math.log(5.0))
+
+    class Decoder(torch.nn.Module):
+        def forward(self, z):
+            return z.expand(-1, 4) * 1.0, torch.zeros_like(z).expand(-1, 4) * 1.0
+
+    shapes = {"input_shape": (4,), "latent_shape": (1,), "likelihood": "gaussian"}
+    vae = vaedge.load(export_vae(Encoder().eval(), Decoder().eval(), tmp_path / "b", **shapes))
+    x = np.random.default_rng(1).standard_normal((6, 4), np.float32)
+    covariance = np.eye(4) + 1
+    exact = -0.5 * (np.einsum("ni,ij,nj->n", x, np.linalg.inv(covariance), x) + math.log(np.linalg.det(covariance)))
+    exact -= 2 * math.log(2 * math.pi)
+    for k in (1, 7, 3000):
+        np.testing.assert_allclose(vae.log_prob(x, k=k, seed=k), exact, atol=1e-5)
+
+
+def test_it_rises_with_k_and_does_not_depend_on_the_batch(vae):
+    x = items(300)
+    means = [vae.log_prob(x, k=k, seed=0).mean() for k in (1, 10, 100)]
+    assert means == sorted(means)
+    np.testing.assert_allclose(vae.log_prob(x[:7], k=50, seed=3), vae.log_prob(x, k=50, seed=3)[:7], rtol=1e-6)
+    assert not np.array_equal(vae.log_prob(x[:7]), vae.log_prob(x[:7]))
+
+
+def test_likelier_items_score_higher(run, vae):
+    real = run.examples["x"]
+    noise = (np.random.default_rng(0).random(real.shape) < real.mean()).astype(np.float32)
+    assert vae.log_prob(real, seed=0).min() > vae.log_prob(noise, seed=0).max()
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.0, None])
+def test_wrong_numbers_of_draws(vae, k):
+    with pytest.raises(vaedge.InputError, match="k is"):
+        vae.log_prob(items(2), k=k)
+
+
+def test_grey_levels_under_a_bernoulli(vae):
+    with pytest.raises(vaedge.InputError, match="binarise it"):
+        vae.log_prob(items(2) * 0.5)
+
+
+def test_a_surrogate_has_no_log_p(run, tmp_path):
+    shapes = {"input_shape": (1, 28, 28), "latent_shape": (8,), "likelihood": "bce_surrogate"}
+    vae = vaedge.load(export_vae(run.vae.encoder, run.vae.decoder, tmp_path / "b", **shapes))
+    with pytest.raises(vaedge.InputError, match="bce_surrogate, which is no distribution"):
+        vae.log_prob(items(2))
+
+
+def test_the_command(vae, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", items(20))
+    words = [str(vae._origin[0]), str(tmp_path / "x.npy"), "-k", "5", "--seed", "2"]
+    assert main(["score", *words, "--out", str(tmp_path / "nats.npy")]) == 0
+    nats = np.load(tmp_path / "nats.npy")
+    np.testing.assert_array_equal(nats, vae.log_prob(items(20), k=5, seed=2))
+    assert f"NLL <= {-nats.mean():.3f}" in capsys.readouterr().out
+    assert main(["score", *words, "--out", str(tmp_path / "nats.png")]) == 1
