@@ -6,10 +6,16 @@
 
 from vaedge_export.errors import (
     AgreementError,
+    DependenceError,
+    DeterminismError,
     ExportError,
     FiniteError,
+    LossError,
+    MeaningError,
     PurityError,
     SignatureError,
+    SizeError,
+    TrainingModeError,
     VerificationError,
 )
 from vaedge_export.export import Provenance, export_vae
@@ -17,11 +23,17 @@ from vaedge_export.from_run import export_run
 
 __all__ = [
     "AgreementError",
+    "DependenceError",
+    "DeterminismError",
     "ExportError",
     "FiniteError",
+    "LossError",
+    "MeaningError",
     "Provenance",
     "PurityError",
     "SignatureError",
+    "SizeError",
+    "TrainingModeError",
     "VerificationError",
     "export_run",
     "export_vae",

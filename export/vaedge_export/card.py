@@ -40,10 +40,16 @@ def _sections(manifest: Manifest, pictures: Collection[str]) -> Iterable[str]:
             "Test items, each row above its reconstruction through the posterior mean:\n\n"
             "![reconstructions](reconstructions.png)"
         )
+    if "traverse.png" in pictures:
+        yield (
+            "The most active latents, one in each row, walked from -3 to 3 while the others stay where the first test "
+            "item has them:\n\n![latent traverse](traverse.png)"
+        )
     load = f'vae = vaedge.load("models/{manifest.name}")'
     told = "".join(f", {name}={_example(condition)}" for name, condition in manifest.conditions.items())
     yield f"## Use\n\n```python\nimport vaedge\n\n{load}\nx = vae.sample(64, seed=0{told})\n```"
     yield "## Graphs\n\n" + _graph_table(manifest)
+    yield _variants(manifest)
     yield _figures(manifest)
     yield _training(manifest)
     yield _verification(manifest)
@@ -77,8 +83,37 @@ def _graph_table(manifest: Manifest) -> str:
     for name, variant in manifest.variants.items():
         for file in (variant.encoder, variant.decoder):
             lines.append(f"| {name} | `{file}` | {manifest.files[file].bytes:,} | {variant.opset} |")
+    listed = {file for variant in manifest.variants.values() for file in (variant.encoder, variant.decoder)}
+    for file in sorted(name for name in manifest.files if name.endswith(".onnx") and name not in listed):
+        lines.append(f"| fp32, fixed batch | `{file}` | {manifest.files[file].bytes:,} | |")
     if manifest.prior_file:
         lines.append(f"| all | `{manifest.prior_file}` | {manifest.files[manifest.prior_file].bytes:,} | |")
+    return "\n".join(lines)
+
+
+def _variants(manifest: Manifest) -> str:
+    measured = {name: variant.measured for name, variant in manifest.variants.items() if variant.measured}
+    if not measured:
+        return ""
+    first = next(iter(measured.values()))
+    batches = list(first["microseconds"])
+    lines = [
+        f"## Variants\n\nMeasured on {first['items']} held-out items with the same noise, k = {first['k']} draws each: "
+        "the change of the ELBO and of the importance-weighted bound, nats per item; the reconstructions' PSNR against "
+        f"fp32's, dB; the median time of `reconstruct`, microseconds, with {first['threads']} threads on "
+        f"{first['processor']}.\n",
+        "| variant | bytes | ELBO | bound | PSNR | " + " | ".join(f"batch {batch}" for batch in batches) + " |",
+        "|---" * (5 + len(batches)) + "|",
+    ]
+    for name, row in measured.items():
+        change = f"{row['elbo_change']:+.3f} +- {row['elbo_change_standard_error']:.3f} | {row['bound_change']:+.3f}"
+        psnr = f"{row['psnr']:.1f}" if row["psnr"] is not None else ""
+        quality = f"{change} | {psnr}" if name != "fp32" else " | | "
+        times = " | ".join(f"{row['microseconds'][batch]:.0f}" for batch in batches)
+        lines.append(f"| {name} | {row['bytes']:,} | {quality} | {times} |")
+    for name, row in measured.items():
+        if row["kept"]:
+            lines.append(f"\n{name} keeps these layers in float32, by measurement: {', '.join(row['kept'])}.")
     return "\n".join(lines)
 
 
@@ -108,7 +143,9 @@ def _training(manifest: Manifest) -> str:
     if "command" not in manifest.training:
         return ""
     export = f"vaedge export runs/{manifest.name} --out models/{manifest.name}"
-    return f"## Training\n\n```\n{manifest.training['command']}\n{export}\n```" + (
+    seconds = manifest.training.get("seconds")
+    took = f"\n\nTraining took {seconds / 60:.1f} minutes." if isinstance(seconds, int | float) else ""
+    return f"## Training\n\n```\n{manifest.training['command']}\n{export}\n```{took}" + (
         f"\n\n{manifest.training['note']}" if "note" in manifest.training else ""
     )
 
@@ -122,7 +159,8 @@ def _verification(manifest: Manifest) -> str:
     batches = ", ".join(map(str, report["batches"]))
     return (
         f"## Verification\n\nGreatest difference between torch and ONNX Runtime, under full graph optimisation, at "
-        f"batches {batches}. Allowed: {report['tolerance']:.0e} of the value, or of one where the value is smaller.\n\n"
+        f"batches {batches}, on {report['inputs']}. Allowed: {report['tolerance']:.0e} of the value, or of one where "
+        f"the value is smaller. Denormal weights set to zero: {report['denormal_weights_set_to_zero']}.\n\n"
         f"| output | absolute | as allowed | greatest value |\n|---|---|---|---|\n{rows}\n\n"
         "`vaedge check` repeats the comparison with `reference.npz` on any device."
     )

@@ -1,4 +1,4 @@
-"""A pair of modules becomes a bundle: trace, verify, describe, write."""
+"""A pair of modules becomes a bundle: verify, trace, compare, quantise, describe, write."""
 
 import hashlib
 import importlib.metadata
@@ -15,24 +15,25 @@ import numpy as np
 from torch import nn
 
 import vaedge
-from vaedge.arrays import as_batch, as_condition
 from vaedge.bundle import Bundle
 from vaedge.manifest import MANIFEST_NAME, FileEntry, Manifest, Variant
-from vaedge.noise import standard_normal
-from vaedge.pictures import beside, grid_png, is_picture_shape
 from vaedge.prior import Mixture
-from vaedge_export import card, verify
+from vaedge_export import card
+from vaedge_export.card_pictures import card_pictures
+from vaedge_export.check_graphs import BATCHES
 from vaedge_export.errors import ExportError
+from vaedge_export.examples import ExamplesLike, given_rows, random_rows
 from vaedge_export.folder import new_folder, require_absent
-from vaedge_export.graphs import OPSET, DecoderWithMean, trace
+from vaedge_export.graphs import IR_VERSION, OPSET, with_fixed_batch
+from vaedge_export.variants import Comparison, Graphs, make_variant, require_known
+from vaedge_export.verify import ROWS, Verifier
 from vaedge_train.likelihoods import LIKELIHOODS
 
 # The oldest release on which the runtime's tests were run.
 MINIMUM_ONNXRUNTIME = "1.24"
 _PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime")
-_ENCODER, _DECODER, _REFERENCE, _PRIOR = "encoder.onnx", "decoder.onnx", "reference.npz", "prior.npz"
+_REFERENCE, _PRIOR = "reference.npz", "prior.npz"
 _REFERENCE_ITEMS = 8
-_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,10 @@ def export_vae(
     likelihood: str = "bernoulli",
     prior: Mixture | None = None,
     conditions: Mapping[str, vaedge.Condition] = MappingProxyType({}),
-    examples: np.typing.ArrayLike | Mapping[str, np.typing.ArrayLike] | None = None,
+    examples: ExamplesLike | None = None,
+    variants: Sequence[str] = ("fp32",),
+    allow_loss: float | None = None,
+    fixed_batch: int | None = None,
     provenance: Provenance = Provenance(),
     progress: bool = False,
 ) -> Path:
@@ -77,6 +81,10 @@ def export_vae(
         conditions: further inputs, by name, which both modules take after x or z, in this order.
         examples: (n, *input_shape) real items, for the comparison, the reference and the card's pictures; of a
             conditional model a mapping, with `x` and each condition. None compares on random ones.
+        variants: precisions to write; "fp32" always, then any of "fp16", "int8" and "int4", which need examples.
+        allow_loss: what a variant may cost, nats of the ELBO per item; None is 0.3, or a thousandth of the ELBO where
+            that is more.
+        fixed_batch: write a copy of the float32 graphs for batches of this size too, for engines that ask for it.
         provenance: what else the manifest and the card shall say.
         progress: print each stage.
 
@@ -87,10 +95,12 @@ def export_vae(
         ExportError: an argument cannot be used, a module fails or cannot be traced, the folder exists, or the disk
             is full.
         VerificationError: the modules or their graphs failed a check; the class says which.
+        LossError: a variant costs more than it may.
         vaedge.InputError: the examples are no items, or no values of the conditions.
     """
     destination = Path(out)
     require_absent(destination)
+    require_known(variants)
     item_shape, z_shape = _shape("input_shape", input_shape), _shape("latent_shape", latent_shape)
     if likelihood not in LIKELIHOODS:
         raise ExportError(f"likelihood is {likelihood!r}; known are {', '.join(LIKELIHOODS)}")
@@ -98,27 +108,26 @@ def export_vae(
     for name, module in (("encoder", encoder), ("decoder", decoder)):
         if not isinstance(module, nn.Module):
             raise ExportError(f"the {name} is a {type(module).__name__}; expected a torch.nn.Module")
-        if module.training:
-            raise ExportError(f"the {name} is in training mode: call .eval() on it first")
+    if fixed_batch is not None and fixed_batch < 1:
+        raise ExportError(f"fixed_batch is {fixed_batch}; expected at least 1")
+    smaller = [name for name in dict.fromkeys(variants) if name != "fp32"]
+    if smaller and examples is None:
+        raise ExportError(f"variants {', '.join(smaller)} are measured before they are written: give examples")
     say = print if progress else _silent
-    x, told = _items(examples, item_shape, distribution.support, conditions)
-    z = standard_normal((len(x), *z_shape), _SEED)
-    verify.check_modules(encoder, decoder, distribution, (item_shape, z_shape), told)
-    verify.check_parameters(decoder, distribution, (z, *told.values()))
 
-    with_mean = DecoderWithMean(decoder, distribution)
-    latent = dict.fromkeys(("mean", "log_var"), z_shape)
-    item = dict.fromkeys(("x", *distribution.parameters), item_shape)
-    graphs = {}
-    for file, module, name, inputs, outputs in (
-        (_ENCODER, encoder, "encoder", {"x": x, **told}, latent),
-        (_DECODER, with_mean, "decoder", {"z": z, **told}, item),
-    ):
-        say(f"tracing the {name}")
-        graphs[file] = trace(module, name, inputs, tuple(outputs))
-        verify.check_purity(graphs[file], name)
-        verify.check_signature(graphs[file], name, inputs, outputs)
-
+    random = random_rows(ROWS, item_shape, z_shape, distribution.support, conditions)
+    given = None if examples is None else given_rows(examples, item_shape, z_shape, distribution.support, conditions)
+    some = None if given is None else given.resized(ROWS)
+    verifier = Verifier(
+        encoder,
+        decoder,
+        distribution,
+        dict.fromkeys(("mean", "log_var"), z_shape),
+        dict.fromkeys(("x", *distribution.parameters), item_shape),
+    )
+    say("checking the modules")
+    verifier.check_modules(random, some)
+    frozen = {_PRIOR: prior.to_npz()} if prior else {}
     manifest = Manifest(
         name=destination.name,
         input_shape=item_shape,
@@ -128,7 +137,7 @@ def export_vae(
         parameters=distribution.parameters,
         prior="mixture" if prior else "standard_normal",
         prior_file=_PRIOR if prior else None,
-        variants={"fp32": Variant(_ENCODER, _DECODER, OPSET, verify.IR_VERSION_LIMIT)},
+        variants={"fp32": _variant("fp32")},
         reference=_REFERENCE,
         files={},
         minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
@@ -140,30 +149,37 @@ def export_vae(
         metrics=provenance.metrics,
         training=provenance.training,
     )
-    frozen = {_PRIOR: prior.to_npz()} if prior else {}
-    bundle = Bundle(destination, manifest, "fp32", graphs[_ENCODER], graphs[_DECODER], b"", frozen.get(_PRIOR))
-    vae = vaedge.VAE(bundle)
-    say(f"comparing with torch at batches {', '.join(map(str, verify.BATCHES))}")
-    torch_encoder, torch_decoder = verify.torch_function(encoder), verify.torch_function(with_mean)
-    to_encoder, to_decoder = {"x": x, **told}, {"z": z, **told}
-    differences = {
-        **verify.check_agreement("encoder", tuple(latent), torch_encoder, verify.runtime_encoder(vae), to_encoder),
-        **verify.check_agreement("decoder", tuple(item), torch_decoder, verify.runtime_decoder(vae), to_decoder),
-    }
+    say("tracing both, twice")
+    traced = verifier.trace(random, manifest.graph_metadata())
+    fp32: Graphs = traced["encoder"], traced["decoder"]
 
-    reference = _reference(x, z, told, torch_encoder, torch_decoder, distribution.parameters)
-    files = {**graphs, **frozen, _REFERENCE: reference}
-    manifest = replace(
-        manifest,
-        files={name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()},
-        verification={
-            "tolerance": verify.TOLERANCE,
-            "batches": list(verify.BATCHES),
-            "inputs": "random" if examples is None else "examples",
-            "differences": {name: vars(difference) for name, difference in differences.items()},
-        },
-    )
-    pictures = _pictures(vae, x, told, with_originals=examples is not None)
+    def opened(graphs: Graphs) -> vaedge.VAE:
+        return vaedge.VAE(Bundle(destination, manifest, "fp32", *graphs, b"", frozen.get(_PRIOR)))
+
+    vae = opened(fp32)
+    say(f"comparing with torch at batches {', '.join(map(str, BATCHES))}")
+    manifest = replace(manifest, verification=verifier.compare(vae, traced, random, some))
+    files = {
+        **_files("fp32", fp32),
+        **frozen,
+        _REFERENCE: _npz(verifier.reference((some or random).resized(_REFERENCE_ITEMS))),
+    }
+    if smaller and given is not None:
+        comparison = Comparison(fp32, opened, given)
+        measured = {"fp32": comparison.measure(fp32, ())}
+        for name in smaller:
+            say(f"quantising to {name}, and measuring what it costs")
+            graphs, measured[name] = make_variant(name, comparison, allow_loss)
+            verifier.check_variant(name, graphs, random)
+            files.update(_files(name, graphs))
+        chosen = {name: replace(_variant(name), measured=figures.to_dict()) for name, figures in measured.items()}
+        manifest = replace(manifest, variants=chosen)
+    if fixed_batch is not None:
+        for part, graph in traced.items():
+            files[f"{part}.batch{fixed_batch}.onnx"] = with_fixed_batch(graph, fixed_batch)
+    entries = {name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()}
+    manifest = replace(manifest, files=entries)
+    pictures = card_pictures(vae, random, given)
     say(f"writing {destination}")
     with new_folder(destination) as folder:
         for name, content in {**files, **pictures}.items():
@@ -175,6 +191,22 @@ def export_vae(
     return destination
 
 
+def _variant(name: str) -> Variant:
+    infix = "" if name == "fp32" else f".{name}"
+    return Variant(f"encoder{infix}.onnx", f"decoder{infix}.onnx", OPSET, IR_VERSION)
+
+
+def _files(name: str, graphs: Graphs) -> dict[str, bytes]:
+    variant = _variant(name)
+    return dict(zip((variant.encoder, variant.decoder), graphs, strict=True))
+
+
+def _npz(arrays: Mapping[str, Any]) -> bytes:
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
+
+
 def _shape(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
     try:
         shape = tuple(operator.index(size) for size in sizes)
@@ -183,65 +215,6 @@ def _shape(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
     if not shape or min(shape) < 1:
         raise ExportError(f"{name} is {sizes!r}; expected sizes of at least 1")
     return shape
-
-
-def _items(
-    examples: np.typing.ArrayLike | Mapping[str, np.typing.ArrayLike] | None,
-    shape: tuple[int, ...],
-    value_range: tuple[float, float] | None,
-    conditions: Mapping[str, vaedge.Condition],
-) -> tuple[verify.Array, dict[str, verify.Array]]:
-    """Return 64 items and their conditions: the examples, repeated where they are too few, or random ones."""
-    count = max(verify.BATCHES)
-    if examples is None:
-        rng = np.random.default_rng(_SEED)
-        if value_range is None:
-            x = rng.standard_normal((count, *shape), np.float32)
-        else:
-            x = rng.uniform(*value_range, (count, *shape)).astype(np.float32)
-        return x, {name: _random_values(condition, rng, count) for name, condition in conditions.items()}
-    given = dict(examples) if isinstance(examples, Mapping) else {"x": examples}
-    if given.keys() != {"x", *conditions}:
-        raise ExportError(f"the examples are {', '.join(given)}; expected {', '.join(['x', *conditions])}")
-    x = as_batch(given["x"], "examples", shape, value_range)
-    told = {name: as_condition(given[name], name, condition, len(x)) for name, condition in conditions.items()}
-    return np.resize(x, (count, *shape)), {name: np.resize(a, (count, *a.shape[1:])) for name, a in told.items()}
-
-
-def _random_values(condition: vaedge.Condition, rng: np.random.Generator, count: int) -> verify.Array:
-    if condition.classes:
-        return rng.integers(len(condition.classes), size=(count, *condition.shape))
-    return rng.standard_normal((count, *condition.shape), np.float32)
-
-
-def _reference(
-    x: verify.Array,
-    z: verify.Array,
-    told: Mapping[str, verify.Array],
-    encoder: verify.Compute,
-    decoder: verify.Compute,
-    parameters: tuple[str, ...],
-) -> bytes:
-    """Return `reference.npz`: a few inputs, and what torch makes of them."""
-    x, z = x[:_REFERENCE_ITEMS], z[:_REFERENCE_ITEMS]
-    told = {name: values[:_REFERENCE_ITEMS] for name, values in told.items()}
-    mean, log_var = encoder({"x": x, **told})
-    decoded, *values = decoder({"z": z, **told})
-    content = io.BytesIO()
-    arrays: dict[str, Any] = {"x": x, "mean": mean, "log_var": log_var, "z": z, "decoded": decoded, **told}
-    arrays.update(zip(parameters, values, strict=True))
-    np.savez_compressed(content, **arrays)
-    return content.getvalue()
-
-
-def _pictures(vae: vaedge.VAE, x: verify.Array, told: Mapping[str, Any], *, with_originals: bool) -> dict[str, bytes]:
-    """Return the card's pictures, by file name; none for items that cannot be shown."""
-    if not is_picture_shape(vae.input_shape):
-        return {}
-    pictures = {"samples.png": grid_png(vae.sample(len(x), seed=_SEED, **told))}
-    if with_originals:
-        pictures["reconstructions.png"] = grid_png(*beside(x, vae.reconstruct(x, **told)))
-    return pictures
 
 
 def _silent(_: str) -> None:

@@ -1,6 +1,7 @@
 """What `vaedge train` left in a run folder becomes a bundle."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from vaedge import Condition
@@ -14,13 +15,23 @@ _FIGURES = ("elbo", "distortion", "rate")
 
 
 def export_run(
-    run: str | os.PathLike[str], out: str | os.PathLike[str], *, note: str | None = None, progress: bool = False
+    run: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    variants: Sequence[str] = ("fp32",),
+    allow_loss: float | None = None,
+    fixed_batch: int | None = None,
+    note: str | None = None,
+    progress: bool = False,
 ) -> Path:
     """Export a run; `export_vae` says how.
 
     Args:
         run: the run folder.
         out: the bundle's folder, which must not exist yet.
+        variants: precisions to write, measured on the run's test items; as for `export_vae`.
+        allow_loss: what a variant may cost, nats per item; as for `export_vae`.
+        fixed_batch: as for `export_vae`.
         note: a sentence or two for the model card, beside the figures.
         progress: print each stage.
 
@@ -41,6 +52,9 @@ def export_run(
         prior=_frozen_prior(trained),
         conditions={"y": Condition("int64", (), trained.classes)} if trained.classes else {},
         examples=trained.examples,
+        variants=variants,
+        allow_loss=allow_loss,
+        fixed_batch=fixed_batch,
         provenance=Provenance(
             metrics={**_metrics(trained), **({"note": note} if note else {})},
             training=_training(trained, Path(out).name),

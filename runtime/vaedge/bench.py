@@ -62,10 +62,11 @@ def bench(vae: VAE, batches: Sequence[int] = BATCHES, seconds: float = 0.5) -> I
             "reconstruct": partial(vae.reconstruct, x, **told),
         }
         for operation, call in calls.items():
-            yield _summary(operation, batch, _time(call, seconds))
+            yield _summary(operation, batch, time_calls(call, seconds))
 
 
-def _time(call: Callable[[], object], seconds: float) -> list[int]:
+def time_calls(call: Callable[[], object], seconds: float) -> list[int]:
+    """Return the durations of repeated calls, nanoseconds: at least 20 of them, for at least so many seconds."""
     for _ in range(_WARM_UP):
         call()
     durations: list[int] = []

@@ -81,6 +81,17 @@ def read_bundle(path: str | os.PathLike[str], variant: str = "fp32") -> Bundle:
     )
 
 
+def verify_files(path: str | os.PathLike[str], manifest: Manifest) -> None:
+    """Compare every file that the manifest lists with its size and sha256.
+
+    Raises:
+        BundleNotFoundError: one is missing.
+        BundleError: one is not the file that was exported.
+    """
+    for name, entry in manifest.files.items():
+        _read_verified(Path(path), name, entry)
+
+
 def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
     content = _read(folder / name, entry.bytes, "copy the whole bundle again")
     if len(content) != entry.bytes:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,10 @@ import numpy.typing as npt
 from vaedge.arrays import FloatArray
 from vaedge.errors import InputError
 from vaedge.likelihoods import LIKELIHOODS, Likelihood
+from vaedge.manifest import Manifest
 from vaedge.noise import generator
+from vaedge.posterior import Posterior
 from vaedge.prior import Prior
-
-if TYPE_CHECKING:
-    from vaedge.vae import VAE
 
 _ROWS = 2048  # latents decoded at once
 
@@ -33,12 +32,24 @@ class Bounds(NamedTuple):
     importance_weighted: Nats
 
 
-def bounds(vae: "VAE", prior: Prior, x: FloatArray, k: int, seed: int | None, told: dict[str, Any]) -> Bounds:
+class Model(Protocol):
+    """What of a VAE is needed to score."""
+
+    manifest: Manifest
+    prior: Prior
+
+    def encode(self, x: FloatArray, **conditions: npt.ArrayLike) -> Posterior:
+        """Return q(z|x)."""
+
+    def parameters(self, z: FloatArray, **conditions: npt.ArrayLike) -> dict[str, FloatArray]:
+        """Return the parameters of p(x|z)."""
+
+
+def bounds(vae: Model, x: FloatArray, k: int, seed: int | None, told: dict[str, Any]) -> Bounds:
     """Estimate both bounds with k draws per item.
 
     Args:
         vae: the model.
-        prior: its p(z).
         x: (n, *input_shape) float32, checked.
         k: draws per item.
         seed: of the draws, which are taken item by item: the first m items' do not depend on how many follow.
@@ -58,7 +69,7 @@ def bounds(vae: "VAE", prior: Prior, x: FloatArray, k: int, seed: int | None, to
     for start in range(0, len(x), together):
         rows = slice(start, start + together)
         given = {name: values[rows] for name, values in told.items()}
-        weights = np.concatenate(list(_log_weights(vae, prior, likelihood, x[rows], k, rng, given)), 1)
+        weights = np.concatenate(list(_log_weights(vae, likelihood, x[rows], k, rng, given)), 1)
         greatest = weights.max(1)
         result.elbo[rows] = weights.mean(1)
         result.importance_weighted[rows] = greatest + np.log(np.exp(weights - greatest[:, None]).mean(1))
@@ -66,8 +77,7 @@ def bounds(vae: "VAE", prior: Prior, x: FloatArray, k: int, seed: int | None, to
 
 
 def _log_weights(
-    vae: "VAE",
-    prior: Prior,
+    vae: Model,
     likelihood: Likelihood,
     x: FloatArray,
     k: int,
@@ -75,7 +85,7 @@ def _log_weights(
     told: dict[str, Any],
 ) -> Iterator[Nats]:
     """Yield log p(x, z) / q(z|x) for some of the k draws at a time, (n, draws) float64."""
-    n, latent_shape, axes = len(x), vae.latent_shape, (*range(2, x.ndim + 1),)
+    n, latent_shape, axes = len(x), vae.manifest.latent_shape, (*range(2, x.ndim + 1),)
     posterior = vae.encode(x, **told)
     mean, log_var = (part.astype(np.float64)[:, None] for part in (posterior.mean, posterior.log_var))
     for done in range(0, k, _ROWS):
@@ -84,10 +94,10 @@ def _log_weights(
         z = (mean + np.exp(0.5 * log_var) * eps).astype(np.float32)
         repeated = {name: np.repeat(values, draws, 0) for name, values in told.items()}
         parameters = vae.parameters(z.reshape(n * draws, *latent_shape), **repeated).values()
-        shaped = [parameter.reshape(n, draws, *vae.input_shape) for parameter in parameters]
+        shaped = [parameter.reshape(n, draws, *vae.manifest.input_shape) for parameter in parameters]
         log_likelihood = likelihood.log_prob(x[:, None], *shaped).sum(axes, dtype=np.float64)
         latent_axes = (*range(2, z.ndim),)
         squares = (z - mean) ** 2 * np.exp(-log_var)
         log_posterior = -0.5 * (squares + log_var + math.log(2 * math.pi)).sum(latent_axes)
-        log_prior = prior.log_prob(z.reshape(n * draws, *latent_shape)).reshape(n, draws)
+        log_prior = vae.prior.log_prob(z.reshape(n * draws, *latent_shape)).reshape(n, draws)
         yield log_likelihood + log_prior - log_posterior

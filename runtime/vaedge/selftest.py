@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaedge.arrays import UNREADABLE, FloatArray
-from vaedge.bundle import Bundle, read_bundle
+from vaedge.bundle import Bundle, read_bundle, verify_files
 from vaedge.errors import BundleError
 from vaedge.vae import VAE
 
@@ -48,6 +48,7 @@ def check(path: str | os.PathLike[str], *, device: str = "cpu", threads: int | N
         VaedgeError: the bundle cannot be loaded (as for `load`), or holds no valid reference.
     """
     bundle = read_bundle(path)
+    verify_files(path, bundle.manifest)
     vae = VAE(bundle, device=device, threads=threads)
     reference = _read_reference(bundle)
     told = {name: reference[name] for name in bundle.manifest.conditions}

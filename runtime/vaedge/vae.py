@@ -1,7 +1,7 @@
 """The VAE that an app embeds: sample, reconstruct, encode, decode, score, interpolate."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from vaedge.arrays import FloatArray, as_batch, as_condition, as_item, as_output
 from vaedge.bundle import Bundle, read_bundle
+from vaedge.chunks import apart, chunks, rows_of
+from vaedge.cpus import usable_cpus
 from vaedge.engine import Graph, open_sessions, require_onnxruntime
 from vaedge.errors import InputError
 from vaedge.likelihoods import LIKELIHOODS
@@ -17,9 +19,6 @@ from vaedge.manifest import Manifest
 from vaedge.posterior import Posterior
 from vaedge.prior import Mixture, Prior, StandardNormal
 from vaedge.score import bounds
-
-# Items per run of a graph: bounds memory for any batch, and is large enough to use every thread well.
-CHUNK = 512
 
 
 def load(
@@ -54,11 +53,15 @@ class VAE:
         manifest: what the bundle says of itself.
         variant: name of the precision that was loaded.
         device: where the graphs run: "cpu" or "cuda:N".
+        threads: processor threads that each call may use.
+        prior: p(z), as it was trained.
     """
 
     manifest: Manifest
     variant: str
     device: str
+    threads: int
+    prior: Prior
 
     def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
         """Make the sessions; `load` is the usual way here, and says what is raised."""
@@ -67,6 +70,7 @@ class VAE:
         (encoder, decoder), self.device = open_sessions((bundle.encoder, bundle.decoder), device, threads)
         self.manifest = manifest
         self.variant = bundle.variant
+        self.threads = int(threads or usable_cpus())
         latent, item = manifest.latent_shape, manifest.input_shape
         parameters = dict.fromkeys(manifest.parameters, item)
         files = manifest.variants[bundle.variant]
@@ -74,7 +78,7 @@ class VAE:
         x, z = ("float32", item), ("float32", latent)
         self._encoder = Graph(encoder, files.encoder, {"x": x, **told}, {"mean": latent, "log_var": latent})
         self._decoder = Graph(decoder, files.decoder, {"z": z, **told}, {"x": item, **parameters})
-        self._prior: Prior = Mixture.from_npz(bundle.prior, latent) if bundle.prior else StandardNormal(latent)
+        self.prior = Mixture.from_npz(bundle.prior, latent) if bundle.prior else StandardNormal(latent)
         self._origin = bundle.path.absolute(), device, bundle.variant, threads
 
     @property
@@ -103,12 +107,10 @@ class VAE:
         """
         x = self._as_items(x)
         inputs = {"x": x, **self._told(conditions, len(x))}
-        if len(x) <= CHUNK:
-            return Posterior(*self._encoder.run(inputs, ("mean", "log_var")))
-        mean, log_var = (np.empty((len(x), *self.latent_shape), np.float32) for _ in range(2))
-        for rows in _chunks(len(x)):
-            mean[rows], log_var[rows] = self._encoder.run(_rows(inputs, rows), ("mean", "log_var"))
-        return Posterior(mean, log_var)
+        parts = [self._encoder.run(rows_of(inputs, rows), ("mean", "log_var")) for rows in chunks(len(x))]
+        if len(parts) == 1:
+            return Posterior(*parts[0])
+        return Posterior(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def decode(self, z: FloatArray, *, out: FloatArray | None = None, **conditions: npt.ArrayLike) -> FloatArray:
         """Return the mean of p(x|z) for each latent.
@@ -122,11 +124,10 @@ class VAE:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: z or out has the wrong shape or type, or z is empty or not finite; a condition too many or
-                too few.
+            InputError: z, out or a condition cannot be used, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
-        z = _apart(as_batch(z, "z", self.latent_shape), out)
+        z = apart(as_batch(z, "z", self.latent_shape), out)
         return self._decode({"z": z, **self._told(conditions, len(z))}, out)
 
     def parameters(self, z: FloatArray, **conditions: npt.ArrayLike) -> dict[str, FloatArray]:
@@ -146,8 +147,8 @@ class VAE:
         z = as_batch(z, "z", self.latent_shape)
         inputs = {"z": z, **self._told(conditions, len(z))}
         names = self.manifest.parameters
-        chunks = [self._decoder.run(_rows(inputs, rows), names) for rows in _chunks(len(z))]
-        return {name: np.concatenate(parts) for name, parts in zip(names, zip(*chunks, strict=True), strict=True)}
+        parts = [self._decoder.run(rows_of(inputs, rows), names) for rows in chunks(len(z))]
+        return {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*parts, strict=True), strict=True)}
 
     def sample(
         self, n: int, *, seed: int | None = None, out: FloatArray | None = None, **conditions: npt.ArrayLike
@@ -170,7 +171,7 @@ class VAE:
         if not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"n is {n!r}; expected a positive whole number")
         told = self._told(conditions, int(n))
-        return self._decode({"z": self._prior.sample(int(n), seed), **told}, out)
+        return self._decode({"z": self.prior.sample(int(n), seed), **told}, out)
 
     def reconstruct(
         self,
@@ -194,11 +195,10 @@ class VAE:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: x, seed or out cannot be used, or a seed was given without sample=True; a condition too
-                many or too few.
+            InputError: x, seed, out or a condition cannot be used, or a seed was given without sample=True.
             InferenceError: ONNX Runtime failed.
         """
-        x = _apart(self._as_items(x), out)
+        x = apart(self._as_items(x), out)
         told = self._told(conditions, len(x))
         if sample:
             return self._decode({"z": self.encode(x, **told).sample(seed), **told}, out)
@@ -206,7 +206,7 @@ class VAE:
             raise InputError("a seed was given, but reconstruct draws nothing unless sample=True")
 
         def through_the_mean(rows: slice) -> FloatArray:
-            given = _rows(told, rows)
+            given = rows_of(told, rows)
             (mean,) = self._encoder.run({"x": x[rows], **given}, ("mean",))
             return self._decoder.run({"z": mean, **given}, ("x",))[0]
 
@@ -227,8 +227,7 @@ class VAE:
             (n,) float64, nats.
 
         Raises:
-            InputError: x, k, seed or a condition cannot be used, or the model's likelihood is no distribution of x
-                (bce_surrogate).
+            InputError: x, k, seed or a condition cannot be used, or p(x|z) is no distribution (bce_surrogate).
             InferenceError: ONNX Runtime failed.
         """
         if not isinstance(k, int | np.integer) or k < 1:
@@ -237,7 +236,7 @@ class VAE:
         if name in LIKELIHOODS and not LIKELIHOODS[name].normalised:
             raise InputError(f"this model was trained with {name}, which is no distribution of x: it has no log p(x)")
         x = self._as_items(x)
-        return bounds(self, self._prior, x, int(k), seed, self._told(conditions, len(x))).importance_weighted
+        return bounds(self, x, int(k), seed, self._told(conditions, len(x))).importance_weighted
 
     def interpolate(self, a: FloatArray, b: FloatArray, steps: int = 8, **conditions: npt.ArrayLike) -> FloatArray:
         """Walk in a straight line between the posterior means of two items.
@@ -285,31 +284,18 @@ class VAE:
         return {name: as_condition(given[name], name, condition, n) for name, condition in conditions.items()}
 
     def _decode(self, inputs: Mapping[str, npt.NDArray[Any]], out: FloatArray | None) -> FloatArray:
-        return self._fill(len(inputs["z"]), out, lambda rows: self._decoder.run(_rows(inputs, rows), ("x",))[0])
+        return self._fill(len(inputs["z"]), out, lambda rows: self._decoder.run(rows_of(inputs, rows), ("x",))[0])
 
     def _fill(self, n: int, out: FloatArray | None, compute: Callable[[slice], FloatArray]) -> FloatArray:
         """Compute n items chunk by chunk; a single chunk without `out` is returned as it came."""
-        if out is None and n <= CHUNK:
-            return compute(slice(n))
+        pieces = list(chunks(n))
+        if out is None and len(pieces) == 1:
+            return compute(pieces[0])
         result = as_output(out, (n, *self.input_shape))
-        for rows in _chunks(n):
+        for rows in pieces:
             result[rows] = compute(rows)
         return result
 
 
 def _load_again(path: Path, device: str, variant: str, threads: int | None) -> VAE:
     return load(path, device=device, variant=variant, threads=threads)
-
-
-def _apart(array: FloatArray, out: FloatArray | None) -> FloatArray:
-    """Return the input, copied if writing a chunk of `out` could change a later chunk of it."""
-    overlaps = isinstance(out, np.ndarray) and len(array) > CHUNK and np.may_share_memory(array, out)
-    return array.copy() if overlaps else array
-
-
-def _rows(arrays: Mapping[str, npt.NDArray[Any]], rows: slice) -> dict[str, npt.NDArray[Any]]:
-    return {name: array[rows] for name, array in arrays.items()}
-
-
-def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))

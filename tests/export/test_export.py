@@ -25,7 +25,7 @@ def bundle(vae, shapes, examples, tmp_path):
 def test_the_bundle_s_files(bundle):
     assert {path.name for path in bundle.iterdir()} == {
         *("manifest.json", "encoder.onnx", "decoder.onnx", "reference.npz"),
-        *("README.md", "samples.png", "reconstructions.png"),
+        *("README.md", "samples.png", "reconstructions.png", "traverse.png"),
     }
     assert vaedge.check(bundle).passed
 

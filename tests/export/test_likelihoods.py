@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import vaedge
-from vaedge_export import ExportError, SignatureError, export_run, export_vae
+from vaedge_export import ExportError, export_run, export_vae
+from vaedge_export.errors import MeaningError
 from vaedge_train import TrainConfig, train
 from vaedge_train.build import build_vae
 from vaedge_train.likelihoods import LIKELIHOODS
@@ -44,7 +45,7 @@ def test_the_runtime_samples_the_prior_that_was_trained(tmp_path, prior):
     run = train(config, tmp_path / "run", progress=False)
     vae = vaedge.load(export_run(tmp_path / "run", tmp_path / "bundle"))
     assert vae.manifest.prior == "mixture"
-    frozen, trained = vae._prior, run.vae.prior.mixture(run.vae.inference)
+    frozen, trained = vae.prior, run.vae.prior.mixture(run.vae.inference)
     for name in ("log_weights", "mean", "log_var"):
         np.testing.assert_array_equal(getattr(frozen, name), getattr(trained, name).detach())
     drawn = run.vae.prior.sample(50_000, run.vae.inference, torch.Generator().manual_seed(0)).detach()
@@ -62,7 +63,7 @@ def test_a_decoder_that_ends_in_a_sigmoid(vae, shapes, tmp_path):
         def forward(self, z):
             return torch.sigmoid(self.decoder(z)[0])
 
-    with pytest.raises(SignatureError, match="remove its last sigmoid"):
+    with pytest.raises(MeaningError, match="remove its last sigmoid"):
         export_vae(vae.encoder, Mean().eval(), tmp_path / "b", **shapes)
 
 

@@ -5,13 +5,26 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
 
-import vaedge_export
+import vaedge
+import vaedge_export.verify
 from vaedge_export import ExportError, export_vae
-from vaedge_export.errors import AgreementError, FiniteError, PurityError, SignatureError
+from vaedge_export.errors import (
+    AgreementError,
+    DependenceError,
+    FiniteError,
+    MeaningError,
+    PurityError,
+    SignatureError,
+    SizeError,
+    TrainingModeError,
+    VerificationError,
+)
+from vaedge_train import TrainConfig, train
 
 
 @pytest.fixture
@@ -60,7 +73,12 @@ def test_encoders(vae, shapes, out, name):
 def test_a_frozen_batch(vae, shapes, out):
     frozen = Wrapped(vae.decoder, lambda parameters: parameters[0].view(3, 1, 4, 4))
     refused(
-        ExportError, r"the decoder fails on a batch of shape \(2, 3\).*view|invalid", out, vae.encoder, frozen, **shapes
+        ExportError,
+        r"the decoder fails on a batch of shape z \(2, 3\).*view|invalid",
+        out,
+        vae.encoder,
+        frozen,
+        **shapes,
     )
 
 
@@ -86,19 +104,16 @@ def test_a_module_that_torch_cannot_trace(vae, shapes, out):
 
 def test_a_graph_that_differs(vae, shapes, out, monkeypatch):
     """The comparison is with the graph that users run, so a graph of other weights cannot pass."""
-    honest = vaedge_export.export.trace
+    honest = vaedge_export.verify.trace
 
-    def trace(module, *arguments):
-        content = honest(module, *arguments)
-        return (
-            content
-            if "decoder" in arguments
-            else content.replace(
-                module.output.bias.detach().numpy().tobytes(), (module.output.bias.detach() + 1e-3).numpy().tobytes()
-            )
-        )
+    def trace(module, name, *arguments):
+        content, flushed = honest(module, name, *arguments)
+        if name == "encoder":
+            bias = module.output.bias.detach()
+            content = content.replace(bias.numpy().tobytes(), (bias + 1e-3).numpy().tobytes())
+        return content, flushed
 
-    monkeypatch.setattr(vaedge_export.export, "trace", trace)
+    monkeypatch.setattr(vaedge_export.verify, "trace", trace)
     refused(
         AgreementError,
         "encoder: mean differs from torch by 1.0",
@@ -190,3 +205,83 @@ def test_no_space_left_on_device(vae, shapes, out, monkeypatch):
         vae.decoder,
         **shapes,
     )
+
+
+class Constant(nn.Module):
+    def __init__(self, *shapes):
+        super().__init__()
+        self.shapes = shapes
+
+    def forward(self, value):
+        outputs = tuple(torch.full((len(value), *shape), 0.5) + 0 * value.flatten(1).sum() for shape in self.shapes)
+        return outputs if len(outputs) > 1 else outputs[0]
+
+
+def test_an_output_that_ignores_its_input(vae, shapes, out):
+    refused(DependenceError, "the encoder returns the same", out, Constant((3,), (3,)), vae.decoder, **shapes)
+    refused(DependenceError, "the decoder returns the same", out, vae.encoder, Constant((1, 4, 4)), **shapes)
+
+
+def test_a_part_left_in_training_mode(vae, shapes, out):
+    """`model.eval()` on a wrapper that hides a submodule from it, or `.train()` on one part afterwards."""
+    vae.encoder.hidden.append(nn.Dropout(0.5))
+    vae.encoder.hidden[-1].train()
+    with pytest.raises(TrainingModeError, match=r"encoder is in training mode \(its part 'hidden.3', a Dropout\)"):
+        export_vae(vae.encoder, vae.decoder, out, **shapes)
+    assert not out.exists()
+
+
+def test_a_batch_that_the_graph_freezes_at_one(vae, shapes, out):
+    first = Wrapped(vae.encoder, lambda q: (q[0][:1].expand(len(q[0]), -1) if len(q[0]) < 3 else q[0], q[1]))
+    with pytest.raises(VerificationError):
+        export_vae(first.eval(), vae.decoder, out, **shapes)
+    assert not out.exists()
+
+
+def test_mean_and_log_var_swapped(out, tmp_path):
+    """Of a trained model, on real items: the ELBO is far better the other way round."""
+    config = TrainConfig(hidden=(64,), latent=8, epochs=2)
+    run = train(config, tmp_path / "run", progress=False)
+    swapped = Wrapped(run.vae.encoder, lambda q: (q[1], q[0]))
+    options = {"input_shape": (1, 28, 28), "latent_shape": (8,), "likelihood": "bce_surrogate"}
+    refused(
+        MeaningError,
+        r"outputs look swapped: as \(mean, log_var\) the examples cost",
+        out,
+        swapped,
+        run.vae.decoder,
+        **options,
+        examples=run.examples["x"],
+    )
+    export_vae(run.vae.encoder, run.vae.decoder, out, **options, examples=run.examples["x"])
+
+
+def test_a_model_that_fits_in_no_file(vae, shapes, out):
+    vae.encoder.huge = nn.Parameter(torch.zeros(1).expand(800_000_000), requires_grad=False)
+    refused(SizeError, "the encoder's weights take 3,200,", out, vae.encoder, vae.decoder, **shapes)
+
+
+def test_denormal_weights_are_flushed_and_counted(vae, shapes, tmp_path):
+    with torch.no_grad():
+        vae.encoder.output.weight[0, :3] = 1e-40
+    bundle = export_vae(vae.encoder, vae.decoder, tmp_path / "b", **shapes)
+    graph = onnx.load(bundle / "encoder.onnx").graph
+    (weight,) = (onnx.numpy_helper.to_array(t) for t in graph.initializer if t.name == "output.weight")
+    assert (weight[0, :3] == 0).all()
+    assert vaedge.load(bundle).manifest.verification["denormal_weights_set_to_zero"] == 3
+
+
+def test_a_module_that_changes_itself(vae, shapes, out):
+    class Restless(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.calls = vae.encoder, 0
+
+        def forward(self, x):
+            self.calls += 1
+            mean, log_var = self.encoder(x)
+            return mean + 1e-2 * self.calls, log_var
+
+    with pytest.raises(VerificationError):
+        export_vae(Restless().eval(), vae.decoder, out, **shapes)
+    assert not out.exists()

@@ -68,7 +68,7 @@ def test_bug_a_sampler_of_another_prior_than_was_trained(run, vae):
         log_weights, mean, log_var = run.vae.prior.mixture(run.vae.inference)
         weights = log_weights.exp()[:, None]
         expected, second = (weights * mean).sum(0), (weights * (log_var.exp() + mean.square())).sum(0)
-    z = vae._prior.sample(200_000, seed=0)
+    z = vae.prior.sample(200_000, seed=0)
     np.testing.assert_allclose(z.mean(0), expected, atol=0.02)
     np.testing.assert_allclose((z.astype(np.float64) ** 2).mean(0), second, rtol=0.02)
 

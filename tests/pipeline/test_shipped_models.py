@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 from onnx.reference import ReferenceEvaluator
 
@@ -40,6 +41,30 @@ class TestEveryShippedModel:
         np.testing.assert_allclose(vae.encode(x).log_var, log_var, atol=1e-5)
         np.testing.assert_allclose(vae.reconstruct(x), decoded, atol=1e-4)
         np.testing.assert_allclose(vae.parameters(mean)["logits"], logits, rtol=1e-5, atol=1e-4)
+
+    def test_openvino_agrees_in_float32(self, folder):
+        vae = vaedge.load(folder)
+        with np.load(folder / "reference.npz") as archive:
+            x, z = archive["x"], archive["z"]
+        core = openvino.Core()
+        exact = {"INFERENCE_PRECISION_HINT": "f32"}
+        encoder = core.compile_model(str(folder / "encoder.onnx"), "CPU", exact)({"x": x})
+        decoder = core.compile_model(str(folder / "decoder.onnx"), "CPU", exact)({"z": z})
+        for found, expected in (
+            (encoder["mean"], vae.encode(x).mean),
+            (encoder["log_var"], vae.encode(x).log_var),
+            (decoder["x"], vae.decode(z)),
+            (decoder["logits"], vae.parameters(z)["logits"]),
+        ):
+            assert np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected))) <= 1e-4
+
+    def test_int8_is_small_and_good(self, folder):
+        variants = vaedge.load(folder).manifest.variants
+        fp32, int8 = variants["fp32"].measured, variants["int8"].measured
+        assert fp32["bytes"] >= 3.5 * int8["bytes"]
+        assert int8["elbo_change"] >= -0.3
+        x = vaedge.load(folder).sample(64, seed=0)
+        assert np.abs(vaedge.load(folder, variant="int8").sample(64, seed=0) - x).mean() < 0.01
 
     def test_no_file_names_the_machine_that_wrote_it(self, folder):
         places = [str(Path.home()), "/home/", "/tmp/", "../"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import vaedge
+import vaedge.chunks
 import vaedge.vae
 
 
@@ -78,7 +79,7 @@ def test_the_noise_stream_is_frozen():
 def test_chunks_do_not_show(vae, digits, monkeypatch):
     x = np.concatenate([digits] * 3)
     whole = vae.encode(x), vae.reconstruct(x), vae.sample(len(x), seed=0), vae.parameters(vae.encode(x).mean)["logits"]
-    monkeypatch.setattr(vaedge.vae, "CHUNK", 5)
+    monkeypatch.setattr(vaedge.chunks, "CHUNK", 5)
     pieces = vae.encode(x), vae.reconstruct(x), vae.sample(len(x), seed=0), vae.parameters(vae.encode(x).mean)["logits"]
     np.testing.assert_allclose(pieces[0].mean, whole[0].mean, atol=1e-5)
     np.testing.assert_allclose(pieces[0].log_var, whole[0].log_var, atol=1e-5)
@@ -87,7 +88,7 @@ def test_chunks_do_not_show(vae, digits, monkeypatch):
 
 
 def test_a_batch_larger_than_a_chunk(vae):
-    n = 2 * vaedge.vae.CHUNK + 3
+    n = 2 * vaedge.chunks.CHUNK + 3
     samples = vae.sample(n, seed=0)
     assert samples.shape == (n, 1, 28, 28)
     np.testing.assert_allclose(samples[:8], vae.sample(8, seed=0), atol=1e-5)

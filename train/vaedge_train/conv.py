@@ -87,7 +87,7 @@ class ConvDecoder(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, ...]:
         """Return the parameters of p(x|z), each (n, *output_shape), for z (n, latent)."""
         pixels: Tensor = self.output(self.body(self.input(z)))
-        return tuple(pixels.chunk(self.parameters_per_element, dim=1))
+        return (pixels,) if self.parameters_per_element == 1 else pixels.chunk(self.parameters_per_element, dim=1)
 
     @torch.no_grad()
     def start_at(self, parameters: Sequence[Tensor]) -> None:

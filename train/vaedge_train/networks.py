@@ -86,7 +86,8 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, ...]:
         """Return the parameters of p(x|z), each (n, *output_shape), for z (n, latent)."""
         flat = self.output(self.hidden(z))
-        return tuple(self.shape(part) for part in flat.chunk(self.parameters_per_element, dim=1))
+        parts = (flat,) if self.parameters_per_element == 1 else flat.chunk(self.parameters_per_element, dim=1)
+        return tuple(self.shape(part) for part in parts)
 
     @torch.no_grad()
     def start_at(self, parameters: Sequence[Tensor]) -> None:

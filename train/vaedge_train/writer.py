@@ -29,7 +29,8 @@ from vaedge_train.state import TrainingState
 from vaedge_train.vae import VAE
 
 _TEST_BATCH = 1000
-_EXAMPLES = 64
+_EXAMPLES = 500  # test items that stay in the run folder: what an export measures its variants on
+_PICTURED = 64
 _COLUMNS, _MOST_COLUMNS = 8, 16
 # Evaluation and pictures draw their noise from a seed of their own, the same in every epoch and every run.
 _TEST_SEED = 1
@@ -113,7 +114,7 @@ class Writer:
             y = torch.arange(columns).repeat(_COLUMNS) if self._dataset.classes else None
             samples = vae.sample(columns * _COLUMNS, torch.Generator().manual_seed(_TEST_SEED), y)
             write_atomically(self.folder / "samples.png", grid_png(samples, columns))
-            examples = self._dataset.test[:_EXAMPLES]
+            examples = self._dataset.test[:_PICTURED]
             x = scale(examples.x)
             reconstructions = vae.reconstruct(x, examples.y)
             write_atomically(self.folder / "reconstructions.png", reconstructions_png(x, reconstructions))

@@ -1,0 +1,82 @@
+"""Export the autoencoder of a latent diffusion model from diffusers: `AutoencoderKL` or `AutoencoderTiny`.
+
+    pip install diffusers
+    python examples/export_diffusers.py models/kl [FOLDER]    # of from_pretrained; without one, a small untrained one
+
+Pictures go in with values from -1 to 1, as diffusers has them; latents are those of the model, unscaled.
+"""
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaedge_export import export_vae
+from vaedge_train.torchvision_data import import_torchvision
+
+
+class Encoder(nn.Module):
+    """x -> (mean, log_var); AutoencoderTiny has no posterior, so its latents come with hardly any width."""
+
+    def __init__(self, model: Any) -> None:
+        """Take diffusers' model."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log_var, each (n, channels, height / factor, width / factor)."""
+        encoded = self.model.encode(x)
+        if hasattr(encoded, "latent_dist"):
+            return encoded.latent_dist.mean, encoded.latent_dist.logvar
+        return encoded.latents, torch.full_like(encoded.latents, -30.0)
+
+
+class Decoder(nn.Module):
+    """z -> (loc, log_scale): a Gaussian of scale one, whose log p(x|z) is half the squared error."""
+
+    def __init__(self, model: Any) -> None:
+        """Take diffusers' model."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loc and log_scale, each (n, 3, height, width)."""
+        loc = self.model.decode(z).sample
+        return loc, torch.zeros_like(loc)
+
+
+def export(model: Any, out: str, size: tuple[int, int]) -> None:
+    """Export for pictures of one size, (height, width): only the batch stays free."""
+    shape = (model.config.in_channels, *size)
+    with torch.no_grad():
+        mean, _ = Encoder(model)(torch.zeros(1, *shape))
+    export_vae(
+        Encoder(model).eval(),
+        Decoder(model).eval(),
+        out,
+        input_shape=shape,
+        latent_shape=tuple(mean.shape[1:]),
+        likelihood="gaussian",
+    )
+
+
+def main(out: str, folder: str | None = None) -> None:
+    """Load and export."""
+    import_torchvision()  # diffusers imports it too, and a CUDA build of it fails beside a CPU build of torch
+    from diffusers import AutoencoderKL
+
+    if folder:
+        model = AutoencoderKL.from_pretrained(folder)
+    else:
+        model = AutoencoderKL(
+            block_out_channels=(32, 64),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            latent_channels=4,
+        )
+    export(model.eval(), out, (32, 32))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

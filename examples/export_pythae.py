@@ -1,0 +1,67 @@
+"""Export a VAE that was trained with pythae.
+
+pip install pythae
+python examples/export_pythae.py models/pythae [FOLDER]    # of AutoModel; without one, untrained weights
+"""
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaedge_export import export_vae
+
+
+class Encoder(nn.Module):
+    """x -> (mean, log_var), which pythae calls embedding and log_covariance."""
+
+    def __init__(self, model: Any) -> None:
+        """Take pythae's model."""
+        super().__init__()
+        self.encoder = model.encoder
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log_var, each (n, latent)."""
+        output = self.encoder(x)
+        return output["embedding"], output["log_covariance"]
+
+
+class Decoder(nn.Module):
+    """z -> (loc, log_scale): pythae's reconstruction_loss "mse" is a Gaussian of scale one."""
+
+    def __init__(self, model: Any) -> None:
+        """Take pythae's model."""
+        super().__init__()
+        self.decoder = model.decoder
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loc and log_scale, each (n, *input_dim)."""
+        loc = self.decoder(z)["reconstruction"]
+        return loc, torch.zeros_like(loc)
+
+
+def export(model: Any, out: str) -> None:
+    """Export a `pythae.models.VAE` (or another of its models with a Gaussian posterior and the prior N(0, I))."""
+    config = model.model_config
+    export_vae(
+        Encoder(model).eval(),
+        Decoder(model).eval(),
+        out,
+        input_shape=config.input_dim,
+        latent_shape=(config.latent_dim,),
+        likelihood="gaussian",
+    )
+
+
+def main(out: str, folder: str | None = None) -> None:
+    """Load and export."""
+    from pythae.models import VAE, AutoModel, VAEConfig
+
+    untrained = VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=16))
+    model = AutoModel.load_from_folder(folder) if folder else untrained
+    export(model.eval(), out)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
