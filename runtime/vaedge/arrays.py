@@ -5,6 +5,7 @@ as it is, other floating types and layouts are converted; integers are refused, 
 where 0..1 is meant is the commonest mistake of all.
 """
 
+import math
 import zipfile
 import zlib
 from typing import Any, TypeAlias
@@ -14,6 +15,10 @@ import numpy.typing as npt
 
 from vaedge.errors import InputError
 from vaedge.manifest import Condition
+
+_FLOAT32 = np.dtype(np.float32)
+_FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))
+_FEW = 4096  # elements up to which one product beats two comparisons, and BLAS starts no thread for it
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
@@ -36,7 +41,7 @@ def as_batch(
         InputError: wrong shape, type, an empty batch, NaN, infinity, or a value outside the range.
     """
     array = _as_array(value, name)
-    if array.dtype != np.float32:
+    if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
         if array.dtype.kind != "f":
             pixels = array.dtype.kind in "iu" and value_range is not None
             hint = f"; scale pixels of 0..255 with {name} / np.float32(255)" if pixels else ""
@@ -47,8 +52,11 @@ def as_batch(
         raise InputError(f"{name} has shape {array.shape}; expected {_batch_of(item_shape)}{hint}")
     if not len(array):
         raise InputError(f"{name} is an empty batch, shape {array.shape}; give at least one item")
+    array = np.ascontiguousarray(array)
+    if value_range is None and array.size <= _FEW and math.isfinite(np.dot(array.ravel(), array.ravel())):
+        return array  # a sum of squares is finite only where all of them are
     least, greatest = float(array.min()), float(array.max())  # NaN and infinity show up here too
-    low, high = value_range if value_range else (-np.finfo(np.float32).max, np.finfo(np.float32).max)
+    low, high = value_range if value_range else _FINITE
     if not (least >= low and greatest <= high):
         if not np.isfinite(array).all():
             raise InputError(f"{name} holds NaN or infinity in item {_first_bad(~np.isfinite(array))}")
@@ -57,7 +65,7 @@ def as_batch(
             f"{name} holds values from {least:.9g} to {greatest:.9g}, first in item {bad}; "
             f"the model takes {low:g} to {high:g}"
         )
-    return np.ascontiguousarray(array)
+    return array
 
 
 def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDArray[Any]:

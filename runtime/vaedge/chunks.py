@@ -1,28 +1,48 @@
-"""How a batch of any size is cut, so that memory is bounded."""
+"""How a batch of any size is run: in chunks, so that memory is bounded and what a chunk makes stays in the caches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import FloatArray
+from vaedge.arrays import FloatArray, as_output
+from vaedge.engine import Graph
 
 # Items per run of a graph: bounds memory for any batch, and is large enough to use every thread well.
 CHUNK = 512
 
 
-def chunks(n: int) -> Iterator[slice]:
-    """Cut n items into slices of at most CHUNK."""
-    return (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))
+def run(
+    graph: Graph, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str], out: FloatArray | None = None
+) -> list[FloatArray]:
+    """Run a graph on a batch of any size.
+
+    Args:
+        graph: what to run.
+        inputs: by name, each (n, *its shape).
+        outputs: names of the outputs to compute.
+        out: the caller's array for the first output, to write into and return; it may overlap the inputs.
+
+    Raises:
+        InputError: `out` has another shape or type, or cannot be written.
+        InferenceError: ONNX Runtime failed.
+    """
+    n = len(next(iter(inputs.values())))
+    if out is None and n <= CHUNK:
+        return graph.run(inputs, outputs)
+    shapes = [(n, *graph.outputs[name]) for name in outputs]
+    results = [as_output(out if index == 0 else None, shape) for index, shape in enumerate(shapes)]
+    if n > CHUNK:  # writing one chunk of `out` could change a later chunk of an input
+        inputs = {name: array.copy() if _overlap(array, out) else array for name, array in inputs.items()}
+    for start in range(0, n, CHUNK):
+        rows = slice(start, start + CHUNK)
+        for result, part in zip(
+            results, graph.run({name: a[rows] for name, a in inputs.items()}, outputs), strict=True
+        ):
+            result[rows] = part
+    return results
 
 
-def rows_of(arrays: Mapping[str, npt.NDArray[Any]], rows: slice) -> dict[str, npt.NDArray[Any]]:
-    """Return these rows of every array, without a copy."""
-    return {name: array[rows] for name, array in arrays.items()}
-
-
-def apart(array: FloatArray, out: FloatArray | None) -> FloatArray:
-    """Return the input, copied if writing a chunk of `out` could change a later chunk of it."""
-    overlaps = isinstance(out, np.ndarray) and len(array) > CHUNK and np.may_share_memory(array, out)
-    return array.copy() if overlaps else array
+def _overlap(array: npt.NDArray[Any], out: FloatArray | None) -> bool:
+    return out is not None and np.may_share_memory(array, out)

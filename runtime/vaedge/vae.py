@@ -1,21 +1,21 @@
 """The VAE that an app embeds: sample, reconstruct, encode, decode, score, interpolate."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import FloatArray, as_batch, as_condition, as_item, as_output
+from vaedge.arrays import FloatArray, as_batch, as_condition, as_item
 from vaedge.bundle import Bundle, read_bundle
-from vaedge.chunks import apart, chunks, rows_of
-from vaedge.cpus import usable_cpus
-from vaedge.engine import Graph, open_sessions, require_onnxruntime
+from vaedge.chunks import run
 from vaedge.errors import InputError
+from vaedge.graphs import Graphs
 from vaedge.likelihoods import LIKELIHOODS
 from vaedge.manifest import Manifest
+from vaedge.merge import RECONSTRUCTION
 from vaedge.posterior import Posterior
 from vaedge.prior import Mixture, Prior, StandardNormal
 from vaedge.score import bounds
@@ -65,19 +65,11 @@ class VAE:
 
     def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
         """Make the sessions; `load` is the usual way here, and says what is raised."""
-        manifest = bundle.manifest
-        require_onnxruntime(manifest.minimum_onnxruntime)
-        (encoder, decoder), self.device = open_sessions((bundle.encoder, bundle.decoder), device, threads)
-        self.manifest = manifest
+        self.manifest = bundle.manifest
         self.variant = bundle.variant
-        self.threads = int(threads or usable_cpus())
-        latent, item = manifest.latent_shape, manifest.input_shape
-        parameters = dict.fromkeys(manifest.parameters, item)
-        files = manifest.variants[bundle.variant]
-        told = {name: (condition.dtype, condition.shape) for name, condition in manifest.conditions.items()}
-        x, z = ("float32", item), ("float32", latent)
-        self._encoder = Graph(encoder, files.encoder, {"x": x, **told}, {"mean": latent, "log_var": latent})
-        self._decoder = Graph(decoder, files.decoder, {"z": z, **told}, {"x": item, **parameters})
+        self._graphs = Graphs(bundle, device, threads)
+        self.device, self.threads = self._graphs.device, self._graphs.threads
+        latent = self.manifest.latent_shape
         self.prior = Mixture.from_npz(bundle.prior, latent) if bundle.prior else StandardNormal(latent)
         self._origin = bundle.path.absolute(), device, bundle.variant, threads
 
@@ -107,10 +99,7 @@ class VAE:
         """
         x = self._as_items(x)
         inputs = {"x": x, **self._told(conditions, len(x))}
-        parts = [self._encoder.run(rows_of(inputs, rows), ("mean", "log_var")) for rows in chunks(len(x))]
-        if len(parts) == 1:
-            return Posterior(*parts[0])
-        return Posterior(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        return Posterior(*run(self._graphs.encoder, inputs, ("mean", "log_var")))
 
     def decode(self, z: FloatArray, *, out: FloatArray | None = None, **conditions: npt.ArrayLike) -> FloatArray:
         """Return the mean of p(x|z) for each latent.
@@ -127,8 +116,9 @@ class VAE:
             InputError: z, out or a condition cannot be used, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
-        z = apart(as_batch(z, "z", self.latent_shape), out)
-        return self._decode({"z": z, **self._told(conditions, len(z))}, out)
+        z = as_batch(z, "z", self.manifest.latent_shape)
+        inputs = {"z": z, **self._told(conditions, len(z))}
+        return run(self._graphs.decoder, inputs, ("x",), out)[0]
 
     def parameters(self, z: FloatArray, **conditions: npt.ArrayLike) -> dict[str, FloatArray]:
         """Return the parameters of p(x|z) for each latent, by name (for a Bernoulli: "logits").
@@ -147,8 +137,7 @@ class VAE:
         z = as_batch(z, "z", self.latent_shape)
         inputs = {"z": z, **self._told(conditions, len(z))}
         names = self.manifest.parameters
-        parts = [self._decoder.run(rows_of(inputs, rows), names) for rows in chunks(len(z))]
-        return {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*parts, strict=True), strict=True)}
+        return dict(zip(names, run(self._graphs.decoder, inputs, names), strict=True))
 
     def sample(
         self, n: int, *, seed: int | None = None, out: FloatArray | None = None, **conditions: npt.ArrayLike
@@ -171,7 +160,7 @@ class VAE:
         if not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"n is {n!r}; expected a positive whole number")
         told = self._told(conditions, int(n))
-        return self._decode({"z": self.prior.sample(int(n), seed), **told}, out)
+        return run(self._graphs.decoder, {"z": self.prior.sample(int(n), seed), **told}, ("x",), out)[0]
 
     def reconstruct(
         self,
@@ -198,19 +187,14 @@ class VAE:
             InputError: x, seed, out or a condition cannot be used, or a seed was given without sample=True.
             InferenceError: ONNX Runtime failed.
         """
-        x = apart(self._as_items(x), out)
+        x = self._as_items(x)
         told = self._told(conditions, len(x))
         if sample:
-            return self._decode({"z": self.encode(x, **told).sample(seed), **told}, out)
+            z = self.encode(x, **told).sample(seed)
+            return run(self._graphs.decoder, {"z": z, **told}, ("x",), out)[0]
         if seed is not None:
             raise InputError("a seed was given, but reconstruct draws nothing unless sample=True")
-
-        def through_the_mean(rows: slice) -> FloatArray:
-            given = rows_of(told, rows)
-            (mean,) = self._encoder.run({"x": x[rows], **given}, ("mean",))
-            return self._decoder.run({"z": mean, **given}, ("x",))[0]
-
-        return self._fill(len(x), out, through_the_mean)
+        return run(self._graphs.reconstructor, {"x": x, **told}, (RECONSTRUCTION,), out)[0]
 
     def log_prob(
         self, x: FloatArray, *, k: int = 100, seed: int | None = None, **conditions: npt.ArrayLike
@@ -278,23 +262,12 @@ class VAE:
     def _told(self, given: Mapping[str, npt.ArrayLike], n: int) -> dict[str, npt.NDArray[Any]]:
         """Return the values of all conditions for a batch of n items."""
         conditions = self.manifest.conditions
+        if not given and not conditions:
+            return {}
         if given.keys() != conditions.keys():
             takes = ", ".join(conditions) or "none"
             raise InputError(f"the conditions given are {', '.join(given) or 'none'}; this model takes {takes}")
         return {name: as_condition(given[name], name, condition, n) for name, condition in conditions.items()}
-
-    def _decode(self, inputs: Mapping[str, npt.NDArray[Any]], out: FloatArray | None) -> FloatArray:
-        return self._fill(len(inputs["z"]), out, lambda rows: self._decoder.run(rows_of(inputs, rows), ("x",))[0])
-
-    def _fill(self, n: int, out: FloatArray | None, compute: Callable[[slice], FloatArray]) -> FloatArray:
-        """Compute n items chunk by chunk; a single chunk without `out` is returned as it came."""
-        pieces = list(chunks(n))
-        if out is None and len(pieces) == 1:
-            return compute(pieces[0])
-        result = as_output(out, (n, *self.input_shape))
-        for rows in pieces:
-            result[rows] = compute(rows)
-        return result
 
 
 def _load_again(path: Path, device: str, variant: str, threads: int | None) -> VAE:

@@ -81,7 +81,7 @@ def fake_onnxruntime(monkeypatch, works):
 
     fake = types.SimpleNamespace(
         __version__="1.31.1",
-        SessionOptions=types.SimpleNamespace,
+        SessionOptions=lambda: types.SimpleNamespace(add_session_config_entry=lambda key, value: None),
         InferenceSession=session,
         get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
         preload_dlls=lambda: print("Failed to load libcudnn.so.9"),
