@@ -22,6 +22,7 @@ if "ORT_DISABLE_TELEMETRY" not in os.environ:
             stacklevel=2,
         )
 
+from vaedge.batch import Batch
 from vaedge.errors import (
     BundleError,
     BundleNotFoundError,
@@ -31,15 +32,17 @@ from vaedge.errors import (
     InputError,
     VaedgeError,
 )
+from vaedge.loading import load
 from vaedge.manifest import Condition, Manifest
 from vaedge.posterior import Posterior
 from vaedge.selftest import CheckReport, check
-from vaedge.vae import VAE, load
+from vaedge.vae import VAE
 
 __version__ = "0.1.0"
 
 __all__ = [
     "VAE",
+    "Batch",
     "BundleError",
     "BundleNotFoundError",
     "CheckReport",

@@ -1,32 +1,56 @@
-"""How fast a loaded VAE is on this machine: latency percentiles and throughput of each operation."""
+"""How fast loaded models are on this machine: latency percentiles and throughput of each operation, in turn."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from vaedge.vae import VAE
+from vaedge.arrays import FloatArray
+from vaedge.errors import InferenceError
+from vaedge.manifest import Manifest
+from vaedge.posterior import Posterior
 
 BATCHES = (1, 8, 64, 512)
+OPERATIONS = ("encode", "decode", "sample", "reconstruct")
 _WARM_UP = 3
 _LEAST_CALLS = 20
+_ROUNDS = 5
+_EXACT, _ABOUT = 1e-3, 0.05  # how far contestants' pictures may be apart: at most in float32, on average in fewer bits
+
+
+class Contestant(Protocol):
+    """What can be timed: a `vaedge.VAE`, or another engine on the same graphs."""
+
+    def encode(self, x: FloatArray, **conditions: Any) -> Posterior:
+        """Return q(z|x)."""
+
+    def decode(self, z: FloatArray, **conditions: Any) -> FloatArray:
+        """Return the mean of p(x|z)."""
+
+    def sample(self, n: int, *, seed: int | None = None, **conditions: Any) -> FloatArray:
+        """Draw from the prior and decode."""
+
+    def reconstruct(self, x: FloatArray, **conditions: Any) -> FloatArray:
+        """Decode the posterior's mean."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One operation at one batch size.
+    """One operation of one contestant at one batch size.
 
     Attributes:
+        contestant: its name.
         operation: encode, decode, sample or reconstruct.
         batch: items per call.
         calls: how many calls were timed, after a warm-up.
         p50, p90, p99: percentiles of one call's wall time, microseconds.
         items_per_second: batch / p50.
+        ratio: of its time to the first contestant's, the median over the rounds.
     """
 
+    contestant: str
     operation: str
     batch: int
     calls: int
@@ -34,50 +58,94 @@ class Timing:
     p90: float
     p99: float
     items_per_second: float
+    ratio: float
 
 
-def bench(vae: VAE, batches: Sequence[int] = BATCHES, seconds: float = 0.5) -> Iterator[Timing]:
-    """Time every operation at every batch size, one after the other.
+def bench(
+    contestants: Mapping[str, Contestant],
+    manifest: Manifest,
+    batches: Sequence[int] = BATCHES,
+    operations: Sequence[str] = OPERATIONS,
+    seconds: float = 0.5,
+) -> Iterator[Timing]:
+    """Time every operation at every batch size, the contestants in turn (A B A B ...).
 
     Args:
-        vae: the loaded bundle.
+        contestants: by name; the first is what the others are compared with.
+        manifest: of the bundle that all of them run.
         batches: items per call.
-        seconds: how long to repeat each; at least 20 calls are timed however long they take.
+        operations: some of OPERATIONS.
+        seconds: how long to repeat each, over all rounds; at least 20 calls are timed however long they take.
 
     Yields:
-        One Timing as soon as it is known.
+        One Timing per contestant as soon as an operation has been timed at a batch size.
+
+    Raises:
+        InferenceError: a contestant's outputs are not those of the first.
     """
-    low, high = vae.manifest.input_range or (0.0, 1.0)
     for batch in batches:
-        rng = np.random.default_rng(0)
-        x = (low + (high - low) * rng.random((batch, *vae.input_shape), np.float32)).astype(np.float32)
-        z = rng.standard_normal((batch, *vae.latent_shape), np.float32)
-        told: dict[str, Any] = {
-            name: np.zeros(condition.shape, condition.dtype) for name, condition in vae.manifest.conditions.items()
-        }
-        calls: dict[str, Callable[[], object]] = {
-            "encode": partial(vae.encode, x, **told),
-            "decode": partial(vae.decode, z, **told),
-            "sample": partial(vae.sample, batch, seed=0, **told),
-            "reconstruct": partial(vae.reconstruct, x, **told),
-        }
-        for operation, call in calls.items():
-            yield _summary(operation, batch, time_calls(call, seconds))
+        x, z, told = _inputs(manifest, batch)
+        for operation in operations:
+            calls = {name: _call(contestant, operation, x, z, told) for name, contestant in contestants.items()}
+            _check_agreement(calls, operation, batch)
+            durations: dict[str, list[list[int]]] = {name: [] for name in calls}
+            for _ in range(_ROUNDS):
+                for name, call in calls.items():
+                    durations[name].append(time_calls(call, seconds / _ROUNDS, _LEAST_CALLS // _ROUNDS))
+            first = [float(np.median(part)) for part in next(iter(durations.values()))]
+            for name, parts in durations.items():
+                ratios = [float(np.median(part)) / base for part, base in zip(parts, first, strict=True)]
+                yield _summary(
+                    name, operation, batch, [call for part in parts for call in part], float(np.median(ratios))
+                )
 
 
-def time_calls(call: Callable[[], object], seconds: float) -> list[int]:
-    """Return the durations of repeated calls, nanoseconds: at least 20 of them, for at least so many seconds."""
+def time_calls(call: Callable[[], object], seconds: float, least: int = _LEAST_CALLS) -> list[int]:
+    """Return the durations of repeated calls, nanoseconds: at least so many, for at least so many seconds."""
     for _ in range(_WARM_UP):
         call()
     durations: list[int] = []
     end = time.perf_counter_ns() + int(seconds * 1e9)
-    while len(durations) < _LEAST_CALLS or time.perf_counter_ns() < end:
+    while len(durations) < least or time.perf_counter_ns() < end:
         start = time.perf_counter_ns()
         call()
         durations.append(time.perf_counter_ns() - start)
     return durations
 
 
-def _summary(operation: str, batch: int, durations: list[int]) -> Timing:
+def _inputs(manifest: Manifest, batch: int) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
+    low, high = manifest.input_range or (0.0, 1.0)
+    rng = np.random.default_rng(0)
+    x = (low + (high - low) * rng.random((batch, *manifest.input_shape), np.float32)).astype(np.float32)
+    z = rng.standard_normal((batch, *manifest.latent_shape), np.float32)
+    conditions = manifest.conditions.items()
+    return x, z, {name: np.zeros((batch, *condition.shape), condition.dtype) for name, condition in conditions}
+
+
+def _call(
+    contestant: Contestant, operation: str, x: FloatArray, z: FloatArray, told: dict[str, Any]
+) -> Callable[[], Any]:
+    if operation == "sample":
+        return lambda: contestant.sample(len(z), seed=0, **told)
+    argument = z if operation == "decode" else x
+    method = getattr(contestant, operation)
+    return lambda: method(argument, **told)
+
+
+def _check_agreement(calls: Mapping[str, Callable[[], Any]], operation: str, batch: int) -> None:
+    """Refuse to time what does not do the same."""
+    results = {name: call() for name, call in calls.items()}
+    arrays = {name: result.mean if operation == "encode" else result for name, result in results.items()}
+    (first, expected), *others = arrays.items()
+    for name, array in others:
+        distance = np.abs(array - expected) / np.maximum(1, np.abs(expected))
+        if not (distance.max() <= _EXACT or distance.mean() <= _ABOUT):
+            raise InferenceError(
+                f"{name} and {first} do not compute the same: {operation} of {batch} items differs by up to "
+                f"{distance.max():.2g}"
+            )
+
+
+def _summary(contestant: str, operation: str, batch: int, durations: list[int], ratio: float) -> Timing:
     p50, p90, p99 = (float(value) for value in np.percentile(durations, (50, 90, 99)) / 1000)
-    return Timing(operation, batch, len(durations), p50, p90, p99, batch * 1e6 / p50)
+    return Timing(contestant, operation, batch, len(durations), p50, p90, p99, batch * 1e6 / p50, ratio)

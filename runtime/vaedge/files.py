@@ -75,6 +75,14 @@ def require_suffix(path: Path, *suffixes: str) -> None:
         raise InputError(f"{path.parent} is not a folder; make it first")
 
 
+def require_output(path: Path, *suffixes: str) -> None:
+    """Raise InputError unless the path ends in one of the suffixes, or in none, which means a folder of shards."""
+    if path.suffix:
+        require_suffix(path, *suffixes)
+    elif not path.absolute().parent.is_dir():
+        raise InputError(f"{path.parent} is not a folder; make it first")
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside the destination, then rename: a reader sees the old file or the new one, never a part.
 
@@ -102,7 +110,8 @@ def read_array(path: Path, key: str) -> FloatArray:
         InputError: it cannot be read as an array, or the archive has others.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
+        # An array by itself is mapped, not read: it may be larger than memory.
+        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:

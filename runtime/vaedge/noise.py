@@ -1,7 +1,6 @@
 """All of the runtime's randomness: the graphs are pure, so the same seed gives the same noise on every device."""
 
 import numpy as np
-import numpy.typing as npt
 
 from vaedge.arrays import FloatArray
 from vaedge.errors import InputError
@@ -34,21 +33,14 @@ def generator(seed: int | None) -> np.random.Generator:
     return np.random.default_rng(_checked(seed))
 
 
-def uniform(n: int, seed: int | None) -> npt.NDArray[np.float64]:
-    """Draw n numbers of [0, 1), from another stream than the normal noise of the same seed.
-
-    Args:
-        n: how many.
-        seed: a non-negative whole number, or None for fresh entropy.
-
-    Returns:
-        (n,) float64: exactly `numpy.random.default_rng((seed, 1)).random(n)`.
+def second_generator(seed: int | None) -> np.random.Generator:
+    """Return `numpy.random.default_rng((seed, 1))`: another stream than the normal noise of the same seed.
 
     Raises:
         InputError: the seed is not a non-negative whole number.
     """
     checked = _checked(seed)
-    return np.random.default_rng(None if checked is None else (checked, 1)).random(n)
+    return np.random.default_rng(None if checked is None else (checked, 1))
 
 
 def _checked(seed: int | None) -> int | None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,9 @@ import numpy.typing as npt
 
 from vaedge.arrays import UNREADABLE, FloatArray
 from vaedge.errors import BundleError
-from vaedge.noise import standard_normal, uniform
+from vaedge.noise import generator, second_generator
+
+Draw = Callable[[int], FloatArray]
 
 _WEIGHTS_SUM = 1e-4  # how far from 1 the weights may sum, as float32 leaves them
 
@@ -20,6 +23,9 @@ class Prior(Protocol):
 
     def sample(self, n: int, seed: int | None) -> FloatArray:
         """Draw z, (n, *latent_shape) float32; the same seed gives the same z, and the first m do not depend on n."""
+
+    def stream(self, seed: int | None) -> Draw:
+        """Return a function that draws the next z, (n, *latent_shape), of the rows that `sample` returns at once."""
 
     def log_prob(self, z: FloatArray) -> npt.NDArray[np.float64]:
         """Return log p(z) in nats, (n,) float64, for z (n, *latent_shape)."""
@@ -37,7 +43,12 @@ class StandardNormal:
 
     def sample(self, n: int, seed: int | None) -> FloatArray:
         """Draw z, (n, *latent_shape) float32."""
-        return standard_normal((n, *self.latent_shape), seed)
+        return self.stream(seed)(n)
+
+    def stream(self, seed: int | None) -> Draw:
+        """Return a function that draws the next z."""
+        rng = generator(seed)
+        return lambda n: rng.standard_normal((n, *self.latent_shape), np.float32)
 
     def log_prob(self, z: FloatArray) -> npt.NDArray[np.float64]:
         """Return log p(z) in nats, (n,) float64."""
@@ -62,11 +73,21 @@ class Mixture:
 
     def sample(self, n: int, seed: int | None) -> FloatArray:
         """Choose a component for each item by its weight, then draw from it; (n, *latent_shape) float32."""
+        return self.stream(seed)(n)
+
+    def stream(self, seed: int | None) -> Draw:
+        """Return a function that draws the next z."""
+        normal, uniform = generator(seed), second_generator(seed)
         cumulative = np.cumsum(np.exp(self.log_weights.astype(np.float64)))
-        chosen = np.searchsorted(cumulative / cumulative[-1], uniform(n, seed), side="right")
-        eps = standard_normal((n, *self.mean.shape[1:]), seed)
-        z: FloatArray = self.mean[chosen] + np.exp(np.float32(0.5) * self.log_var[chosen]) * eps
-        return z
+        cumulative /= cumulative[-1]
+
+        def draw(n: int) -> FloatArray:
+            chosen = np.searchsorted(cumulative, uniform.random(n), side="right")
+            eps = normal.standard_normal((n, *self.mean.shape[1:]), np.float32)
+            z: FloatArray = self.mean[chosen] + np.exp(np.float32(0.5) * self.log_var[chosen]) * eps
+            return z
+
+        return draw
 
     def log_prob(self, z: FloatArray) -> npt.NDArray[np.float64]:
         """Return log p(z) in nats, (n,) float64; the squares multiplied out, so that they are two matrix products."""

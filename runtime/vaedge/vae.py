@@ -1,6 +1,5 @@
 """The VAE that an app embeds: sample, reconstruct, encode, decode, score, interpolate."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,28 +18,6 @@ from vaedge.merge import RECONSTRUCTION
 from vaedge.posterior import Posterior
 from vaedge.prior import Mixture, Prior, StandardNormal
 from vaedge.score import bounds
-
-
-def load(
-    path: str | os.PathLike[str], *, device: str = "cpu", variant: str = "fp32", threads: int | None = None
-) -> "VAE":
-    """Open a bundle. Nothing reaches ONNX Runtime before its sha256 has been checked.
-
-    Args:
-        path: the bundle's folder.
-        device: "cpu", "cuda", "cuda:N", or "auto": CUDA where it can be had, else the processor;
-            `VAE.device` says which, and the log says why.
-        variant: name of the precision, one of the manifest's variants.
-        threads: processor threads; None means as many as this process may use.
-
-    Raises:
-        BundleNotFoundError: the folder or one of its files is missing.
-        BundleError: a file is damaged, or is not what the manifest says.
-        InputError: no such variant or device, or threads < 1.
-        DeviceError: CUDA was asked for and cannot be had; the message says what is missing.
-        DependencyError: there is no ONNX Runtime, or two of them.
-    """
-    return VAE(read_bundle(path, variant), device=device, threads=threads)
 
 
 class VAE:
@@ -64,7 +41,7 @@ class VAE:
     prior: Prior
 
     def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
-        """Make the sessions; `load` is the usual way here, and says what is raised."""
+        """Make the sessions; `vaedge.load` is the usual way here, and says what is raised."""
         self.manifest = bundle.manifest
         self.variant = bundle.variant
         self._graphs = Graphs(bundle, device, threads)
@@ -271,4 +248,4 @@ class VAE:
 
 
 def _load_again(path: Path, device: str, variant: str, threads: int | None) -> VAE:
-    return load(path, device=device, variant=variant, threads=threads)
+    return VAE(read_bundle(path, variant), device=device, threads=threads)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import vaedge
+import vaedge.peers
 from vaedge.cli import COMMANDS, main
 
 
@@ -86,18 +87,36 @@ def test_interpolate(bundle, tmp_path, vae, digits):
 
 
 def test_bench(bundle, capsys):
-    argv = ["bench", str(bundle), "--batches", "1", "4", "--seconds", "0", "--json"]
+    argv = ["bench", str(bundle), "--batches", "1", "4", "--seconds", "0", "--threads", "1", "2", "--json"]
     assert main(argv) == 0
-    timings = json.loads(capsys.readouterr().out)["timings"]
-    assert [(row["operation"], row["batch"]) for row in timings] == [
-        (operation, batch) for batch in (1, 4) for operation in ("encode", "decode", "sample", "reconstruct")
+    tree = json.loads(capsys.readouterr().out)
+    timings = tree["timings"]
+    contestants = ["fp32 x1", "int8 x1", "fp32 x2", "int8 x2"]
+    assert [(row["contestant"], row["operation"], row["batch"]) for row in timings] == [
+        (contestant, operation, batch)
+        for batch in (1, 4)
+        for operation in ("encode", "decode", "sample", "reconstruct")
+        for contestant in contestants
     ]
+    assert set(tree["load_seconds"]) == set(contestants)
+    assert tree["peak_bytes"] > 10_000_000
     for row in timings:
         assert 0 < row["p50"] <= row["p90"] <= row["p99"]
         assert row["calls"] == 20
+        assert row["ratio"] > 0
         assert row["items_per_second"] == pytest.approx(row["batch"] * 1e6 / row["p50"])
     assert main(argv[:-1]) == 0
     assert "items/s" in capsys.readouterr().out
+
+
+def test_bench_against_plain_onnxruntime(bundle, capsys, monkeypatch):
+    argv = ["bench", str(bundle), "--batches", "2", "--seconds", "0", "--variants", "fp32", "--operations", "decode"]
+    assert main([*argv, "--against", "onnxruntime", "--json"]) == 0
+    names = [row["contestant"].split()[0] for row in json.loads(capsys.readouterr().out)["timings"]]
+    assert names == ["fp32", "onnxruntime"]
+    assert "known are onnxruntime, openvino" in fails(capsys, [*argv, "--against", "tensorflow"])
+    monkeypatch.setattr(vaedge.peers.Peer, "decode", lambda self, z: np.zeros((len(z), 1, 28, 28), np.float32) - 3)
+    assert "do not compute the same: decode of 2 items" in fails(capsys, [*argv, "--against", "onnxruntime"])
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,20 @@
 """The runtime's subcommands, one file each; here is what they share."""
 
 import argparse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vaedge import bulk
 from vaedge.errors import InputError
 from vaedge.files import read_array
+from vaedge.loading import load
 from vaedge.manifest import Manifest
-from vaedge.vae import VAE, load
+from vaedge.vae import VAE
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +67,38 @@ def read_conditions(args: argparse.Namespace, manifest: Manifest) -> dict[str, n
         one_for_all = values.size == size
         conditions[name] = values.reshape(shape if one_for_all else (-1, *shape)) if values.size % size == 0 else values
     return conditions
+
+
+def per_row(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: int) -> dict[str, npt.NDArray[Any]]:
+    """Return each condition as n rows, one value for all repeated without a copy."""
+    shapes = {name: condition.shape for name, condition in manifest.conditions.items()}
+    return {
+        name: np.broadcast_to(values, (n, *values.shape)) if values.shape == shapes[name] else values
+        for name, values in conditions.items()
+    }
+
+
+def write_bulk(out: Path, source: bulk.Source, job: Mapping[str, Any]) -> str:
+    """Write a source as .npy, or as shards where `out` has no suffix, with a progress bar; return what to say."""
+    with _progress(source.n) as update:
+        if out.suffix.lower() == ".npy":
+            bulk.write_file(out, source, update)
+            return f"{out}: {source.n:,} items"
+        there = bulk.write_shards(out, source, job, update)
+    more = f" ({there} shards were there already)" if there else ""
+    return f"{out}: {source.n:,} items in shards{more}"
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], object]]:
+    """Show a bar on a terminal, where tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda _: None
+        return
+    with tqdm(total=total, unit="item", unit_scale=True, disable=None) as bar:
+        yield bar.update
 
 
 def positive(text: str) -> int:

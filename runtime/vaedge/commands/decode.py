@@ -1,11 +1,20 @@
 """`vaedge decode MODEL INPUT --out FILE`."""
 
 import argparse
+import math
 from pathlib import Path
 
-from vaedge.commands import add_condition_argument, add_model_arguments, load_model, read_conditions
+from vaedge.bulk import Mapped
+from vaedge.commands import (
+    add_condition_argument,
+    add_model_arguments,
+    load_model,
+    per_row,
+    read_conditions,
+    write_bulk,
+)
 from vaedge.errors import InputError
-from vaedge.files import read_items, require_suffix, write_items
+from vaedge.files import read_items, require_output, write_items
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,17 +27,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help=".npy of latents, or .npz with `mean`, as `vaedge encode` writes it",
     )
-    parser.add_argument("--out", type=Path, required=True, help=".png (a grid) or .npy")
+    parser.add_argument(
+        "--out", type=Path, required=True, help=".png (a grid), .npy, or a folder of shards, which can be gone on with"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Decode, write."""
-    require_suffix(args.out, ".npy", ".png")
+    require_output(args.out, ".npy", ".png")
     if args.input.suffix.lower() not in (".npy", ".npz"):
         raise InputError(f"{args.input}: latents are read from .npy or .npz")
     vae = load_model(args)
     z = read_items(args.input, vae.latent_shape, key="mean")
-    items = vae.decode(z, **read_conditions(args, vae.manifest))
-    write_items(args.out, items)
-    print(f"{args.out}: {len(items)} items")
+    told = read_conditions(args, vae.manifest)
+    if args.out.suffix.lower() == ".png":
+        write_items(args.out, vae.decode(z, **told))
+        print(f"{args.out}: {len(z)} items")
+        return 0
+    source = Mapped(
+        z,
+        per_row(told, vae.manifest, len(z)),
+        lambda rows, **told: {"x": vae.decode(rows, **told)},
+        4 * math.prod(vae.input_shape),
+    )
+    job = {"command": "decode", "model": vae.manifest.name, "variant": vae.variant, "input": args.input.name}
+    print(write_bulk(args.out, source, job))
     return 0

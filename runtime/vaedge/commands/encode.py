@@ -2,12 +2,23 @@
 
 import argparse
 import io
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from vaedge.commands import add_condition_argument, add_model_arguments, load_model, read_conditions
-from vaedge.files import read_items, require_suffix, write_atomically
+from vaedge.bulk import Mapped
+from vaedge.commands import (
+    add_condition_argument,
+    add_model_arguments,
+    load_model,
+    per_row,
+    read_conditions,
+    write_bulk,
+)
+from vaedge.files import read_items, require_output, write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,17 +27,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_condition_argument(parser)
     parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
     parser.add_argument("input", metavar="INPUT", type=Path, help=".npy, .npz, a picture, or a folder of pictures")
-    parser.add_argument("--out", type=Path, required=True, help=".npz, with the arrays mean and log_var")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help=".npz, with the arrays mean and log_var, or a folder of such shards, which can be gone on with",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Encode, write."""
-    require_suffix(args.out, ".npz")
+    require_output(args.out, ".npz")
     vae = load_model(args)
     x = read_items(args.input, vae.input_shape, resize=args.resize)
-    posterior = vae.encode(x, **read_conditions(args, vae.manifest))
-    content = io.BytesIO()
-    np.savez(content, mean=posterior.mean, log_var=posterior.log_var)
-    write_atomically(args.out, content.getvalue())
-    print(f"{args.out}: mean and log_var of {len(posterior.mean)} items")
+    told = read_conditions(args, vae.manifest)
+
+    def encode(rows: npt.NDArray[Any], **told: Any) -> dict[str, npt.NDArray[Any]]:
+        return vars(vae.encode(rows, **told))
+
+    if args.out.suffix.lower() == ".npz":
+        content, arrays = io.BytesIO(), encode(x, **told)
+        np.savez(content, mean=arrays["mean"], log_var=arrays["log_var"])
+        write_atomically(args.out, content.getvalue())
+        print(f"{args.out}: mean and log_var of {len(x)} items")
+        return 0
+    row_bytes = 4 * (2 * math.prod(vae.latent_shape) + math.prod(vae.input_shape))
+    source = Mapped(x, per_row(told, vae.manifest, len(x)), encode, row_bytes)
+    job = {"command": "encode", "model": vae.manifest.name, "variant": vae.variant, "input": args.input.name}
+    print(write_bulk(args.out, source, job))
     return 0

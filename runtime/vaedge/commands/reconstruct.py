@@ -1,11 +1,21 @@
 """`vaedge reconstruct MODEL INPUT --out FILE`."""
 
 import argparse
+import math
 from pathlib import Path
 
-from vaedge.commands import add_condition_argument, add_model_arguments, load_model, read_conditions, seed
+from vaedge.bulk import Mapped
+from vaedge.commands import (
+    add_condition_argument,
+    add_model_arguments,
+    load_model,
+    per_row,
+    read_conditions,
+    seed,
+    write_bulk,
+)
 from vaedge.errors import InputError
-from vaedge.files import read_items, require_suffix, write_items
+from vaedge.files import read_items, require_output, write_items
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", action="store_true", help="draw z from q(z|x) instead of taking its mean")
     parser.add_argument("--seed", type=seed, help="for --sample")
     parser.add_argument(
-        "--out", type=Path, required=True, help=".png (rows of originals above their reconstructions) or .npy"
+        "--out",
+        type=Path,
+        required=True,
+        help=".png (rows of originals above their reconstructions), .npy, or a folder of shards",
     )
 
 
@@ -25,15 +38,26 @@ def run(args: argparse.Namespace) -> int:
     """Reconstruct, write."""
     if args.seed is not None and not args.sample:
         raise InputError("--seed is for --sample: without it nothing is drawn")
-    require_suffix(args.out, ".npy", ".png")
+    require_output(args.out, ".npy", ".png")
     vae = load_model(args)
     x = read_items(args.input, vae.input_shape, resize=args.resize)
-    y = vae.reconstruct(x, sample=args.sample, seed=args.seed, **read_conditions(args, vae.manifest))
-    if args.out.suffix.lower() == ".png":
-        from vaedge.pictures import beside
+    told = read_conditions(args, vae.manifest)
+    if args.out.suffix.lower() == ".png" or args.sample:
+        y = vae.reconstruct(x, sample=args.sample, seed=args.seed, **told)
+        if args.out.suffix.lower() == ".png":
+            from vaedge.pictures import beside
 
-        write_items(args.out, *beside(x, y))
-    else:
-        write_items(args.out, y)
-    print(f"{args.out}: {len(y)} reconstructions")
+            write_items(args.out, *beside(x, y))
+        else:
+            write_items(args.out, y)
+        print(f"{args.out}: {len(y)} reconstructions")
+        return 0
+    source = Mapped(
+        x,
+        per_row(told, vae.manifest, len(x)),
+        lambda rows, **told: {"x": vae.reconstruct(rows, **told)},
+        4 * math.prod(vae.input_shape),
+    )
+    job = {"command": "reconstruct", "model": vae.manifest.name, "variant": vae.variant, "input": args.input.name}
+    print(write_bulk(args.out, source, job))
     return 0

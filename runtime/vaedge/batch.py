@@ -1,0 +1,94 @@
+"""A bundle's operation as one picklable callable: a dict of arrays in, a dict of arrays out.
+
+That is what Ray Data's `map_batches` takes, and what any other engine can be given that ships functions to workers.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge.errors import InputError
+from vaedge.loading import load
+from vaedge.vae import VAE
+
+Columns = dict[str, npt.NDArray[Any]]
+
+# The column that each operation reads, and those that it adds.
+OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "encode": ("x", ("mean", "log_var")),
+    "decode": ("z", ("x",)),
+    "reconstruct": ("x", ("reconstruction",)),
+    "log_prob": ("x", ("log_prob",)),
+}
+
+
+class Batch:
+    """Applies one operation to a column of each batch, and passes the other columns on.
+
+    encode       x -> mean, log_var
+    decode       z -> x
+    reconstruct  x -> reconstruction
+    log_prob     x -> log_prob, nats
+
+    A conditional model reads its conditions from columns of their names. The bundle is loaded when a worker calls for
+    the first time; what is pickled is where it lies.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        operation: str = "encode",
+        *,
+        device: str = "cpu",
+        variant: str = "fp32",
+        threads: int | None = 1,
+        **arguments: Any,
+    ) -> None:
+        """Say what to do; nothing is loaded yet.
+
+        Args:
+            model: the bundle's folder, where every worker finds it.
+            operation: "encode", "decode", "reconstruct" or "log_prob".
+            device: as for `load`.
+            variant: as for `load`.
+            threads: as for `load`; one, because engines start as many workers as there are processors.
+            arguments: further ones of the operation, such as k and seed of log_prob.
+
+        Raises:
+            InputError: there is no such operation.
+        """
+        if operation not in OPERATIONS:
+            raise InputError(f"operation is {operation!r}; expected one of {', '.join(OPERATIONS)}")
+        self._model = os.path.abspath(model)  # noqa: PTH100 - a worker may run in another folder
+        self._operation = operation
+        self._options: dict[str, Any] = {"device": device, "variant": variant, "threads": threads}
+        self._arguments = arguments
+        self._vae: VAE | None = None
+
+    def __call__(self, batch: Mapping[str, npt.NDArray[Any]]) -> Columns:
+        """Return the batch's columns and the operation's results.
+
+        Raises:
+            InputError: a column is missing, or holds what the operation does not take.
+            VaedgeError: the bundle cannot be loaded, as for `load`.
+        """
+        if self._vae is None:
+            self._vae = load(self._model, **self._options)
+        vae, (column, added) = self._vae, OPERATIONS[self._operation]
+        for name in (column, *vae.manifest.conditions):
+            if name not in batch:
+                raise InputError(f"the batch has the columns {', '.join(batch)}; {self._operation} needs {name!r}")
+        told: dict[str, Any] = {name: batch[name] for name in vae.manifest.conditions}
+        result = getattr(vae, self._operation)(np.asarray(batch[column]), **told, **self._arguments)
+        results = (result.mean, result.log_var) if self._operation == "encode" else (result,)
+        return {**batch, **dict(zip(added, results, strict=True))}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self._model, self._operation, self._options, self._arguments)
+
+
+def _again(model: str, operation: str, options: dict[str, Any], arguments: dict[str, Any]) -> Batch:
+    return Batch(model, operation, **options, **arguments)

@@ -1,0 +1,118 @@
+"""Arrays larger than memory: the same rows as one call gives, whole files or none, and shards to go on with."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import vaedge
+import vaedge.bulk
+from vaedge.cli import main
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(vaedge.bulk, "_SHARD_BYTES", 600 * 4 * 784)  # 512 rows of this model
+
+
+def shards(folder, name):
+    parts = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as archive:
+            parts.append(archive[name])
+    return np.concatenate(parts)
+
+
+def test_samples_streamed_to_a_file_are_those_of_one_call(vae, bundle, tmp_path, capsys):
+    out = tmp_path / "x.npy"
+    assert main(["sample", str(bundle), "-n", "1300", "--seed", "3", "--out", str(out)]) == 0
+    np.testing.assert_array_equal(np.load(out), vae.sample(1300, seed=3))
+    assert "1,300 items" in capsys.readouterr().out
+
+
+def test_samples_in_shards_are_those_of_one_call(vae, bundle, tmp_path):
+    assert main(["sample", str(bundle), "-n", "1300", "--seed", "3", "--out", str(tmp_path / "s")]) == 0
+    assert len(list((tmp_path / "s").glob("*.npz"))) == 3
+    np.testing.assert_array_equal(shards(tmp_path / "s", "x"), vae.sample(1300, seed=3))
+
+
+def test_an_interrupted_job_is_gone_on_with(vae, bundle, tmp_path, capsys):
+    words = ["sample", str(bundle), "-n", "1300", "--seed", "3", "--out", str(tmp_path / "s")]
+    assert main(words) == 0
+    middle = tmp_path / "s" / "000001.npz"
+    first, content = (tmp_path / "s" / "000000.npz").stat().st_mtime_ns, middle.read_bytes()
+    middle.unlink()
+    assert main(words) == 0
+    assert "2 shards were there already" in capsys.readouterr().out
+    assert middle.read_bytes() == content
+    assert (tmp_path / "s" / "000000.npz").stat().st_mtime_ns == first
+
+
+def test_a_folder_of_something_else_is_refused(bundle, tmp_path, capsys):
+    out = tmp_path / "s"
+    words = ["sample", str(bundle), "-n", "20", "--out", str(out)]
+    assert main(words) == 1
+    assert "--seed is missing" in capsys.readouterr().err
+    assert main([*words, "--seed", "1"]) == 0
+    assert main([*words, "--seed", "2"]) == 1
+    assert "shards of another job" in capsys.readouterr().err
+    assert json.loads((out / "job.json").read_text())["seed"] == 1
+    (tmp_path / "mine").mkdir()
+    assert main([*words[:-1], str(tmp_path / "mine"), "--seed", "1"]) == 1
+    assert "no folder of shards" in capsys.readouterr().err
+
+
+def test_encode_decode_reconstruct_in_shards(vae, bundle, tmp_path):
+    x = np.random.default_rng(0).random((700, 1, 28, 28), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    assert main(["encode", str(bundle), str(tmp_path / "x.npy"), "--out", str(tmp_path / "q")]) == 0
+    np.testing.assert_allclose(shards(tmp_path / "q", "mean"), vae.encode(x).mean, atol=1e-6)
+    np.testing.assert_allclose(shards(tmp_path / "q", "log_var"), vae.encode(x).log_var, atol=1e-6)
+    np.save(tmp_path / "z.npy", vae.encode(x).mean)
+    for command, source, expected in (
+        ("decode", "z.npy", vae.decode(vae.encode(x).mean)),
+        ("reconstruct", "x.npy", vae.reconstruct(x)),
+    ):
+        assert main([command, str(bundle), str(tmp_path / source), "--out", str(tmp_path / command)]) == 0
+        np.testing.assert_allclose(shards(tmp_path / command, "x"), expected, atol=1e-6)
+        assert main([command, str(bundle), str(tmp_path / source), "--out", str(tmp_path / "y.npy")]) == 0
+        np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-6)
+
+
+def test_a_bad_row_is_named_and_the_shards_before_it_stay(bundle, tmp_path, capsys):
+    x = np.random.default_rng(0).random((1300, 1, 28, 28), np.float32)
+    x[1100, 0, 3, 3] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    for out in ("q", "y.npy"):
+        command = "encode" if out == "q" else "reconstruct"
+        assert main([command, str(bundle), str(tmp_path / "x.npy"), "--out", str(tmp_path / out)]) == 1
+        assert "in rows 1024 to 1299: x holds NaN or infinity in item 76" in capsys.readouterr().err
+    assert len(list((tmp_path / "q").glob("*.npz"))) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "q"}
+
+
+class TestBatch:
+    def test_every_operation(self, vae, bundle, digits):
+        given = {"x": digits, "id": np.arange(len(digits))}
+        encoded = vaedge.Batch(bundle)(given)
+        np.testing.assert_allclose(encoded["mean"], vae.encode(digits).mean, atol=1e-6)
+        np.testing.assert_array_equal(encoded["id"], given["id"])
+        assert set(encoded) == {"x", "id", "mean", "log_var"}
+        decoded = vaedge.Batch(bundle, "decode")({"z": encoded["mean"]})
+        np.testing.assert_allclose(decoded["x"], vae.reconstruct(digits), atol=1e-5)
+        reconstructed = vaedge.Batch(bundle, "reconstruct")(given)
+        np.testing.assert_allclose(reconstructed["reconstruction"], vae.reconstruct(digits), atol=1e-5)
+
+    def test_it_is_pickled_before_and_after_it_has_run(self, bundle, digits):
+        batch = vaedge.Batch(bundle, "reconstruct", variant="int8")
+        before = pickle.loads(pickle.dumps(batch))({"x": digits})["reconstruction"]
+        after = pickle.loads(pickle.dumps(batch))
+        assert len(pickle.dumps(after)) < 1000
+        np.testing.assert_array_equal(before, after({"x": digits})["reconstruction"])
+
+    def test_wrong_calls(self, bundle):
+        with pytest.raises(vaedge.InputError, match="operation is 'sample'"):
+            vaedge.Batch(bundle, "sample")
+        with pytest.raises(vaedge.InputError, match="has the columns picture; encode needs 'x'"):
+            vaedge.Batch(bundle)({"picture": np.zeros((1, 2))})

@@ -1,0 +1,21 @@
+"""variant="fastest": what this machine runs fastest, by a short measurement."""
+
+import logging
+
+import vaedge
+import vaedge.loading
+
+
+def test_it_takes_the_fastest_and_says_so(bundle, monkeypatch, caplog):
+    durations = iter([4000] * 4 + [3000] * 4)  # both batches of fp32, then of int8
+    monkeypatch.setattr(vaedge.loading, "time_calls", lambda call, seconds: [next(durations), next(durations)])
+    with caplog.at_level(logging.INFO, "vaedge"):
+        vae = vaedge.load(bundle, variant="fastest")
+    assert vae.variant == "int8"
+    assert "variant='fastest' chose int8 (fp32 4 us, int8 3 us)" in caplog.text
+
+
+def test_for_real(bundle, digits):
+    vae = vaedge.load(bundle, variant="fastest", threads=1)
+    assert vae.variant in vae.manifest.variants
+    assert vae.reconstruct(digits).shape == digits.shape

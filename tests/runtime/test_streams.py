@@ -1,0 +1,29 @@
+"""Draws of the prior in pieces are the draws at once."""
+
+import numpy as np
+import pytest
+
+from vaedge.prior import Mixture, StandardNormal
+
+RNG = np.random.default_rng(0)
+MIXTURE = Mixture(
+    np.log(np.array([0.2, 0.8], np.float32)),
+    RNG.standard_normal((2, 3), np.float32),
+    RNG.standard_normal((2, 3), np.float32),
+)
+
+
+@pytest.mark.parametrize("prior", [StandardNormal((3,)), MIXTURE], ids=["normal", "mixture"])
+def test_pieces(prior):
+    draw = prior.stream(7)
+    pieces = np.concatenate([draw(n) for n in (1, 511, 7, 1, 480)])
+    np.testing.assert_array_equal(pieces, prior.sample(1000, 7))
+    np.testing.assert_array_equal(prior.sample(10, 7), prior.sample(1000, 7)[:10])
+
+
+@pytest.mark.parametrize("prior", [StandardNormal((3,)), MIXTURE], ids=["normal", "mixture"])
+def test_the_density_integrates_to_one(prior):
+    """By importance sampling from a wide Gaussian."""
+    z = (4 * np.random.default_rng(1).standard_normal((400_000, 3))).astype(np.float32)
+    log_proposal = -0.5 * ((z.astype(float) / 4) ** 2 + np.log(2 * np.pi * 16)).sum(1)
+    assert np.exp(prior.log_prob(z) - log_proposal).mean() == pytest.approx(1, abs=0.03)
