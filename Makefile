@@ -37,7 +37,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python benchmarks/training.py --data-dir $(DATA_DIR)
+	$(BIN)/python benchmarks --data-dir $(DATA_DIR)
 
 # The bundles that ship, trained afresh on all of MNIST; their cards print the same commands. About an hour and a half.
 models: $(READY)

@@ -53,8 +53,8 @@ def as_batch(
     if not len(array):
         raise InputError(f"{name} is an empty batch, shape {array.shape}; give at least one item")
     array = np.ascontiguousarray(array)
-    if value_range is None and array.size <= _FEW and math.isfinite(np.dot(array.ravel(), array.ravel())):
-        return array  # a sum of squares is finite only where all of them are
+    if _is_surely_within(array.ravel(), value_range):
+        return array
     least, greatest = float(array.min()), float(array.max())  # NaN and infinity show up here too
     low, high = value_range if value_range else _FINITE
     if not (least >= low and greatest <= high):
@@ -66,6 +66,15 @@ def as_batch(
             f"the model takes {low:g} to {high:g}"
         )
     return array
+
+
+def _is_surely_within(flat: FloatArray, value_range: tuple[float, float] | None) -> bool:
+    """Say in one pass that all values are allowed; where it cannot be said so quickly, the slow way decides."""
+    if value_range is None:  # a sum of squares is finite only where all of them are
+        return flat.size <= _FEW and math.isfinite(np.dot(flat, flat))
+    # As whole numbers, the bits of floats from 0 to a limit are in their order, and those of all others are greater.
+    low, high = value_range
+    return low == 0 and bool(np.maximum.reduce(flat.view(np.uint32)) <= np.float32(high).view(np.uint32))
 
 
 def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDArray[Any]:

@@ -9,7 +9,9 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vaedge.errors import InputError
-from vaedge.files import write_atomically
+from vaedge.files import npy_parts, write_atomically
 from vaedge.vae import VAE
 
 JOB = "job.json"
@@ -106,15 +108,15 @@ def write_file(path: Path, source: Source, progress: Callable[[int], object]) ->
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     size = _shard_rows(source)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("wb") as file, _in_background() as write:
             for start in range(0, source.n, size):
                 (array,) = source.take(min(size, source.n - start)).values()
                 if start == 0:
                     header = {"descr": array.dtype.str, "fortran_order": False, "shape": (source.n, *array.shape[1:])}
                     np.lib.format.write_array_header_1_0(file, header)
-                file.write(np.ascontiguousarray(array).data)
+                write(file.write, np.ascontiguousarray(array).data)
                 progress(len(array))
-            file.flush()
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
@@ -124,11 +126,11 @@ def write_file(path: Path, source: Source, progress: Callable[[int], object]) ->
 
 
 def write_shards(folder: Path, source: Source, job: Mapping[str, Any], progress: Callable[[int], object]) -> int:
-    """Write a source as a folder of shards, 000000.npz and so on, going on where an earlier call was stopped.
+    """Write a source as a folder of shards, 000000.npy and so on, going on where an earlier call was stopped.
 
     Args:
         folder: made if it is not there.
-        source: what to write.
+        source: what to write; one array becomes .npy files, several together .npz files.
         job: what the folder is of, as JSON; a folder of another job is refused.
         progress: called with the number of rows that have just been done, or were there.
 
@@ -150,19 +152,43 @@ def write_shards(folder: Path, source: Source, job: Mapping[str, Any], progress:
         folder.mkdir(parents=True)
         write_atomically(folder / JOB, described.encode())
     there = 0
-    for index, start in enumerate(range(0, source.n, size)):
-        rows = min(size, source.n - start)
-        path = folder / f"{index:06}.npz"
-        if path.exists():
-            source.skip(rows)
-            there += 1
-        else:
-            content = io.BytesIO()
-            arrays: dict[str, Any] = source.take(rows)
-            np.savez(content, **arrays)
-            write_atomically(path, content.getvalue())
-        progress(rows)
+    with _in_background() as write:
+        for index, start in enumerate(range(0, source.n, size)):
+            rows = min(size, source.n - start)
+            if any((folder / f"{index:06}{suffix}").exists() for suffix in (".npy", ".npz")):
+                source.skip(rows)
+                there += 1
+            else:
+                write(_write_shard, folder / f"{index:06}", source.take(rows))
+            progress(rows)
     return there
+
+
+def _write_shard(path: Path, arrays: Arrays) -> None:
+    if len(arrays) == 1:
+        (array,) = arrays.values()
+        write_atomically(path.with_suffix(".npy"), *npy_parts(array))
+        return
+    content = io.BytesIO()
+    named: dict[str, Any] = arrays
+    np.savez(content, **named)
+    write_atomically(path.with_suffix(".npz"), content.getbuffer())
+
+
+@contextmanager
+def _in_background() -> Iterator[Callable[..., None]]:
+    """Give a function that calls another one in a thread, one call at a time: the disk writes while we compute."""
+    with ThreadPoolExecutor(1) as executor:
+        pending: list[Future[object]] = []
+
+        def submit(function: Callable[..., object], *arguments: object) -> None:
+            while pending:
+                pending.pop().result()
+            pending.append(executor.submit(function, *arguments))
+
+        yield submit
+        while pending:
+            pending.pop().result()
 
 
 def _shard_rows(source: Source) -> int:

@@ -4,8 +4,10 @@ import io
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vaedge.arrays import UNREADABLE, FloatArray
 from vaedge.errors import InputError
@@ -62,9 +64,7 @@ def write_items(path: Path, items: FloatArray, columns: int | None = None) -> No
 
         write_atomically(path, grid_png(items, columns))
     else:
-        content = io.BytesIO()
-        np.save(content, items)
-        write_atomically(path, content.getvalue())
+        write_atomically(path, *npy_parts(items))
 
 
 def require_suffix(path: Path, *suffixes: str) -> None:
@@ -83,7 +83,15 @@ def require_output(path: Path, *suffixes: str) -> None:
         raise InputError(f"{path.parent} is not a folder; make it first")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def npy_parts(array: npt.NDArray[Any]) -> tuple[bytes, memoryview]:
+    """Return the content of a .npy file in two parts, the second of which is the array's own memory."""
+    header = io.BytesIO()
+    contiguous = np.ascontiguousarray(array)
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(contiguous))
+    return header.getvalue(), contiguous.data
+
+
+def write_atomically(path: Path, *content: bytes | memoryview) -> None:
     """Write beside the destination, then rename: a reader sees the old file or the new one, never a part.
 
     Raises:
@@ -93,7 +101,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            for part in content:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

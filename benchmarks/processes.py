@@ -1,0 +1,160 @@
+"""Whole processes: cold start, memory, size on disk, threads, and a million samples streamed to disk."""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+
+import vaedge
+
+_VAEDGE = """
+import sys, numpy, vaedge
+numpy.save(sys.argv[2], vaedge.load(sys.argv[1]).sample(64, seed=0))
+"""
+_TORCH = """
+import sys, numpy, torch
+from torch import nn
+decoder = nn.Sequential(nn.Linear(20, 784), nn.ReLU(), nn.Linear(784, 784), nn.Sigmoid())
+decoder.load_state_dict(torch.load(sys.argv[1], weights_only=True))
+torch.manual_seed(0)
+with torch.inference_mode():
+    numpy.save(sys.argv[2], decoder(torch.randn(64, 20)).view(64, 1, 28, 28).numpy())
+"""
+_PEAK = """
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+_COMMAND = """
+import sys
+from vaedge.cli import main
+assert main() == 0
+"""
+_MEMORY = """
+import sys, numpy as np, vaedge
+def resident():
+    return int(next(l for l in open("/proc/self/status") if l.startswith("VmRSS")).split()[1]) * 1024
+vae = vaedge.load(sys.argv[1])
+rng = np.random.default_rng(0)
+largest = rng.random((5000, *vae.input_shape), np.float32)
+vae.reconstruct(largest)
+before = resident()
+for size in rng.integers(1, 5001, 200):
+    vae.reconstruct(largest[:size])
+print(resident() - before, largest.nbytes)
+"""
+
+
+def main(args: argparse.Namespace) -> list[str]:
+    """Measure, and return the lines."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = ["## Processes", "", *_cold_start(args.model, Path(folder), args.rounds), "", *_memory(args.model)]
+        return [*lines, "", *_threads(args.model), "", *_stream(args.model, Path(folder), args.samples)]
+
+
+def _run(code: str, *words: str) -> tuple[float, float]:
+    """Run a process; return its wall time in seconds and its peak memory in MiB, as it says itself at the end.
+
+    (What the kernel reports of a child counts its parent's memory, from before the child became another program.)
+    """
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code + _PEAK, *words], stdout=subprocess.PIPE, text=True, check=True)
+    return time.perf_counter() - began, int(done.stdout.split()[-2]) / 1024
+
+
+def _cold_start(model: str, folder: Path, rounds: int) -> list[str]:
+    import torch
+    from torch import nn
+
+    decoder = nn.Sequential(nn.Linear(20, 784), nn.ReLU(), nn.Linear(784, 784), nn.Sigmoid())
+    torch.save(decoder.state_dict(), folder / "decoder.pt")
+    contestants = {
+        "vaedge": (_VAEDGE, model, str(folder / "a.npy")),
+        "torch": (_TORCH, str(folder / "decoder.pt"), str(folder / "b.npy")),
+    }
+    runs = [{name: _run(*words) for name, words in contestants.items()} for _ in range(rounds + 1)][1:]  # warm cache
+    seconds, memory = (statistics.median(run["vaedge"][i] / run["torch"][i] for run in runs) for i in range(2))
+    medians = {name: [statistics.median(run[name][i] for run in runs) for i in range(2)] for name in contestants}
+    sizes = {
+        name: _installed(*parts) for name, parts in {"vaedge": ("numpy", "onnxruntime"), "torch": ("torch",)}.items()
+    }
+    rows = [f"| {name} | {medians[name][0]:.2f} | {medians[name][1]:.0f} | {sizes[name]:.0f} |" for name in contestants]
+    return [
+        "From a new process to 64 samples on disk, with a warm file cache:",
+        "",
+        "| | seconds | peak memory, MiB | installed, MB |",
+        "|---|---|---|---|",
+        *rows,
+        f"| vaedge / torch | {seconds:.2f} | {memory:.2f} | {sizes['vaedge'] / sizes['torch']:.2f} |",
+        "",
+        "Installed: vaedge with numpy and onnxruntime; torch alone, without numpy.",
+    ]
+
+
+def _installed(*names: str) -> float:
+    """Return the size of distributions on disk, MB; vaedge itself is less than one."""
+    files = [file for name in names for file in distribution(name).files or ()]
+    return sum(path.stat().st_size for path in map(Path, (file.locate() for file in files)) if path.exists()) / 1e6
+
+
+def _memory(model: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", _MEMORY, model], capture_output=True, text=True, check=True)
+    growth, largest = map(int, done.stdout.split())
+    return [
+        f"Two hundred batches of 1 to 5,000 items: resident memory grows by {growth / 2**20:.1f} MiB, where the largest "
+        f"batch is {largest / 2**20:.1f} MiB in and as much out."
+    ]
+
+
+def _threads(model: str) -> list[str]:
+    vae = vaedge.load(model)
+    x = np.random.default_rng(0).random((64, *vae.input_shape), np.float32)
+    expected = vae.reconstruct(x)
+
+    def calls(seconds: float, counts: list[int]) -> None:
+        end, count = time.perf_counter() + seconds, 0
+        while time.perf_counter() < end:
+            if not np.array_equal(vae.reconstruct(x), expected):
+                raise SystemExit("a thread computed other bits")
+            count += 1
+        counts.append(count)
+
+    ratios = []
+    for _ in range(3):
+        single: list[int] = []
+        calls(1.5, single)
+        many: list[int] = []
+        threads = [threading.Thread(target=calls, args=(1.5, many)) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        ratios.append(sum(many) / single[0])
+    return [
+        f"Sixteen threads that share one `VAE`, batch 64: {statistics.median(ratios):.2f} of one caller's throughput, and "
+        "the same bits."
+    ]
+
+
+def _stream(model: str, folder: Path, samples: int) -> list[str]:
+    vae = vaedge.load(model)
+    rate = 512 / statistics.median(_timed(lambda: vae.sample(512, seed=0)) for _ in range(30))
+    arguments = ["sample", model, "-n", str(samples), "--seed", "0", "--out", str(folder / "shards")]
+    seconds, memory = _run(_COMMAND, *arguments)
+    size = sum(path.stat().st_size for path in (folder / "shards").iterdir())
+    return [
+        f"{samples:,} samples streamed to disk ({size / 1e9:.2f} GB in shards): {seconds:.0f} s, {samples / seconds:,.0f} "
+        f"samples a second, {samples / seconds / rate:.2f} of `sample(512)` in memory ({rate:,.0f}); peak memory "
+        f"{memory:.0f} MiB."
+    ]
+
+
+def _timed(call: object) -> float:
+    began = time.perf_counter()
+    call()  # type: ignore[operator]
+    return time.perf_counter() - began
