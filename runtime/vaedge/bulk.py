@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vaedge.arrays import FloatArray
 from vaedge.errors import InputError
 from vaedge.files import npy_parts, write_atomically
 from vaedge.vae import VAE
@@ -41,10 +42,31 @@ class Source(Protocol):
     row_bytes: int
 
     def take(self, count: int) -> Arrays:
-        """Compute the next rows; each array (count, ...)."""
+        """Compute the next rows; each array (count, ...), and whole until the second call from now."""
 
     def skip(self, count: int) -> None:
         """Leave the next rows out."""
+
+
+class Buffers:
+    """Two arrays in turn: one is written to disk while the other is computed.
+
+    Fresh memory would cost more than the computation: the system clears every page of it.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """Take the shape of a row."""
+        self._shape = shape
+        self._arrays: list[FloatArray] = []
+
+    def next(self, rows: int) -> FloatArray:
+        """Return so many rows, which are whole until this is called for the second time from now."""
+        if len(self._arrays) < 2 or len(self._arrays[0]) < rows:
+            self._arrays.append(np.empty((rows, *self._shape), np.float32))
+        else:
+            self._arrays.append(self._arrays[0])
+        del self._arrays[:-2]
+        return self._arrays[-1][:rows]
 
 
 class Mapped:
@@ -85,13 +107,14 @@ class Sampled:
         self._vae, self._told = vae, told
         self._draw = vae.prior.stream(seed)
         self._next = 0
+        self._buffers = Buffers(vae.input_shape)
         self.n, self.row_bytes = n, 4 * math.prod(vae.input_shape)
 
     def take(self, count: int) -> Arrays:
         """Draw and decode the next rows."""
         told = {name: values[self._next : self._next + count] for name, values in self._told.items()}
         self._next += count
-        return {"x": self._vae.decode(self._draw(count), **told)}
+        return {"x": self._vae.decode(self._draw(count), out=self._buffers.next(count), **told)}
 
     def skip(self, count: int) -> None:
         """Draw the next rows, which the following ones depend on, and leave them."""

@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from vaedge.bulk import Mapped
+from vaedge.bulk import Buffers, Mapped
 from vaedge.commands import (
     add_condition_argument,
     add_model_arguments,
@@ -44,10 +44,11 @@ def run(args: argparse.Namespace) -> int:
         write_items(args.out, vae.decode(z, **told))
         print(f"{args.out}: {len(z)} items")
         return 0
+    buffers = Buffers(vae.input_shape)
     source = Mapped(
         z,
         per_row(told, vae.manifest, len(z)),
-        lambda rows, **told: {"x": vae.decode(rows, **told)},
+        lambda rows, **told: {"x": vae.decode(rows, out=buffers.next(len(rows)), **told)},
         4 * math.prod(vae.input_shape),
     )
     job = {"command": "decode", "model": vae.manifest.name, "variant": vae.variant, "input": args.input.name}

@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from vaedge.bulk import Mapped
+from vaedge.bulk import Buffers, Mapped
 from vaedge.commands import (
     add_condition_argument,
     add_model_arguments,
@@ -52,10 +52,11 @@ def run(args: argparse.Namespace) -> int:
             write_items(args.out, y)
         print(f"{args.out}: {len(y)} reconstructions")
         return 0
+    buffers = Buffers(vae.input_shape)
     source = Mapped(
         x,
         per_row(told, vae.manifest, len(x)),
-        lambda rows, **told: {"x": vae.reconstruct(rows, **told)},
+        lambda rows, **told: {"x": vae.reconstruct(rows, out=buffers.next(len(rows)), **told)},
         4 * math.prod(vae.input_shape),
     )
     job = {"command": "reconstruct", "model": vae.manifest.name, "variant": vae.variant, "input": args.input.name}
