@@ -1,0 +1,32 @@
+"""`vaedge.Batch` on a local Ray with two workers. Slow: `pip install 'ray[data]'`, then `pytest -m slow`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vaedge
+
+MODEL = Path(__file__).parents[2] / "models" / "article"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ray():
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.data")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield ray
+    ray.shutdown()
+
+
+def test_two_workers_encode_what_one_call_encodes(ray):
+    x = np.random.default_rng(0).random((600, 1, 28, 28), np.float32)
+    dataset = ray.data.from_items([{"x": item, "id": number} for number, item in enumerate(x)]).repartition(4)
+    encoded = dataset.map_batches(vaedge.Batch(MODEL, "encode"), batch_size=100, concurrency=2)
+    rows = sorted(encoded.take_all(), key=lambda row: row["id"])
+    assert [row["id"] for row in rows] == list(range(600))
+    expected = vaedge.load(MODEL).encode(x)
+    np.testing.assert_allclose(np.stack([row["mean"] for row in rows]), expected.mean, atol=1e-5)
+    np.testing.assert_allclose(np.stack([row["log_var"] for row in rows]), expected.log_var, atol=1e-5)
