@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from vaedge import VAE
+from vaedge import VAE, BundleError
+from vaedge.gate import check_graph
 from vaedge_export.check_modules import Compute
 from vaedge_export.errors import AgreementError, DeterminismError, FiniteError, PurityError, SignatureError
 from vaedge_export.examples import Array
@@ -137,6 +138,10 @@ def check_purity(content: bytes, name: str, *, contrib: bool = False) -> None:
             raise PurityError(f"{name}: it holds a subgraph ({node.op_type}); remove the control flow")
         if node.metadata_props or node.doc_string:
             raise PurityError(f"{name}: node {node.name} still carries metadata of the machine that traced it")
+    try:
+        check_graph(content, contrib=contrib)  # what the runtime will refuse is refused here already
+    except BundleError as error:
+        raise PurityError(f"{name}: {error}") from error
 
 
 def check_same_bytes(name: str, first: bytes, second: bytes) -> None:

@@ -112,6 +112,9 @@ def serialize(proto: onnx.ModelProto, name: str, metadata: Mapping[str, str]) ->
     del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         del value.metadata_props[:]
+    for tensor in proto.graph.initializer:  # the quantisers store some as lists of numbers: plain bytes, all of them
+        if not tensor.HasField("raw_data"):
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     proto.producer_name, proto.producer_version, proto.doc_string, proto.domain = "vaedge", "", "", ""
     proto.graph.name, proto.graph.doc_string, proto.ir_version = name, "", IR_VERSION
     onnx.helper.set_model_props(proto, dict(metadata))

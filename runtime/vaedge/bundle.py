@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vaedge.errors import BundleError, BundleNotFoundError, InputError
+from vaedge.gate import check_graph
 from vaedge.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, Manifest, Variant
 
 
@@ -32,17 +33,26 @@ class Bundle:
     prior: bytes | None
 
 
-def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> Manifest:
     """Read the manifest of the bundle at `path`.
+
+    Args:
+        path: the bundle's folder.
+        sha256: of `manifest.json`, in hexadecimal digits, where the caller knows which bundle it must be.
 
     Raises:
         BundleNotFoundError: there is no such folder, or no manifest in it.
-        BundleError: the manifest is not valid.
+        BundleError: the manifest is not valid, or not the one with this sha256.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise BundleNotFoundError(f"{folder} is not a folder; a bundle is the folder that `vaedge export` wrote")
     content = _read(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES, "is a folder vaedge exported?")
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256.lower():
+        raise BundleError(
+            f"{folder / MANIFEST_NAME} has the sha256 {found}, and {sha256} was asked for: another bundle"
+        )
     try:
         return Manifest.from_json(content.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -51,12 +61,13 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
         raise BundleError(f"{folder}: {error}") from error.__cause__
 
 
-def read_bundle(path: str | os.PathLike[str], variant: str = "fp32") -> Bundle:
+def read_bundle(path: str | os.PathLike[str], variant: str = "fp32", sha256: str | None = None) -> Bundle:
     """Read the manifest and the files of one variant, and verify each file's size and sha256.
 
     Args:
         path: the bundle's folder.
         variant: name of the precision, one of the manifest's variants.
+        sha256: as for `read_manifest`.
 
     Raises:
         BundleNotFoundError: the folder or one of the files is missing.
@@ -64,7 +75,7 @@ def read_bundle(path: str | os.PathLike[str], variant: str = "fp32") -> Bundle:
         InputError: the bundle has no such variant.
     """
     folder = Path(path)
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, sha256)
     if variant not in manifest.variants:
         raise InputError(f"{folder} has no variant {variant!r}; it has {', '.join(manifest.variants)}")
     graphs: Variant = manifest.variants[variant]
@@ -72,13 +83,23 @@ def read_bundle(path: str | os.PathLike[str], variant: str = "fp32") -> Bundle:
         path=folder,
         manifest=manifest,
         variant=variant,
-        encoder=_read_verified(folder, graphs.encoder, manifest.files[graphs.encoder]),
-        decoder=_read_verified(folder, graphs.decoder, manifest.files[graphs.decoder]),
+        encoder=_read_graph(folder, graphs.encoder, manifest, variant),
+        decoder=_read_graph(folder, graphs.decoder, manifest, variant),
         reference=_read_verified(folder, manifest.reference, manifest.files[manifest.reference]),
         prior=_read_verified(folder, manifest.prior_file, manifest.files[manifest.prior_file])
         if manifest.prior_file
         else None,
     )
+
+
+def _read_graph(folder: Path, name: str, manifest: Manifest, variant: str) -> bytes:
+    """Read a graph that is the one that was exported, and that holds nothing but what a bundle's graphs do."""
+    content = _read_verified(folder, name, manifest.files[name])
+    try:
+        check_graph(content, contrib=variant != "fp32")
+    except BundleError as error:
+        raise BundleError(f"{folder / name} is refused: {error}") from error
+    return content
 
 
 def verify_files(path: str | os.PathLike[str], manifest: Manifest) -> None:

@@ -9,8 +9,10 @@ import numpy.typing as npt
 from vaedge.arrays import FloatArray, as_output
 from vaedge.engine import Graph
 
-# Items per run of a graph: bounds memory for any batch, and is large enough to use every thread well.
+# Items per run of a graph, and elements of its largest input or output: the first is large enough to use every thread
+# well, the second keeps a run of large pictures within some hundred megabytes, whatever the network makes of them.
 CHUNK = 512
+_ELEMENTS = 2**22
 
 
 def run(
@@ -29,14 +31,15 @@ def run(
         InferenceError: ONNX Runtime failed.
     """
     n = len(next(iter(inputs.values())))
-    if out is None and n <= CHUNK:
+    chunk = max(1, min(CHUNK, _ELEMENTS // graph.item_elements))
+    if out is None and n <= chunk:
         return graph.run(inputs, outputs)
     shapes = [(n, *graph.outputs[name]) for name in outputs]
     results = [as_output(out if index == 0 else None, shape) for index, shape in enumerate(shapes)]
-    if n > CHUNK:  # writing one chunk of `out` could change a later chunk of an input
+    if n > chunk:  # writing one chunk of `out` could change a later chunk of an input
         inputs = {name: array.copy() if _overlap(array, out) else array for name, array in inputs.items()}
-    for start in range(0, n, CHUNK):
-        rows = slice(start, start + CHUNK)
+    for start in range(0, n, chunk):
+        rows = slice(start, start + chunk)
         for result, part in zip(
             results, graph.run({name: a[rows] for name, a in inputs.items()}, outputs), strict=True
         ):

@@ -5,6 +5,7 @@ import functools
 import importlib.metadata
 import io
 import logging
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ class Graph:
 
     Attributes:
         outputs: names and shapes of the outputs, without the batch axis.
+        item_elements: how many numbers the largest input or output has for each item.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Graph:
             raise BundleError(f"{name} has the tensors {found}, where the manifest says {expected}")
         self._session = session
         self.outputs = outputs
+        self.item_elements = max(math.prod(shape) for shape in (*outputs.values(), *(s for _, s in inputs.values())))
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> list[FloatArray]:
         """Run the graph on a batch.

@@ -18,9 +18,14 @@ _SECONDS = 0.03
 
 
 def load(
-    path: str | os.PathLike[str], *, device: str = "cpu", variant: str = "fp32", threads: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    device: str = "cpu",
+    variant: str = "fp32",
+    threads: int | None = None,
+    sha256: str | None = None,
 ) -> VAE:
-    """Open a bundle. Nothing reaches ONNX Runtime before its sha256 has been checked.
+    """Open a bundle. Nothing reaches ONNX Runtime before its sha256 and its content have been checked.
 
     Args:
         path: the bundle's folder.
@@ -29,17 +34,20 @@ def load(
         variant: name of the precision, one of the manifest's variants; or "fastest", which times all of them for a
             moment on this machine and takes the fastest: `VAE.variant` says which.
         threads: processor threads; None means as many as this process may use.
+        sha256: of `manifest.json`, in hexadecimal digits: pins the bundle, all of it, for the manifest has the sha256
+            of every other file. None takes whatever bundle is there.
 
     Raises:
         BundleNotFoundError: the folder or one of its files is missing.
-        BundleError: a file is damaged, or is not what the manifest says.
+        BundleError: a file is damaged, holds what no bundle's file does, or is not what the manifest or sha256 says.
         InputError: no such variant or device, or threads < 1.
         DeviceError: CUDA was asked for and cannot be had; the message says what is missing.
         DependencyError: there is no ONNX Runtime, or two of them.
     """
     if variant == "fastest":
+        read_manifest(path, sha256)
         return _load_fastest(path, device=device, threads=threads)
-    return VAE(read_bundle(path, variant), device=device, threads=threads)
+    return VAE(read_bundle(path, variant, sha256), device=device, threads=threads)
 
 
 def _load_fastest(path: str | os.PathLike[str], *, device: str, threads: int | None) -> VAE:

@@ -44,6 +44,19 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
         position += length
 
 
+def packed(content: memoryview) -> list[int]:
+    """Read numbers that stand one after another in one field.
+
+    Raises:
+        BundleError: the last one is cut short.
+    """
+    position, numbers = 0, []
+    while position < len(content):
+        number, position = _varint(content, position)
+        numbers.append(number)
+    return numbers
+
+
 def field(number: int, content: bytes | memoryview) -> bytes:
     """Write a field of bytes: a string, or a message."""
     return b"".join((encode_varint(number << 3 | BYTES), encode_varint(len(content)), content))

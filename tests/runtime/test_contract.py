@@ -27,7 +27,26 @@ def test_another_latent_size(edit_manifest):
 
 def test_a_file_that_is_no_graph(copied, edit_manifest, capfd):
     (copied / "encoder.onnx").write_bytes(b"not a graph")
+    with pytest.raises(vaedge.BundleError, match="encoder.onnx is refused: a field has the wire type 6"):
+        vaedge.load(edit_manifest(lambda tree: rehash(tree, copied, "encoder.onnx")))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_graph_that_onnxruntime_refuses(copied, edit_manifest, capfd):
+    """Its form is right, but it reads a value that no node makes: what ONNX Runtime says is kept as the cause."""
+    graph = (copied / "encoder.onnx").read_bytes()
+    (copied / "encoder.onnx").write_bytes(graph.replace(b"hidden.1.bias", b"hidden.1.bios", 1))
     with pytest.raises(vaedge.BundleError, match="cannot load a graph") as caught:
         vaedge.load(edit_manifest(lambda tree: rehash(tree, copied, "encoder.onnx")))
     assert caught.value.__cause__ is not None
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("variant", ["fp32", "fastest"])
+def test_a_pinned_manifest(bundle, edit_manifest, copied, variant):
+    pin = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+    assert vaedge.load(bundle, variant=variant, sha256=pin.upper()).manifest.name == "article"
+    edit_manifest(lambda tree: tree.update(name="other"))
+    assert vaedge.load(copied).manifest.name == "other"
+    with pytest.raises(vaedge.BundleError, match=f"manifest.json has the sha256 .*, and {pin} was asked for"):
+        vaedge.load(copied, variant=variant, sha256=pin)

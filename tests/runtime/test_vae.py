@@ -87,6 +87,21 @@ def test_chunks_do_not_show(vae, digits, monkeypatch):
         np.testing.assert_allclose(piece, expected, atol=1e-4)
 
 
+def test_large_items_are_run_fewer_at_a_time(vae, digits, monkeypatch):
+    sizes, honest = [], vaedge.chunks.Graph.run
+
+    def run(self, inputs, outputs):
+        sizes.append(len(next(iter(inputs.values()))))
+        return honest(self, inputs, outputs)
+
+    monkeypatch.setattr(vaedge.chunks, "_ELEMENTS", 3 * 784 + 1)
+    monkeypatch.setattr(vaedge.chunks.Graph, "run", run)
+    vae.reconstruct(digits)
+    assert sizes == [3, 3, 2]
+    monkeypatch.setattr(vaedge.chunks, "_ELEMENTS", 1)
+    assert vae.encode(digits).mean.shape == (8, 20)
+
+
 def test_a_batch_larger_than_a_chunk(vae):
     n = 2 * vaedge.chunks.CHUNK + 3
     samples = vae.sample(n, seed=0)
