@@ -25,4 +25,6 @@ def main(model: str, out: str, items: int = 2000) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     print(main(*sys.argv[1:3]), "items")

@@ -20,6 +20,7 @@ from vaedge_export.errors import (
 )
 from vaedge_export.export import Provenance, export_vae
 from vaedge_export.from_run import export_run
+from vaedge_export.triton import write_triton
 
 __all__ = [
     "AgreementError",
@@ -37,4 +38,5 @@ __all__ = [
     "VerificationError",
     "export_run",
     "export_vae",
+    "write_triton",
 ]

@@ -7,7 +7,7 @@ from vaedge import Condition, Manifest
 _LIKELIHOODS = {
     "bernoulli": "Bernoulli, of binary pixels",
     "continuous_bernoulli": "continuous Bernoulli, of values in [0, 1]",
-    "gaussian": "Gaussian, with a scale for each element",
+    "gaussian": "Gaussian, whose mean and scale the decoder gives",
     "discretized_logistic": "discretised logistic, of 8-bit values",
     "bce_surrogate": (
         "the Bernoulli's cross-entropy on grey levels. It is not a normalised likelihood: its figures compare "
@@ -98,7 +98,8 @@ def _variants(manifest: Manifest) -> str:
     first = next(iter(measured.values()))
     batches = list(first["microseconds"])
     lines = [
-        f"## Variants\n\nMeasured on {first['items']} held-out items with the same noise, k = {first['k']} draws each: "
+        f"## Variants\n\nMeasured on {first['items']} examples (of a run: its test items) with the same noise, "
+        f"k = {first['k']} draws each: "
         "the change of the ELBO and of the importance-weighted bound, nats per item; the reconstructions' PSNR against "
         f"fp32's, dB; the median time of `reconstruct`, microseconds, with {first['threads']} threads on "
         f"{first['processor']}.\n",

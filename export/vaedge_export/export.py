@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 import vaedge
 from vaedge.bundle import Bundle
-from vaedge.manifest import MANIFEST_NAME, FileEntry, Manifest, Variant
+from vaedge.manifest import MANIFEST_NAME, FileEntry, Manifest, Variant, may_name_condition
 from vaedge.prior import Mixture
 from vaedge_export import card
 from vaedge_export.card_pictures import card_pictures
@@ -100,7 +101,6 @@ def export_vae(
     """
     destination = Path(out)
     require_absent(destination)
-    require_known(variants)
     item_shape, z_shape = _shape("input_shape", input_shape), _shape("latent_shape", latent_shape)
     if likelihood not in LIKELIHOODS:
         raise ExportError(f"likelihood is {likelihood!r}; known are {', '.join(LIKELIHOODS)}")
@@ -110,6 +110,18 @@ def export_vae(
             raise ExportError(f"the {name} is a {type(module).__name__}; expected a torch.nn.Module")
     if fixed_batch is not None and fixed_batch < 1:
         raise ExportError(f"fixed_batch is {fixed_batch}; expected at least 1")
+    for name, condition in conditions.items():
+        if not may_name_condition(name, distribution.parameters):
+            raise ExportError(f"{name!r} cannot be the name of a condition: it is that of an argument or a tensor")
+        if not isinstance(condition, vaedge.Condition) or condition.dtype not in ("int64", "float32"):
+            raise ExportError(f"condition {name} is {condition!r}; expected a vaedge.Condition of int64 or float32")
+        if (condition.dtype == "int64") != bool(condition.classes):
+            raise ExportError(f"condition {name} is {condition!r}; int64 has classes, and float32 has none")
+    if isinstance(variants, str):
+        raise ExportError(f"variants is {variants!r}; expected a list of names, such as ['int8']")
+    require_known(variants)
+    if allow_loss is not None and not allow_loss >= 0:
+        raise ExportError(f"allow_loss is {allow_loss}; expected at least 0")
     smaller = [name for name in dict.fromkeys(variants) if name != "fp32"]
     if smaller and examples is None:
         raise ExportError(f"variants {', '.join(smaller)} are measured before they are written: give examples")
@@ -117,6 +129,8 @@ def export_vae(
 
     random = random_rows(ROWS, item_shape, z_shape, distribution.support, conditions)
     given = None if examples is None else given_rows(examples, item_shape, z_shape, distribution.support, conditions)
+    if smaller and given is not None and (refusal := distribution.refusal(torch.from_numpy(given.x))):
+        raise ExportError(f"variants cannot be measured on these examples: {refusal}")
     some = None if given is None else given.resized(ROWS)
     verifier = Verifier(
         encoder,

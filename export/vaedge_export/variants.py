@@ -165,7 +165,7 @@ def make_variant(name: str, comparison: Comparison, allowed: float | None) -> tu
     if loss > budget:
         raise LossError(
             f"variant {name} costs {loss:.3f} nats per item, and {budget:.3f} are allowed: leave it out, or raise the "
-            f"budget (--allow-loss {np.ceil(100 * loss) / 100 if np.isfinite(loss) else loss:g})"
+            f"budget (allow_loss, --allow-loss) to {np.ceil(1000 * loss) / 1000 if np.isfinite(loss) else loss:g}"
         )
     return graphs, comparison.measure(graphs, [f"{graph}: {layer}" for graph, layer in kept])
 

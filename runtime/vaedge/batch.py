@@ -75,6 +75,8 @@ class Batch:
             InputError: a column is missing, or holds what the operation does not take.
             VaedgeError: the bundle cannot be loaded, as for `load`.
         """
+        if not isinstance(batch, Mapping):
+            raise InputError(f"the batch is a {type(batch).__name__}; expected a dict of arrays")
         if self._vae is None:
             self._vae = load(self._model, **self._options)
         vae, (column, added) = self._vae, OPERATIONS[self._operation]

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import FloatArray
+from vaedge.arrays import UNREADABLE, FloatArray
 from vaedge.errors import InputError
 from vaedge.files import npy_parts, write_atomically
 from vaedge.vae import VAE
@@ -178,13 +178,28 @@ def write_shards(folder: Path, source: Source, job: Mapping[str, Any], progress:
     with _in_background() as write:
         for index, start in enumerate(range(0, source.n, size)):
             rows = min(size, source.n - start)
-            if any((folder / f"{index:06}{suffix}").exists() for suffix in (".npy", ".npz")):
+            if _is_whole(folder / f"{index:06}", rows):
                 source.skip(rows)
                 there += 1
             else:
                 write(_write_shard, folder / f"{index:06}", source.take(rows))
             progress(rows)
     return there
+
+
+def _is_whole(path: Path, rows: int) -> bool:
+    """Say whether a shard is there and holds so many rows; a damaged one is written again."""
+    for found in (path.with_suffix(".npy"), path.with_suffix(".npz")):
+        if found.exists():
+            try:
+                loaded = np.load(found, mmap_mode="r" if found.suffix == ".npy" else None, allow_pickle=False)
+                if isinstance(loaded, np.ndarray):
+                    return len(loaded) == rows
+                with loaded:
+                    return all(len(loaded[name]) == rows for name in loaded.files)
+            except UNREADABLE:
+                return False
+    return False
 
 
 def _write_shard(path: Path, arrays: Arrays) -> None:

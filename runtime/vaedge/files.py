@@ -129,5 +129,6 @@ def read_array(path: Path, key: str) -> FloatArray:
                 chosen: FloatArray = loaded[key if key in names else names[0]]
                 return chosen
     except UNREADABLE as error:
-        raise InputError(f"{path} cannot be read as an array: {error}") from error
+        said = "it is no array, or holds Python objects" if "pickle" in str(error) else error
+        raise InputError(f"{path} cannot be read as an array: {said}") from error
     raise InputError(f"{path} has no array {key!r}; it has {', '.join(names) or 'none at all'}")

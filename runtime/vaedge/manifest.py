@@ -5,7 +5,7 @@ The exporter writes it and the runtime reads it, both through this file, so the 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,11 @@ class Condition:
     dtype: str
     shape: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
+
+
+def may_name_condition(name: str, parameters: Collection[str]) -> bool:
+    """Say whether a condition can have this name, and not that of an argument, an array, or a parameter of p(x|z)."""
+    return bool(_CONDITION_NAME.fullmatch(name)) and name not in _ARGUMENTS | _STORED | set(parameters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +213,7 @@ class Manifest:
 
     def _check_names(self) -> None:
         for name in self.conditions:
-            if not _CONDITION_NAME.fullmatch(name) or name in _ARGUMENTS | _STORED | set(self.parameters):
+            if not may_name_condition(name, self.parameters):
                 raise BundleError(f"{MANIFEST_NAME}: conditions: {name!r} cannot be the name of a condition")
         for name in self.files:
             if not _BARE_NAME.fullmatch(name):

@@ -243,7 +243,9 @@ class VAE:
             return {}
         if given.keys() != conditions.keys():
             takes = ", ".join(conditions) or "none"
-            raise InputError(f"the conditions given are {', '.join(given) or 'none'}; this model takes {takes}")
+            raise InputError(
+                f"the conditions given are {', '.join(given) or 'none'}; this model takes {takes} (--condition)"
+            )
         return {name: as_condition(given[name], name, condition, n) for name, condition in conditions.items()}
 
 

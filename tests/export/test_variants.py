@@ -78,7 +78,7 @@ def test_the_card_has_a_row_for_each(bundle):
     card = (bundle / "README.md").read_text()
     for name in ("fp32", "int8", "fp16"):
         assert f"| {name} | " in card
-    assert "held-out items with the same noise" in card
+    assert "Measured on 500 examples (of a run: its test items) with the same noise" in card
     assert "![latent traverse](traverse.png)" in card
 
 
@@ -93,7 +93,7 @@ def test_a_variant_over_its_budget_is_refused_with_its_figure(run, tmp_path, cap
     assert main([*words, "--allow-loss", "0.0001"]) == 1
     said = capsys.readouterr().err
     assert "variant int4 costs" in said
-    assert "0.000 are allowed: leave it out, or raise the budget (--allow-loss" in said
+    assert "0.000 are allowed: leave it out, or raise the budget (allow_loss, --allow-loss) to" in said
     assert not (tmp_path / "b").exists()
     assert main([*words, "--allow-loss", "1000"]) == 0
     assert vaedge.load(tmp_path / "b", variant="int4").sample(2).shape == (2, 1, 28, 28)
@@ -145,3 +145,13 @@ def test_a_variant_that_yields_nan_costs_infinitely_much(run, tmp_path, monkeypa
     monkeypatch.setitem(vaedge_export.variants.QUANTIZERS, "fp16", broken)
     with pytest.raises(LossError, match="variant fp16 costs inf nats"):
         export_run(run.path, tmp_path / "b", variants=["fp16"])
+
+
+def test_budgets_and_lists_that_are_none(run, tmp_path):
+    with pytest.raises(ExportError, match="allow_loss is -1"):
+        export_run(run.path, tmp_path / "b", variants=["int8"], allow_loss=-1)
+    with pytest.raises(ExportError, match="variants is 'int8'; expected a list"):
+        export_run(run.path, tmp_path / "b", variants="int8")
+    shapes = {"input_shape": (1, 28, 28), "latent_shape": (8,), "examples": run.examples["x"] * 0.5}
+    with pytest.raises(ExportError, match="variants cannot be measured on these examples: a Bernoulli"):
+        export_vae(run.vae.encoder, run.vae.decoder, tmp_path / "b", **shapes, variants=["int8"])

@@ -163,3 +163,27 @@ def test_several_conditions_of_any_kind(tmp_path):
 def test_pictures_of_a_conditional_model_have_a_column_for_each_class(run):
     with Image.open(run.path / "samples.png") as picture:
         assert picture.width > picture.height  # ten columns, eight rows
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"n": vaedge.Condition("float32", (3,))},
+        {"seed": vaedge.Condition("float32", (3,))},
+        {"loc": vaedge.Condition("float32", (3,))},
+        {"y": vaedge.Condition("int32", (), ("a",))},
+        {"y": vaedge.Condition("int64")},
+        {"y": 3},
+    ],
+)
+def test_conditions_that_cannot_be_exported(tmp_path, conditions):
+    pair = Attributes(5, 2).eval(), Attributes(2, 5).eval()
+    with pytest.raises(ExportError, match="condition"):
+        export_vae(
+            *pair,
+            tmp_path / "b",
+            input_shape=(5,),
+            latent_shape=(2,),
+            likelihood="gaussian",
+            conditions=conditions,
+        )

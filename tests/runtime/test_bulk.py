@@ -113,3 +113,35 @@ class TestBatch:
             vaedge.Batch(bundle, "sample")
         with pytest.raises(vaedge.InputError, match="has the columns picture; encode needs 'x'"):
             vaedge.Batch(bundle)({"picture": np.zeros((1, 2))})
+
+
+def test_other_inputs_models_and_conditions_are_other_jobs(bundle, copied, tmp_path, capsys):
+    x = np.random.default_rng(0).random((20, 1, 28, 28), np.float32)
+    np.save(tmp_path / "x.npy", x)
+    words = [str(tmp_path / "x.npy"), "--out", str(tmp_path / "q")]
+    assert main(["encode", str(bundle), *words]) == 0
+    assert main(["encode", str(bundle), *words]) == 0
+    np.save(tmp_path / "x.npy", x[::-1])
+    assert main(["encode", str(bundle), *words]) == 1
+    (copied / "manifest.json").write_text((copied / "manifest.json").read_text() + " ")
+    assert main(["encode", str(copied), *words]) == 1
+    assert capsys.readouterr().err.count("shards of another job") == 2
+
+
+@pytest.mark.parametrize("damage", [b"garbage", b""])
+def test_a_damaged_shard_is_written_again(vae, bundle, tmp_path, damage):
+    words = ["sample", str(bundle), "-n", "600", "--seed", "3", "--out", str(tmp_path / "s")]
+    assert main(words) == 0
+    (tmp_path / "s" / "000001.npy").write_bytes(damage)
+    assert main(words) == 0
+    np.testing.assert_array_equal(shards(tmp_path / "s", "x"), vae.sample(600, seed=3))
+
+
+def test_an_interrupted_job_says_how_to_go_on(bundle, tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vaedge.bulk.Sampled, "take", interrupted)
+    words = ["sample", str(bundle), "-n", "600", "--seed", "3", "--out", str(tmp_path / "s")]
+    assert main(words) == 130
+    assert "interrupted: the shards in" in capsys.readouterr().err

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import vaedge_train.trainer
 import vaedge_train.writer
-from vaedge_train import ConfigError, NonFiniteError, RunError, TrainConfig, train
+from vaedge_train import ConfigError, DataError, NonFiniteError, RunError, TrainConfig, train
 
 RICH = {
     "hidden": (16,),
@@ -238,3 +239,11 @@ def test_a_recipe_does_not_change_a_run_that_is_resumed(config, tmp_path, capsys
     train(config, tmp_path / "run", progress=False)
     assert main(["train", "--resume", "--recipe", "best", "--out", str(tmp_path / "run")]) == 1
     assert "--recipe best: a run that is resumed keeps the configuration" in capsys.readouterr().err
+
+
+def test_a_run_is_not_resumed_on_other_items(config, tmp_path):
+    train(config, tmp_path / "run", progress=False)
+    for path in sorted(Path(config.dataset).glob("*.png"))[:30]:
+        Image.open(path).rotate(180).save(path)
+    with pytest.raises(DataError, match="was trained on other items"):
+        train(config, tmp_path / "run", resume=True, progress=False)

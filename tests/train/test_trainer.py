@@ -152,3 +152,9 @@ def test_compiled_is_the_same_run(config, tmp_path, fields):
     compiled = TrainConfig.from_dict({**vars(plain), "compile": True})
     a, b = (train(config, tmp_path / name, progress=False).metrics for config, name in ((plain, "a"), (compiled, "b")))
     assert a["test_elbo"] == pytest.approx(b["test_elbo"], rel=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", ["bce_surrogate", "continuous_bernoulli", "gaussian", "discretized_logistic"])
+def test_every_likelihood_trains_without_a_validation_part(config, tmp_path, likelihood):
+    run = train(TrainConfig.from_dict({**vars(config), "likelihood": likelihood}), tmp_path / "run", progress=False)
+    assert run.metrics["test_rate"] >= 0

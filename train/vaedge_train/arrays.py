@@ -35,7 +35,8 @@ def load_arrays(path: Path) -> Source:
             with loaded:
                 arrays = {name: loaded[name] for name in loaded.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as an array: {error}") from error
+        said = "it is no array, or holds Python objects" if "pickle" in str(error) else error
+        raise DataError(f"{path} cannot be read as an array: {said}") from error
     if {"train", "test"} <= arrays.keys():
         train, test = (_labelled(arrays, part, f"{part}_labels", path) for part in ("train", "test"))
         return Source(train, test, _classes(train, test))

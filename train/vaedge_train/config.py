@@ -31,7 +31,8 @@ class TrainConfig:
 
     # The data.
     dataset: str = _field(
-        "mnist-sample", "mnist-sample (ships with vaedge), a data set of torchvision, or a folder of pictures"
+        "mnist-sample",
+        "mnist-sample (ships with vaedge), a data set of torchvision, a folder of pictures, .npy, .npz",
     )
     data_dir: str = _field("data", "where torchvision finds or puts its data sets")
     image_size: tuple[int, ...] | None = _field(None, "height and width that every picture of a folder is resized to")

@@ -65,13 +65,14 @@ def load_dataset(config: TrainConfig) -> Dataset:
         if not source.classes:
             raise DataError(
                 f"{config.dataset} has no labels, which condition 'label' needs: a folder has a subfolder for each "
-                "class, a .npz the array y beside x, or train_labels and test_labels beside train and test"
+                "class, and no picture outside of them; a .npz the array y beside x, or train_labels and test_labels "
+                "beside train and test"
             )
     else:
         train, validation, test = (Items(part.x) for part in (train, validation, test))
     # Training items are binarised each time they are seen; what matters of them here is that they are grey levels.
     train_as = "bce_surrogate" if config.binarize == "dynamic" else config.likelihood
-    for part in (train, validation, test):
+    for part in filter(len, (train, validation, test)):
         for values in _distinct(part.x):
             if refusal := LIKELIHOODS[train_as].refusal(scale(values)):
                 wish = "grey levels from 0 to 1 can be binarised, but " if config.binarize == "dynamic" else ""
@@ -83,6 +84,8 @@ def load_dataset(config: TrainConfig) -> Dataset:
 
 
 def _read(config: TrainConfig) -> Source:
+    if config.image_size is not None and not Path(config.dataset).is_dir():
+        raise DataError(f"image_size is for folders of pictures, and {config.dataset} is none")
     if config.dataset == SAMPLE_NAME:
         return _load_sample()
     if Path(config.dataset).suffix in (".npy", ".npz"):

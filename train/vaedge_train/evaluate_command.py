@@ -5,12 +5,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from vaedge_train.data import BINARIZE_SEED, load_dataset
-from vaedge_train.errors import ConfigError, TrainError
+from vaedge_train.errors import ConfigError, DataError, TrainError
 from vaedge_train.evaluation import evaluate
+from vaedge_train.items import scale
 from vaedge_train.run_folder import EVALUATION, load_run, write_atomically
 
 ERRORS = (TrainError,)
@@ -33,15 +35,21 @@ def run(args: argparse.Namespace) -> int:
     for name in ("k", "items"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise ConfigError(f"{name} is {getattr(args, name)}; expected at least 1")
+    if args.seed < 0:
+        raise ConfigError(f"seed is {args.seed}; expected at least 0")
     trained = load_run(args.run)
     config = replace(trained.config, data_dir=args.data_dir or trained.config.data_dir)
-    items = load_dataset(config).test[: args.items]
+    test = load_dataset(config).test
+    if not np.array_equal(scale(test[: len(trained.examples["x"])].x).numpy(), trained.examples["x"]):
+        raise DataError(f"{config.dataset} is not what {args.run} was trained on: its test items are others")
+    items = test[: args.items]
     torch.set_flush_denormal(True)  # the far tails of a mixture's components are not worth five times the time
     with tqdm(total=len(items), unit="item", disable=None) as bar:
         result = evaluate(trained.vae, items, args.k, args.seed, bar.update)
     binarized = f"binarised once, seed {BINARIZE_SEED}" if config.binarize == "dynamic" else "as they are"
     given = ", each given its label" if config.condition == "label" else ""
     print(f"{result.describe()}\ntest items {binarized}{given}")
+    print(f"kept in {args.run / EVALUATION}; the card shows the one of the most items and draws, and its other seeds")
     found = {**result.to_dict(), "binarized": binarized}
     kept = [row for row in trained.evaluations if any(row[name] != found[name] for name in ("items", "k", "seed"))]
     write_atomically(args.run / EVALUATION, (json.dumps([*kept, found], indent=2) + "\n").encode())

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from vaedge_train.config import TrainConfig
-from vaedge_train.errors import ConfigError, RunError
+from vaedge_train.errors import ConfigError, DataError, RunError
 from vaedge_train.run_folder import write_atomically
 from vaedge_train.vae import VAE
 
 CHECKPOINT = "checkpoint.pt"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class TrainingState:
@@ -32,6 +32,7 @@ class TrainingState:
         order: the current epoch's order of the training set.
         totals: distortion and rate summed over the current epoch's items so far, nats.
         seconds: time spent training, earlier sessions included.
+        data: sha256 of the training items, which a resumed run must have again.
         best: the best ELBO on the validation part so far.
     """
 
@@ -50,6 +51,7 @@ class TrainingState:
         self.totals = torch.zeros(2, dtype=torch.float64)
         self.seconds = 0.0
         self.best = -math.inf
+        self.data = ""
 
     @property
     def trained(self) -> VAE:
@@ -91,6 +93,7 @@ class TrainingState:
         Raises:
             RunError: there is none, or it is damaged or of another version of vaedge.
             ConfigError: it belongs to another configuration.
+            DataError: the training items are others than they were.
         """
         path = folder / CHECKPOINT
         try:
@@ -109,6 +112,8 @@ class TrainingState:
             self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.generator.set_state(saved["generator"])
+        if saved["data"] != self.data:
+            raise DataError(f"{folder} was trained on other items than {config.dataset} has now: it cannot be resumed")
         for name in _PLAIN:
             setattr(self, name, saved[name])
 
@@ -127,7 +132,7 @@ def _average_towards(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tenso
     return update
 
 
-_PLAIN = ("epoch", "step", "order", "totals", "seconds", "best")
+_PLAIN = ("epoch", "step", "order", "totals", "seconds", "best", "data")
 
 
 def batches(state: TrainingState, batch_size: int) -> list[Tensor]:

@@ -53,8 +53,8 @@ def load_torchvision(name: str, data_dir: str) -> Source:
     chosen = _classes().get(_plain(name))
     if chosen is None:
         raise DataError(
-            f"unknown data set {name!r}: neither mnist-sample, nor a folder of pictures, nor one of torchvision's "
-            "(mnist, fashion-mnist, kmnist, cifar10, svhn, ...)"
+            f"unknown data set {name!r}: neither mnist-sample, nor a folder of pictures, nor a .npy or .npz, nor one "
+            "of torchvision's (mnist, fashion-mnist, kmnist, cifar10, svhn, ...)"
         )
     takes = inspect.signature(chosen).parameters
     if "train" in takes:

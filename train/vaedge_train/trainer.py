@@ -1,5 +1,6 @@
 """The training loop."""
 
+import hashlib
 import os
 import signal
 import threading
@@ -59,6 +60,7 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
     dataset = load_dataset(config)
     vae = build_vae(config, dataset.item_shape, len(dataset.classes), dataset.train.x)
     state = TrainingState(vae, config)
+    state.data = hashlib.sha256(dataset.train.x.numpy().tobytes()).hexdigest()
     if resume:
         state.load(folder, config)
     with joined() as workers:

@@ -1,6 +1,7 @@
 """The runtime's subcommands, one file each; here is what they share."""
 
 import argparse
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from vaedge import bulk
 from vaedge.errors import InputError
 from vaedge.files import read_array
 from vaedge.loading import load
-from vaedge.manifest import Manifest
+from vaedge.manifest import MANIFEST_NAME, Manifest
 from vaedge.vae import VAE
 
 
@@ -22,7 +23,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a bundle's folder")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 or auto")
     parser.add_argument("--threads", type=positive, help="processor threads (default: all this process may use)")
-    parser.add_argument("--variant", default="fp32", help="precision (default: fp32)")
+    parser.add_argument("--variant", default="fp32", help="precision: fp32 (default), int8, ..., or fastest")
 
 
 def load_model(args: argparse.Namespace) -> VAE:
@@ -78,8 +79,32 @@ def per_row(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: i
     }
 
 
+def describe_job(args: argparse.Namespace, vae: VAE, told: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """Say what a folder of shards is of: the command, the bundle, the input file, and the conditions."""
+    manifest = Path(args.model) / MANIFEST_NAME
+    job = {
+        "command": args.command,
+        "manifest": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        "variant": vae.variant,
+    }
+    if hasattr(args, "input"):
+        found = args.input.stat()
+        job |= {"input": args.input.name, "bytes": found.st_size, "modified": found.st_mtime_ns}
+    values = {name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for name, array in told.items()}
+    return {**job, "conditions": values}
+
+
 def write_bulk(out: Path, source: bulk.Source, job: Mapping[str, Any]) -> str:
     """Write a source as .npy, or as shards where `out` has no suffix, with a progress bar; return what to say."""
+    try:
+        return _write(out, source, job)
+    except KeyboardInterrupt as stop:
+        if not out.suffix:
+            raise KeyboardInterrupt(f"the shards in {out} are whole; the same command goes on") from stop
+        raise
+
+
+def _write(out: Path, source: bulk.Source, job: Mapping[str, Any]) -> str:
     with _progress(source.n) as update:
         if out.suffix.lower() == ".npy":
             bulk.write_file(out, source, update)

@@ -8,6 +8,7 @@ from vaedge.bulk import Buffers, Mapped
 from vaedge.commands import (
     add_condition_argument,
     add_model_arguments,
+    describe_job,
     load_model,
     per_row,
     read_conditions,
@@ -51,6 +52,6 @@ def run(args: argparse.Namespace) -> int:
         lambda rows, **told: {"x": vae.decode(rows, out=buffers.next(len(rows)), **told)},
         4 * math.prod(vae.input_shape),
     )
-    job = {"command": "decode", "model": vae.manifest.name, "variant": vae.variant, "input": args.input.name}
+    job = describe_job(args, vae, told)
     print(write_bulk(args.out, source, job))
     return 0

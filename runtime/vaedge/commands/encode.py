@@ -13,6 +13,7 @@ from vaedge.bulk import Mapped
 from vaedge.commands import (
     add_condition_argument,
     add_model_arguments,
+    describe_job,
     load_model,
     per_row,
     read_conditions,
@@ -53,6 +54,6 @@ def run(args: argparse.Namespace) -> int:
         return 0
     row_bytes = 4 * (2 * math.prod(vae.latent_shape) + math.prod(vae.input_shape))
     source = Mapped(x, per_row(told, vae.manifest, len(x)), encode, row_bytes)
-    job = {"command": "encode", "model": vae.manifest.name, "variant": vae.variant, "input": args.input.name}
+    job = describe_job(args, vae, told)
     print(write_bulk(args.out, source, job))
     return 0

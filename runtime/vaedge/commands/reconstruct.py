@@ -8,6 +8,7 @@ from vaedge.bulk import Buffers, Mapped
 from vaedge.commands import (
     add_condition_argument,
     add_model_arguments,
+    describe_job,
     load_model,
     per_row,
     read_conditions,
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """Reconstruct, write."""
     if args.seed is not None and not args.sample:
         raise InputError("--seed is for --sample: without it nothing is drawn")
+    if args.sample and not args.out.suffix:
+        raise InputError("--sample draws all z at once, and writes .npy or .png, no shards")
     require_output(args.out, ".npy", ".png")
     vae = load_model(args)
     x = read_items(args.input, vae.input_shape, resize=args.resize)
@@ -59,6 +62,6 @@ def run(args: argparse.Namespace) -> int:
         lambda rows, **told: {"x": vae.reconstruct(rows, out=buffers.next(len(rows)), **told)},
         4 * math.prod(vae.input_shape),
     )
-    job = {"command": "reconstruct", "model": vae.manifest.name, "variant": vae.variant, "input": args.input.name}
+    job = describe_job(args, vae, told)
     print(write_bulk(args.out, source, job))
     return 0

@@ -8,6 +8,7 @@ from vaedge.bulk import Sampled
 from vaedge.commands import (
     add_condition_argument,
     add_model_arguments,
+    describe_job,
     load_model,
     per_row,
     positive,
@@ -43,6 +44,6 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--seed is missing: a folder of shards can be gone on with, which takes the same draws")
     chosen = secrets.randbits(32) if args.seed is None else args.seed
     source = Sampled(vae, args.n, chosen, per_row(told, vae.manifest, args.n))
-    job = {"command": "sample", "model": vae.manifest.name, "variant": vae.variant, "seed": chosen}
+    job = {**describe_job(args, vae, told), "seed": chosen}
     print(write_bulk(args.out, source, job))
     return 0
