@@ -180,13 +180,17 @@ def export_vae(
     }
     if smaller and given is not None:
         comparison = Comparison(fp32, opened, given)
-        measured = {"fp32": comparison.measure(fp32, ())}
+        made: dict[str, tuple[Graphs, list[str]]] = {"fp32": (fp32, [])}
         for name in smaller:
             say(f"quantising to {name}, and measuring what it costs")
-            graphs, measured[name] = make_variant(name, comparison, allow_loss)
-            verifier.check_variant(name, graphs, random)
-            files.update(_files(name, graphs))
-        chosen = {name: replace(_variant(name), measured=figures.to_dict()) for name, figures in measured.items()}
+            made[name] = make_variant(name, comparison, allow_loss)
+            verifier.check_variant(name, made[name][0], random)
+            files.update(_files(name, made[name][0]))
+        times = comparison.time({name: graphs for name, (graphs, _) in made.items()})
+        chosen = {
+            name: replace(_variant(name), measured=comparison.measure(graphs, kept, times[name]).to_dict())
+            for name, (graphs, kept) in made.items()
+        }
         manifest = replace(manifest, variants=chosen)
     if fixed_batch is not None:
         for part, graph in traced.items():

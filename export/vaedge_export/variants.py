@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import onnx
@@ -22,7 +23,7 @@ _K = 16
 _SEED = 0
 _BUDGET, _RELATIVE_BUDGET = 0.3, 0.001
 _TIMED_BATCHES = (1, 64)
-_SECONDS = 0.2
+_SECONDS, _ROUNDS = 0.5, 5
 
 Graphs = tuple[bytes, bytes]
 Open = Callable[[Graphs], vaedge.VAE]
@@ -92,8 +93,22 @@ class Comparison:
             return float("inf")
         return -change if np.isfinite(change) else float("inf")
 
-    def measure(self, graphs: Graphs, kept: Collection[str]) -> Measured:
-        """Return all figures of the graphs."""
+    def time(self, variants: Mapping[str, Graphs]) -> dict[str, dict[str, float]]:
+        """Return the median microseconds of `reconstruct` by variant and batch, the variants in turn."""
+        vaes = {name: self._open(graphs) for name, graphs in variants.items()}
+        times: dict[str, dict[str, float]] = {name: {} for name in variants}
+        for batch in _TIMED_BATCHES:
+            rows = self.rows.resized(batch)
+            durations: dict[str, list[int]] = {name: [] for name in variants}
+            for _ in range(_ROUNDS):
+                for name, vae in vaes.items():
+                    durations[name] += time_calls(partial(vae.reconstruct, rows.x, **rows.told), _SECONDS / _ROUNDS)
+            for name, found in durations.items():
+                times[name][str(batch)] = float(np.median(found)) / 1000
+        return times
+
+    def measure(self, graphs: Graphs, kept: Collection[str], microseconds: Mapping[str, float]) -> Measured:
+        """Return all figures of the graphs, whose times are known."""
         vae = self._open(graphs)
         scores = self._score(vae)
         change = scores.elbo - self._scores.elbo
@@ -104,7 +119,7 @@ class Comparison:
             elbo_change_standard_error=float(change.std() / np.sqrt(len(change))),
             bound_change=float((scores.importance_weighted - self._scores.importance_weighted).mean()),
             psnr=float(10 * np.log10(self._peak**2 / error)) if error > 0 else None,
-            microseconds={str(batch): self._time(vae, batch) for batch in _TIMED_BATCHES},
+            microseconds=microseconds,
             kept=kept,
             items=len(change),
             k=_K,
@@ -115,13 +130,8 @@ class Comparison:
     def _score(self, vae: vaedge.VAE) -> Bounds:
         return bounds(vae, self.rows.x, _K, _SEED, dict(self.rows.told))
 
-    def _time(self, vae: vaedge.VAE, batch: int) -> float:
-        rows = self.rows.resized(batch)
-        durations = time_calls(lambda: vae.reconstruct(rows.x, **rows.told), _SECONDS)
-        return float(np.median(durations)) / 1000
 
-
-def make_variant(name: str, comparison: Comparison, allowed: float | None) -> tuple[Graphs, Measured]:
+def make_variant(name: str, comparison: Comparison, allowed: float | None) -> tuple[Graphs, list[str]]:
     """Quantise both graphs, keeping as few layers in float32 as the budget asks for.
 
     Where all layers together cost too much, each is tried in float32 on its own; then they are kept in the order of
@@ -131,6 +141,9 @@ def make_variant(name: str, comparison: Comparison, allowed: float | None) -> tu
         name: "fp16", "int8" or "int4".
         comparison: with the float32 graphs.
         allowed: the budget, nats per item; None is 0.3, or a thousandth of the ELBO where that is more.
+
+    Returns:
+        The graphs, and the layers that stay in float32.
 
     Raises:
         LossError: the variant costs more, whatever is kept.
@@ -167,7 +180,7 @@ def make_variant(name: str, comparison: Comparison, allowed: float | None) -> tu
             f"variant {name} costs {loss:.3f} nats per item, and {budget:.3f} are allowed: leave it out, or raise the "
             f"budget (allow_loss, --allow-loss) to {np.ceil(1000 * loss) / 1000 if np.isfinite(loss) else loss:g}"
         )
-    return graphs, comparison.measure(graphs, [f"{graph}: {layer}" for graph, layer in kept])
+    return graphs, [f"{graph}: {layer}" for graph, layer in kept]
 
 
 def _bytes(name: str, content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> bytes:

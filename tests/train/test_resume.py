@@ -120,13 +120,13 @@ def command(config):
 
 @pytest.mark.slow
 def test_killed_twenty_times_at_random_moments(pictures, tmp_path):
-    config = TrainConfig(dataset=str(pictures), **{**RICH, "epochs": 6000})
+    config = TrainConfig(dataset=str(pictures), **{**RICH, "epochs": 7000})
     train(config, tmp_path / "whole", progress=False)
     moments, kills, ended = random.Random(0), 0, False
     while not ended:
         if (tmp_path / "run").exists() and not (tmp_path / "run" / "checkpoint.pt").exists():
             shutil.rmtree(tmp_path / "run")  # killed before there was anything to resume
-        ended = killed_run(config, tmp_path / "run", 4 + 2 * moments.random() if kills < 20 else 600)
+        ended = killed_run(config, tmp_path / "run", 3.5 + 1.5 * moments.random() if kills < 20 else 600)
         kills += not ended
     assert kills >= 20
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
