@@ -168,7 +168,7 @@ def export_vae(
     fp32: Graphs = traced["encoder"], traced["decoder"]
 
     def opened(graphs: Graphs) -> vaedge.VAE:
-        return vaedge.VAE(Bundle(destination, manifest, "fp32", *graphs, b"", frozen.get(_PRIOR)))
+        return vaedge.VAE(Bundle(destination, manifest, "", "fp32", *graphs, frozen.get(_PRIOR)))
 
     vae = opened(fp32)
     say(f"comparing with torch at batches {', '.join(map(str, BATCHES))}")

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 import vaedge
-from vaedge.bench import time_calls
+from vaedge.bench import median_microseconds, time_in_turn
 from vaedge.cpus import processor
 from vaedge.score import Bounds, bounds
 from vaedge_export.errors import ExportError, LossError
@@ -23,7 +23,7 @@ _K = 16
 _SEED = 0
 _BUDGET, _RELATIVE_BUDGET = 0.3, 0.001
 _TIMED_BATCHES = (1, 64)
-_SECONDS, _ROUNDS = 0.5, 5
+_SECONDS = 0.5
 
 Graphs = tuple[bytes, bytes]
 Open = Callable[[Graphs], vaedge.VAE]
@@ -99,12 +99,9 @@ class Comparison:
         times: dict[str, dict[str, float]] = {name: {} for name in variants}
         for batch in _TIMED_BATCHES:
             rows = self.rows.resized(batch)
-            durations: dict[str, list[int]] = {name: [] for name in variants}
-            for _ in range(_ROUNDS):
-                for name, vae in vaes.items():
-                    durations[name] += time_calls(partial(vae.reconstruct, rows.x, **rows.told), _SECONDS / _ROUNDS)
-            for name, found in durations.items():
-                times[name][str(batch)] = float(np.median(found)) / 1000
+            calls = {name: partial(vae.reconstruct, rows.x, **rows.told) for name, vae in vaes.items()}
+            for name, rounds in time_in_turn(calls, _SECONDS).items():
+                times[name][str(batch)] = median_microseconds(rounds)
         return times
 
     def measure(self, graphs: Graphs, kept: Collection[str], microseconds: Mapping[str, float]) -> Measured:

@@ -26,6 +26,7 @@ from vaedge.batch import Batch
 from vaedge.errors import (
     BundleError,
     BundleNotFoundError,
+    ClosedError,
     DependencyError,
     DeviceError,
     InferenceError,
@@ -46,6 +47,7 @@ __all__ = [
     "BundleError",
     "BundleNotFoundError",
     "CheckReport",
+    "ClosedError",
     "Condition",
     "DependencyError",
     "DeviceError",

@@ -1,11 +1,11 @@
 """Which arrays the runtime takes: one stated rule, and an error that says what to do.
 
-Floating-point arrays of the right shape, finite, and inside the declared range. C-contiguous float32 is used
-as it is, other floating types and layouts are converted; integers are refused, for a picture of 0..255 given
-where 0..1 is meant is the commonest mistake of all.
+Floating-point arrays of the right shape, finite, and inside the declared range; latents within a million. C-contiguous
+float32 is used as it is; other floating types, byte orders and layouts, lists, and subclasses of arrays are converted,
+and read-only arrays are read. Integers are refused, for a picture of 0..255 given where 0..1 is meant is the commonest
+mistake of all; so are masked arrays with anything masked, for a mask means that a value is not known.
 """
 
-import math
 import zipfile
 import zlib
 from typing import Any, TypeAlias
@@ -18,6 +18,10 @@ from vaedge.manifest import Condition
 
 _FLOAT32 = np.dtype(np.float32)
 _FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))
+# Of a latent: beyond it no prior has any mass, and products with weights would soon leave float32.
+MOST_LATENT = 1e6
+LATENT_RANGE = (-MOST_LATENT, MOST_LATENT)
+MOST_ITEMS = 2**31  # in one call; with items as large as a manifest allows, numpy can still count the bytes
 _FEW = 4096  # elements up to which one product beats two comparisons, and BLAS starts no thread for it
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -46,7 +50,8 @@ def as_batch(
             pixels = array.dtype.kind in "iu" and value_range is not None
             hint = f"; scale pixels of 0..255 with {name} / np.float32(255)" if pixels else ""
             raise InputError(f"{name} is an array of {array.dtype}; expected float32{hint}")
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # it becomes infinity, which is refused below
+            array = array.astype(np.float32)
     if array.shape[1:] != item_shape or array.ndim != len(item_shape) + 1:
         hint = f"; for a single item pass {name}[None]" if array.shape == item_shape else ""
         raise InputError(f"{name} has shape {array.shape}; expected {_batch_of(item_shape)}{hint}")
@@ -70,10 +75,10 @@ def as_batch(
 
 def _is_surely_within(flat: FloatArray, value_range: tuple[float, float] | None) -> bool:
     """Say in one pass that all values are allowed; where it cannot be said so quickly, the slow way decides."""
-    if value_range is None:  # a sum of squares is finite only where all of them are
-        return flat.size <= _FEW and math.isfinite(np.dot(flat, flat))
+    low, high = value_range if value_range else _FINITE
+    if low == -high:  # no value is beyond the limit whose square is more than the sum of all squares
+        return flat.size <= _FEW and bool(np.dot(flat, flat) <= min(high * high, _FINITE[1]))
     # As whole numbers, the bits of floats from 0 to a limit are in their order, and those of all others are greater.
-    low, high = value_range
     return low == 0 and bool(np.maximum.reduce(flat.view(np.uint32)) <= np.float32(high).view(np.uint32))
 
 
@@ -134,7 +139,20 @@ def as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
     return out
 
 
+def as_count(value: Any, name: str, least: int = 1, most: int = MOST_ITEMS) -> int:
+    """Return a whole number as Python's own.
+
+    Raises:
+        InputError: it is not one, or not from `least` to `most`.
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
+        raise InputError(f"{name} is {value!r}; expected a whole number from {least} to {most:,}")
+    return int(value)
+
+
 def _as_array(value: Any, name: str) -> npt.NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(f"{name} is an array with masked values; fill them first: {name}.filled(0)")
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors that must be detached first

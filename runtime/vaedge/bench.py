@@ -3,14 +3,15 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from vaedge.arrays import FloatArray
 from vaedge.errors import InferenceError
-from vaedge.manifest import Manifest
 from vaedge.posterior import Posterior
+from vaedge.reference import Inputs
 
 BATCHES = (1, 8, 64, 512)
 OPERATIONS = ("encode", "decode", "sample", "reconstruct")
@@ -63,7 +64,7 @@ class Timing:
 
 def bench(
     contestants: Mapping[str, Contestant],
-    manifest: Manifest,
+    inputs: Inputs,
     batches: Sequence[int] = BATCHES,
     operations: Sequence[str] = OPERATIONS,
     seconds: float = 0.5,
@@ -72,7 +73,7 @@ def bench(
 
     Args:
         contestants: by name; the first is what the others are compared with.
-        manifest: of the bundle that all of them run.
+        inputs: real items: agreement is judged by them. They are repeated to fill a batch.
         batches: items per call.
         operations: some of OPERATIONS.
         seconds: how long to repeat each, over all rounds; at least 20 calls are timed however long they take.
@@ -84,20 +85,39 @@ def bench(
         InferenceError: a contestant's outputs are not those of the first.
     """
     for batch in batches:
-        x, z, told = _inputs(manifest, batch)
+        rows = inputs.repeated(batch)
         for operation in operations:
-            calls = {name: _call(contestant, operation, x, z, told) for name, contestant in contestants.items()}
+            calls = {name: _call(contestant, operation, rows) for name, contestant in contestants.items()}
             _check_agreement(calls, operation, batch)
-            durations: dict[str, list[list[int]]] = {name: [] for name in calls}
-            for _ in range(_ROUNDS):
-                for name, call in calls.items():
-                    durations[name].append(time_calls(call, seconds / _ROUNDS, _LEAST_CALLS // _ROUNDS))
+            durations = time_in_turn(calls, seconds)
             first = [float(np.median(part)) for part in next(iter(durations.values()))]
             for name, parts in durations.items():
                 ratios = [float(np.median(part)) / base for part, base in zip(parts, first, strict=True)]
                 yield _summary(
                     name, operation, batch, [call for part in parts for call in part], float(np.median(ratios))
                 )
+
+
+def time_in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, list[list[int]]]:
+    """Repeat several calls in turn (A B A B ...), so that what else the machine does meets them all alike.
+
+    Args:
+        calls: by name.
+        seconds: how long to repeat each, over all rounds; at least 20 times however long that takes.
+
+    Returns:
+        The durations by name and round, nanoseconds.
+    """
+    durations: dict[str, list[list[int]]] = {name: [] for name in calls}
+    for _ in range(_ROUNDS):
+        for name, call in calls.items():
+            durations[name].append(time_calls(call, seconds / _ROUNDS, _LEAST_CALLS // _ROUNDS))
+    return durations
+
+
+def median_microseconds(rounds: Sequence[Sequence[int]]) -> float:
+    """Return the median of the durations, nanoseconds, of all rounds."""
+    return float(np.median([duration for part in rounds for duration in part])) / 1000
 
 
 def time_calls(call: Callable[[], object], seconds: float, least: int = _LEAST_CALLS) -> list[int]:
@@ -113,23 +133,11 @@ def time_calls(call: Callable[[], object], seconds: float, least: int = _LEAST_C
     return durations
 
 
-def _inputs(manifest: Manifest, batch: int) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
-    low, high = manifest.input_range or (0.0, 1.0)
-    rng = np.random.default_rng(0)
-    x = (low + (high - low) * rng.random((batch, *manifest.input_shape), np.float32)).astype(np.float32)
-    z = rng.standard_normal((batch, *manifest.latent_shape), np.float32)
-    conditions = manifest.conditions.items()
-    return x, z, {name: np.zeros((batch, *condition.shape), condition.dtype) for name, condition in conditions}
-
-
-def _call(
-    contestant: Contestant, operation: str, x: FloatArray, z: FloatArray, told: dict[str, Any]
-) -> Callable[[], Any]:
+def _call(contestant: Contestant, operation: str, rows: Inputs) -> Callable[[], Any]:
     if operation == "sample":
-        return lambda: contestant.sample(len(z), seed=0, **told)
-    argument = z if operation == "decode" else x
-    method = getattr(contestant, operation)
-    return lambda: method(argument, **told)
+        return partial(contestant.sample, len(rows.z), seed=0, **rows.conditions)
+    argument = rows.z if operation == "decode" else rows.x
+    return partial(getattr(contestant, operation), argument, **rows.conditions)
 
 
 def _check_agreement(calls: Mapping[str, Callable[[], Any]], operation: str, batch: int) -> None:

@@ -2,12 +2,17 @@
 
 import hashlib
 import os
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from vaedge.errors import BundleError, BundleNotFoundError, InputError
 from vaedge.gate import check_graph
-from vaedge.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, Manifest, Variant
+from vaedge.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+
+# A pipe or a device is never waited for, should one take a file's place between the look at it and its opening.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True)
@@ -17,28 +22,56 @@ class Bundle:
     Attributes:
         path: the folder.
         manifest: what the folder says of itself.
+        sha256: of `manifest.json`, which says which bundle it is, for it has the sha256 of every other file.
         variant: name of the precision that was chosen.
         encoder: bytes of the encoder's graph.
         decoder: bytes of the decoder's graph.
-        reference: bytes of the reference arrays.
         prior: bytes of the prior's constants, or None where it has none.
     """
 
     path: Path
     manifest: Manifest
+    sha256: str
     variant: str
     encoder: bytes
     decoder: bytes
-    reference: bytes
     prior: bytes | None
 
+    def read(self, name: str) -> bytes:
+        """Read another file that the manifest lists, and verify it.
 
-def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> Manifest:
+        Raises:
+            BundleNotFoundError: it is missing.
+            BundleError: it is not the file that was exported.
+        """
+        return _read_verified(self.path, name, self.manifest)
+
+    def verify_others(self) -> None:
+        """Compare every file that was not read for this variant with its size and sha256, and walk its graphs.
+
+        Raises:
+            BundleNotFoundError: one is missing.
+            BundleError: one is not the file that was exported, or a graph is refused.
+        """
+        graphs = {
+            graph: variant for variant, pair in self.manifest.variants.items() for graph in (pair.encoder, pair.decoder)
+        }
+        for name in self.manifest.files:
+            if name in graphs and graphs[name] != self.variant:
+                _read_graph(self.path, name, self.manifest, graphs[name])
+            elif name not in graphs and name != self.manifest.prior_file:
+                self.read(name)
+
+
+def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> tuple[Manifest, str]:
     """Read the manifest of the bundle at `path`.
 
     Args:
         path: the bundle's folder.
         sha256: of `manifest.json`, in hexadecimal digits, where the caller knows which bundle it must be.
+
+    Returns:
+        The manifest, and the sha256 that it has.
 
     Raises:
         BundleNotFoundError: there is no such folder, or no manifest in it.
@@ -54,7 +87,7 @@ def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> Ma
             f"{folder / MANIFEST_NAME} has the sha256 {found}, and {sha256} was asked for: another bundle"
         )
     try:
-        return Manifest.from_json(content.decode("utf-8"))
+        return Manifest.from_json(content.decode("utf-8")), found
     except UnicodeDecodeError as error:
         raise BundleError(f"{folder / MANIFEST_NAME} is not UTF-8 text") from error
     except BundleError as error:
@@ -75,26 +108,48 @@ def read_bundle(path: str | os.PathLike[str], variant: str = "fp32", sha256: str
         InputError: the bundle has no such variant.
     """
     folder = Path(path)
-    manifest = read_manifest(folder, sha256)
+    manifest, found = read_manifest(folder, sha256)
     if variant not in manifest.variants:
         raise InputError(f"{folder} has no variant {variant!r}; it has {', '.join(manifest.variants)}")
-    graphs: Variant = manifest.variants[variant]
+    return _read_variant(folder, manifest, found, variant)
+
+
+def read_variants(path: str | os.PathLike[str], sha256: str | None = None) -> Iterator[Bundle]:
+    """Read the manifest once, and then the files of each variant.
+
+    Args:
+        path: the bundle's folder.
+        sha256: as for `read_manifest`.
+
+    Yields:
+        One bundle per variant, as `read_bundle` returns it.
+
+    Raises:
+        BundleNotFoundError: the folder or one of the files is missing.
+        BundleError: the manifest is not valid, or a file is not the one that was exported.
+    """
+    folder = Path(path)
+    manifest, found = read_manifest(folder, sha256)
+    for variant in manifest.variants:
+        yield _read_variant(folder, manifest, found, variant)
+
+
+def _read_variant(folder: Path, manifest: Manifest, sha256: str, variant: str) -> Bundle:
+    graphs = manifest.variants[variant]
     return Bundle(
         path=folder,
         manifest=manifest,
+        sha256=sha256,
         variant=variant,
         encoder=_read_graph(folder, graphs.encoder, manifest, variant),
         decoder=_read_graph(folder, graphs.decoder, manifest, variant),
-        reference=_read_verified(folder, manifest.reference, manifest.files[manifest.reference]),
-        prior=_read_verified(folder, manifest.prior_file, manifest.files[manifest.prior_file])
-        if manifest.prior_file
-        else None,
+        prior=_read_verified(folder, manifest.prior_file, manifest) if manifest.prior_file else None,
     )
 
 
 def _read_graph(folder: Path, name: str, manifest: Manifest, variant: str) -> bytes:
     """Read a graph that is the one that was exported, and that holds nothing but what a bundle's graphs do."""
-    content = _read_verified(folder, name, manifest.files[name])
+    content = _read_verified(folder, name, manifest)
     try:
         check_graph(content, contrib=variant != "fp32")
     except BundleError as error:
@@ -102,18 +157,8 @@ def _read_graph(folder: Path, name: str, manifest: Manifest, variant: str) -> by
     return content
 
 
-def verify_files(path: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Compare every file that the manifest lists with its size and sha256.
-
-    Raises:
-        BundleNotFoundError: one is missing.
-        BundleError: one is not the file that was exported.
-    """
-    for name, entry in manifest.files.items():
-        _read_verified(Path(path), name, entry)
-
-
-def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
+def _read_verified(folder: Path, name: str, manifest: Manifest) -> bytes:
+    entry = manifest.files[name]
     content = _read(folder / name, entry.bytes, "copy the whole bundle again")
     if len(content) != entry.bytes:
         raise BundleError(
@@ -129,13 +174,16 @@ def _read_verified(folder: Path, name: str, entry: FileEntry) -> bytes:
 
 
 def _read(path: Path, most: int, advice: str) -> bytes:
+    """Read a regular file of at most so many bytes; a link is followed, as package managers and caches make them."""
     try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a device can already do harm
+            raise BundleError(f"{path} is no regular file: it is not the file that was exported")
+        with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+                raise BundleError(f"{path} is larger than {most:,} bytes: it is not the file that was exported")
+            return file.read(most)
     except FileNotFoundError as error:
         raise BundleNotFoundError(f"{path} is missing: {advice}") from error
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}") from error
-    if len(content) > most:
-        raise BundleError(f"{path} is larger than {most:,} bytes: it is not the file that was exported")
-    return content

@@ -28,5 +28,9 @@ class DependencyError(VaedgeError, ImportError):
     """A package that this call needs is missing, or is there twice."""
 
 
+class ClosedError(VaedgeError, ValueError):
+    """A VAE was used after it was closed."""
+
+
 class InferenceError(VaedgeError, RuntimeError):
     """ONNX Runtime failed while it ran a graph; its own exception is the cause."""

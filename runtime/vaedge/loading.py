@@ -1,20 +1,20 @@
 """Open a bundle, in the precision that is asked for or in the fastest one."""
 
 import logging
+import math
 import os
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-import numpy as np
-
-from vaedge.bench import time_calls
-from vaedge.bundle import read_bundle, read_manifest
+from vaedge.bench import median_microseconds, time_in_turn
+from vaedge.bundle import read_bundle, read_variants
+from vaedge.reference import Inputs
 from vaedge.vae import VAE
 
 logger = logging.getLogger("vaedge")
 
 _BATCHES = (1, 64)
-_SECONDS = 0.03
+_SECONDS = 0.05
 
 
 def load(
@@ -45,39 +45,28 @@ def load(
         DependencyError: there is no ONNX Runtime, or two of them.
     """
     if variant == "fastest":
-        read_manifest(path, sha256)
-        return _load_fastest(path, device=device, threads=threads)
+        bundles = list(read_variants(path, sha256))
+        vaes = [VAE(bundle, device=device, threads=threads) for bundle in bundles]
+        return _fastest(vaes, Inputs.of(bundles[0]))
     return VAE(read_bundle(path, variant, sha256), device=device, threads=threads)
 
 
-def _load_fastest(path: str | os.PathLike[str], *, device: str, threads: int | None) -> VAE:
-    """Load every variant, time `reconstruct` for a moment at batches 1 and 64, and return the fastest one.
+def _fastest(vaes: Sequence[VAE], inputs: Inputs) -> VAE:
+    """Time `reconstruct` of a bundle's variants for a moment at batches 1 and 64, and return the fastest one.
 
     What a variant costs was measured at export, and one that costs more than its budget is in no bundle; so all that
     the bundle has may be chosen. The choice is logged, and `VAE.variant` says it.
-
-    Args:
-        path: the bundle's folder.
-        device: as for `load`.
-        threads: as for `load`.
-
-    Raises:
-        VaedgeError: as for `load`.
     """
-    times: dict[str, float] = {}
-    loaded: dict[str, VAE] = {}
-    for name in read_manifest(path).variants:
-        vae = loaded[name] = VAE(read_bundle(path, name), device=device, threads=threads)
-        low = vae.manifest.input_range[0] if vae.manifest.input_range else 0.0
-        conditions = vae.manifest.conditions.items()
-        told: dict[str, Any] = {key: np.zeros(condition.shape, condition.dtype) for key, condition in conditions}
-        medians = []
-        for batch in _BATCHES:
-            x = np.full((batch, *vae.input_shape), low, np.float32)
-            durations = time_calls(partial(vae.reconstruct, x, **told), _SECONDS)
-            medians.append(float(np.median(np.array(durations))) / 1000)
-        times[name] = float(np.exp(np.log(medians).mean()))
-    chosen = min(times, key=lambda name: times[name])
-    figures = ", ".join(f"{name} {microseconds:.0f} us" for name, microseconds in times.items())
-    logger.info("variant='fastest' chose %s (%s)", chosen, figures)
-    return loaded[chosen]
+    logarithms = dict.fromkeys((vae.variant for vae in vaes), 0.0)
+    for batch in _BATCHES:
+        rows = inputs.repeated(batch)
+        calls = {vae.variant: partial(vae.reconstruct, rows.x, **rows.conditions) for vae in vaes}
+        for name, rounds in time_in_turn(calls, _SECONDS).items():
+            logarithms[name] += math.log(median_microseconds(rounds)) / len(_BATCHES)
+    chosen = min(vaes, key=lambda vae: logarithms[vae.variant])
+    figures = ", ".join(f"{name} {math.exp(logarithm):.0f} us" for name, logarithm in logarithms.items())
+    logger.info("variant='fastest' chose %s (%s)", chosen.variant, figures)
+    for vae in vaes:
+        if vae is not chosen:
+            vae.close()
+    return chosen

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaedge.errors import BundleError
-from vaedge.fields import Fields
+from vaedge.fields import Fields, parse_json
 
 FORMAT = "vaedge"
 FORMAT_VERSION = 1
@@ -25,6 +25,7 @@ _GRAPH_KEYS = ("format", "format_version", "name", "input", "latent", "condition
 _BARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _CONDITION_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_RELEASE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,3}")
 
 
 @dataclass(frozen=True)
@@ -158,11 +159,7 @@ class Manifest:
             BundleError: the text is not JSON, is of another format version, or a field is missing or wrong;
                 the message names the field.
         """
-        try:
-            tree = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise BundleError(f"{MANIFEST_NAME} is not valid JSON: {error}") from error
-        top = Fields(tree, "", MANIFEST_NAME)
+        top = Fields(parse_json(text, MANIFEST_NAME), "", MANIFEST_NAME)
         if top.text("format") != FORMAT:
             raise top.wrong("format", f"{FORMAT!r}")
         if top.integer("format_version") != FORMAT_VERSION:
@@ -184,42 +181,35 @@ class Manifest:
             latent_shape=latent.shape("shape"),
             conditions={name: _read_condition(entry) for name, entry in top.fields("conditions").items()},
             likelihood=likelihood.text("name"),
-            parameters=tuple(likelihood.texts("parameters")),
+            parameters=likelihood.texts("parameters"),
             prior=prior.text("name"),
             prior_file=prior.text("file") if prior.text("name") == "mixture" else None,
-            variants={
-                name: Variant(
-                    encoder=variant.text("encoder"),
-                    decoder=variant.text("decoder"),
-                    opset=variant.integer("opset"),
-                    ir_version=variant.integer("ir_version"),
-                    measured=variant.mapping("measured"),
-                )
-                for name, variant in top.fields("variants").items()
-            },
+            variants={name: _read_variant(entry) for name, entry in top.fields("variants").items()},
             reference=top.text("reference"),
-            files={
-                name: FileEntry(sha256=entry.matching("sha256", _SHA256), bytes=entry.integer("bytes"))
-                for name, entry in top.fields("files").items()
-            },
-            minimum_onnxruntime=top.text("minimum_onnxruntime"),
+            files={name: _read_file(entry) for name, entry in top.fields("files").items()},
+            minimum_onnxruntime=top.matching("minimum_onnxruntime", _RELEASE),
             producers=top.mapping("producers"),
             verification=top.mapping("verification"),
             metrics=top.mapping("metrics"),
             training=top.mapping("training"),
         )
+        for fields in (top, item, latent, likelihood, prior):
+            fields.finish()
         manifest._check_names()
         return manifest
 
     def _check_names(self) -> None:
+        if len(set(self.parameters) | {"x"}) != len(self.parameters) + 1:
+            raise BundleError(f"{MANIFEST_NAME}: likelihood.parameters are not distinct names other than 'x'")
         for name in self.conditions:
             if not may_name_condition(name, self.parameters):
                 raise BundleError(f"{MANIFEST_NAME}: conditions: {name!r} cannot be the name of a condition")
-        for name in self.files:
-            if not _BARE_NAME.fullmatch(name):
-                raise BundleError(
-                    f"{MANIFEST_NAME}: files: {name!r} is not a bare file name (letters, digits, '.', '_', '-')"
-                )
+        for place, names in (("files", self.files), ("variants", self.variants)):
+            for name in names:
+                if not _BARE_NAME.fullmatch(name):
+                    raise BundleError(
+                        f"{MANIFEST_NAME}: {place}: {name!r} is not a bare name (letters, digits, '.', '_', '-')"
+                    )
         if not self.variants:
             raise BundleError(f"{MANIFEST_NAME}: variants is empty; a bundle has at least one")
         used = [self.reference, *([self.prior_file] if self.prior_file else [])]
@@ -230,13 +220,28 @@ class Manifest:
                 raise BundleError(f"{MANIFEST_NAME}: {name!r} is used but has no entry under files")
 
 
+def _read_file(entry: Fields) -> FileEntry:
+    file = FileEntry(sha256=entry.matching("sha256", _SHA256), bytes=entry.integer("bytes"))
+    entry.finish()
+    return file
+
+
+def _read_variant(entry: Fields) -> Variant:
+    variant = Variant(
+        encoder=entry.text("encoder"),
+        decoder=entry.text("decoder"),
+        opset=entry.integer("opset"),
+        ir_version=entry.integer("ir_version"),
+        measured=entry.mapping("measured"),
+    )
+    entry.finish()
+    return variant
+
+
 def _read_condition(entry: Fields) -> Condition:
-    if entry.text("dtype") not in ("int64", "float32"):
+    dtype = entry.text("dtype")
+    if dtype not in ("int64", "float32"):
         raise entry.wrong("dtype", "'int64' or 'float32'")
-    is_class = entry.text("dtype") == "int64"
-    classes = tuple(entry.texts("classes")) if is_class else ()
-    return Condition(entry.text("dtype"), entry.shape("shape", scalar=True), classes)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    condition = Condition(dtype, entry.shape("shape", scalar=True), entry.texts("classes", empty=dtype == "float32"))
+    entry.finish()
+    return condition

@@ -52,7 +52,7 @@ def read_picture(path: Path, shape: tuple[int, ...], resize: bool = False) -> Fl
     if picture.size != (width, height):
         raise InputError(
             f"{path} is {picture.width} x {picture.height} pixels; this model takes {width} x {height}: "
-            "resize it first (--resize)"
+            "resize it first, or have it resized (read_picture's resize, --resize)"
         )
     pixels = np.asarray(picture, np.float32).reshape(height, width, channels) / np.float32(255)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))

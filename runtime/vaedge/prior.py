@@ -9,13 +9,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import UNREADABLE, FloatArray
+from vaedge.arrays import MOST_LATENT, FloatArray
 from vaedge.errors import BundleError
 from vaedge.noise import generator, second_generator
+from vaedge.npz import read_npz
 
 Draw = Callable[[int], FloatArray]
 
 _WEIGHTS_SUM = 1e-4  # how far from 1 the weights may sum, as float32 leaves them
+_MOST_LOG_VAR = 100.0
 
 
 class Prior(Protocol):
@@ -114,10 +116,12 @@ class Mixture:
             BundleError: it is no such archive, or its arrays are no mixture over z.
         """
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                mixture = cls(**{name: archive[name] for name in ("log_weights", "mean", "log_var")})
-        except UNREADABLE as error:
-            raise BundleError(f"the prior is not an archive of a mixture: {error}") from error
+            found = read_npz(content)
+            mixture = cls(**{name: found[name] for name in ("log_weights", "mean", "log_var")})
+        except KeyError as error:
+            raise BundleError(f"the prior has no array {error}") from error
+        except BundleError as error:
+            raise BundleError(f"the prior cannot be read: {error}") from error.__cause__
         count = len(mixture.log_weights) if mixture.log_weights.ndim == 1 else 0
         expected = [(count,), (count, *latent_shape), (count, *latent_shape)]
         arrays = (mixture.log_weights, mixture.mean, mixture.log_var)
@@ -125,9 +129,13 @@ class Mixture:
             raise BundleError(
                 f"the prior's arrays are {[array.shape for array in arrays]}, no mixture over {latent_shape}"
             )
-        finite = all(np.isfinite(array).all() for array in arrays[1:])
-        if not finite or any(array.dtype != np.float32 for array in arrays):
-            raise BundleError("the prior's arrays must be float32 and finite")
-        if abs(float(np.exp(mixture.log_weights.astype(np.float64)).sum()) - 1) > _WEIGHTS_SUM:
+        if any(array.dtype != np.float32 for array in arrays):
+            raise BundleError("the prior's arrays must be float32")
+        for name, array, most in (("mean", mixture.mean, MOST_LATENT), ("log_var", mixture.log_var, _MOST_LOG_VAR)):
+            if not np.abs(array).max() <= most:  # NaN is not
+                raise BundleError(f"the prior's {name} holds NaN, or values beyond {most:g}")
+        most_likely = float(mixture.log_weights.max())
+        weights = np.exp(mixture.log_weights.astype(np.float64)) if most_likely <= _WEIGHTS_SUM else np.zeros(1)
+        if not abs(float(weights.sum()) - 1) <= _WEIGHTS_SUM:
             raise BundleError("the prior's weights do not sum to one")
         return mixture

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import FloatArray, as_batch, as_condition, as_item
+from vaedge.arrays import LATENT_RANGE, FloatArray, as_batch, as_condition, as_count, as_item
 from vaedge.bundle import Bundle, read_bundle
 from vaedge.chunks import run
 from vaedge.errors import InputError
@@ -21,13 +21,17 @@ from vaedge.score import bounds
 
 
 class VAE:
-    """A loaded bundle. It holds no mutable state, so threads may share it.
+    """A loaded bundle. Threads may share it, processes may inherit it, and a pickle of it loads the same bundle.
+
+    Nothing that a caller can see ever changes, but for `close`; the one mutable thing inside is which sessions are open
+    (`vaedge.graphs`). All randomness comes from the seeds of the calls.
 
     A conditional model takes its further inputs by name in every call (`vae.sample(10, y=range(10))`): one value
     per item, or one for all. `manifest.conditions` says which there are.
 
     Attributes:
         manifest: what the bundle says of itself.
+        sha256: of the bundle's `manifest.json`: what `vaedge.load(sha256=...)` pins.
         variant: name of the precision that was loaded.
         device: where the graphs run: "cpu" or "cuda:N".
         threads: processor threads that each call may use.
@@ -35,6 +39,7 @@ class VAE:
     """
 
     manifest: Manifest
+    sha256: str
     variant: str
     device: str
     threads: int
@@ -43,12 +48,13 @@ class VAE:
     def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
         """Make the sessions; `vaedge.load` is the usual way here, and says what is raised."""
         self.manifest = bundle.manifest
+        self.sha256 = bundle.sha256
         self.variant = bundle.variant
         self._graphs = Graphs(bundle, device, threads)
         self.device, self.threads = self._graphs.device, self._graphs.threads
         latent = self.manifest.latent_shape
         self.prior = Mixture.from_npz(bundle.prior, latent) if bundle.prior else StandardNormal(latent)
-        self._origin = bundle.path.absolute(), device, bundle.variant, threads
+        self._origin = bundle.path.absolute(), bundle.variant, bundle.sha256, device, threads
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -82,7 +88,7 @@ class VAE:
         """Return the mean of p(x|z) for each latent.
 
         Args:
-            z: (n, *latent_shape), floating and finite.
+            z: (n, *latent_shape), floating, at most a million in absolute value.
             conditions: of a conditional model, by name.
             out: float32 (n, *input_shape) array to write into and return.
 
@@ -93,7 +99,7 @@ class VAE:
             InputError: z, out or a condition cannot be used, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
-        z = as_batch(z, "z", self.manifest.latent_shape)
+        z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
         inputs = {"z": z, **self._told(conditions, len(z))}
         return run(self._graphs.decoder, inputs, ("x",), out)[0]
 
@@ -101,7 +107,7 @@ class VAE:
         """Return the parameters of p(x|z) for each latent, by name (for a Bernoulli: "logits").
 
         Args:
-            z: (n, *latent_shape), floating and finite.
+            z: (n, *latent_shape), floating, at most a million in absolute value.
             conditions: of a conditional model, by name.
 
         Returns:
@@ -111,7 +117,7 @@ class VAE:
             InputError: wrong shape or type, empty, or not finite; a condition too many or too few.
             InferenceError: ONNX Runtime failed.
         """
-        z = as_batch(z, "z", self.latent_shape)
+        z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
         inputs = {"z": z, **self._told(conditions, len(z))}
         names = self.manifest.parameters
         return dict(zip(names, run(self._graphs.decoder, inputs, names), strict=True))
@@ -134,10 +140,9 @@ class VAE:
             InputError: n < 1, or a seed or out that cannot be used; a condition too many or too few.
             InferenceError: ONNX Runtime failed.
         """
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise InputError(f"n is {n!r}; expected a positive whole number")
-        told = self._told(conditions, int(n))
-        return run(self._graphs.decoder, {"z": self.prior.sample(int(n), seed), **told}, ("x",), out)[0]
+        n = as_count(n, "n")
+        told = self._told(conditions, n)
+        return run(self._graphs.decoder, {"z": self.prior.sample(n, seed), **told}, ("x",), out)[0]
 
     def reconstruct(
         self,
@@ -191,13 +196,12 @@ class VAE:
             InputError: x, k, seed or a condition cannot be used, or p(x|z) is no distribution (bce_surrogate).
             InferenceError: ONNX Runtime failed.
         """
-        if not isinstance(k, int | np.integer) or k < 1:
-            raise InputError(f"k is {k!r}; expected a positive whole number")
+        k = as_count(k, "k")
         name = self.manifest.likelihood
         if name in LIKELIHOODS and not LIKELIHOODS[name].normalised:
             raise InputError(f"this model was trained with {name}, which is no distribution of x: it has no log p(x)")
         x = self._as_items(x)
-        return bounds(self, x, int(k), seed, self._told(conditions, len(x))).importance_weighted
+        return bounds(self, x, k, seed, self._told(conditions, len(x))).importance_weighted
 
     def interpolate(self, a: FloatArray, b: FloatArray, steps: int = 8, **conditions: npt.ArrayLike) -> FloatArray:
         """Walk in a straight line between the posterior means of two items.
@@ -215,22 +219,31 @@ class VAE:
             InputError: an item cannot be used, or steps < 2; a condition too many or too few.
             InferenceError: ONNX Runtime failed.
         """
-        if not isinstance(steps, int | np.integer) or steps < 2:
-            raise InputError(f"steps is {steps!r}; expected a whole number of at least 2")
+        steps = as_count(steps, "steps", 2)
         value_range = self.manifest.input_range
         ends = [as_item(item, name, self.input_shape, value_range) for item, name in ((a, "a"), (b, "b"))]
-        told = self._told(conditions, int(steps))
+        told = self._told(conditions, steps)
         both = {name: np.stack([values[0], values[-1]]) for name, values in told.items()}
         first, last = self.encode(np.concatenate(ends), **both).mean
         weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(-1, *(1,) * first.ndim)
         return self.decode((1 - weight) * first + weight * last, **told)
+
+    def close(self) -> None:
+        """Let go of the sessions and their memory; every further call raises ClosedError. `with` does it, too."""
+        self._graphs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         shapes = f"{self.input_shape} -> {self.latent_shape}"
         return f"<vaedge.VAE {self.manifest.name} {shapes} {self.variant} on {self.device}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle as the place to load from: the copy reads, verifies and opens the bundle again."""
+        """Pickle as the place to load from: the copy reads, verifies and opens the same bundle, or is refused."""
         return _load_again, self._origin
 
     def _as_items(self, x: FloatArray) -> FloatArray:
@@ -243,11 +256,9 @@ class VAE:
             return {}
         if given.keys() != conditions.keys():
             takes = ", ".join(conditions) or "none"
-            raise InputError(
-                f"the conditions given are {', '.join(given) or 'none'}; this model takes {takes} (--condition)"
-            )
+            raise InputError(f"the conditions given are {', '.join(given) or 'none'}; this model takes {takes}")
         return {name: as_condition(given[name], name, condition, n) for name, condition in conditions.items()}
 
 
-def _load_again(path: Path, device: str, variant: str, threads: int | None) -> VAE:
-    return VAE(read_bundle(path, variant), device=device, threads=threads)
+def _load_again(path: Path, variant: str, sha256: str, device: str, threads: int | None) -> VAE:
+    return VAE(read_bundle(path, variant, sha256), device=device, threads=threads)

@@ -58,5 +58,5 @@ def test_a_reference_without_an_array(edit_reference):
 def test_a_reference_that_is_no_archive(copied, edit_manifest):
     (copied / "reference.npz").write_bytes(b"nothing")
     entry = {"sha256": hashlib.sha256(b"nothing").hexdigest(), "bytes": 7}
-    with pytest.raises(vaedge.BundleError, match=r"reference.npz is not an archive"):
+    with pytest.raises(vaedge.BundleError, match=r"reference.npz is refused: it is not an archive"):
         vaedge.check(edit_manifest(lambda tree: tree["files"].update({"reference.npz": entry})))

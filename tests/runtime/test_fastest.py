@@ -7,8 +7,8 @@ import vaedge.loading
 
 
 def test_it_takes_the_fastest_and_says_so(bundle, monkeypatch, caplog):
-    durations = iter([4000] * 4 + [3000] * 4)  # both batches of fp32, then of int8
-    monkeypatch.setattr(vaedge.loading, "time_calls", lambda call, seconds: [next(durations), next(durations)])
+    durations = {"fp32": [[4000], [4000]], "int8": [[3000], [3000]]}
+    monkeypatch.setattr(vaedge.loading, "time_in_turn", lambda calls, seconds: durations)
     with caplog.at_level(logging.INFO, "vaedge"):
         vae = vaedge.load(bundle, variant="fastest")
     assert vae.variant == "int8"

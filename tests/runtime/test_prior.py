@@ -56,7 +56,9 @@ def test_it_reads_back_as_it_was_written(mixture):
         ({"log_weights": np.zeros((), np.float32)}, "no mixture"),
         ({"mean": np.zeros((3, 3), np.float32)}, "no mixture over"),
         ({"mean": np.zeros((2, 2), np.float32)}, "no mixture over"),
-        ({"log_var": np.full((3, 2), np.nan, np.float32)}, "finite"),
+        ({"log_var": np.full((3, 2), np.nan, np.float32)}, "log_var holds NaN"),
+        ({"mean": np.full((3, 2), 1e7, np.float32)}, "mean holds .*beyond"),
+        ({"log_weights": np.full(3, np.nan, np.float32)}, "do not sum to one"),
     ],
 )
 def test_arrays_that_are_no_mixture(mixture, change, says):

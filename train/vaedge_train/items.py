@@ -1,9 +1,11 @@
 """What a data set is made of: items, each with the number of its class where there are classes."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,8 +35,17 @@ class Items:
         """Yield all items, so many at a time."""
         return (self[start : start + size] for start in range(0, len(self), size))
 
+    def sha256(self) -> str:
+        """Return what tells these items, and their classes, from any others."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.x.numpy()).data)
+        if self.y is not None:
+            digest.update(np.ascontiguousarray(self.y.numpy()).data)
+        return digest.hexdigest()
+
     def hold_out(self, count: int) -> tuple[Self, Self]:
         """Return all items but `count`, and those: the same ones in every run, both in their order."""
+        if not count:
+            return self, self[:0]
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(_SPLIT_SEED))
         return self[order[count:].sort().values], self[order[:count].sort().values]
 

@@ -1,6 +1,5 @@
 """The training loop."""
 
-import hashlib
 import os
 import signal
 import threading
@@ -43,7 +42,7 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
         The finished run.
 
     Raises:
-        DataError: the data set cannot be had, or does not fit the likelihood.
+        DataError: the data set cannot be had, does not fit the likelihood, or is not the one of the run resumed.
         RunError: `out` exists, or cannot be resumed.
         ConfigError: the run that is resumed has another configuration.
         NonFiniteError: the loss became NaN or infinite; the last checkpoint is intact.
@@ -60,7 +59,7 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
     dataset = load_dataset(config)
     vae = build_vae(config, dataset.item_shape, len(dataset.classes), dataset.train.x)
     state = TrainingState(vae, config)
-    state.data = hashlib.sha256(dataset.train.x.numpy().tobytes()).hexdigest()
+    state.data = dataset.train.sha256()
     if resume:
         state.load(folder, config)
     with joined() as workers:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaedge.bench import BATCHES, OPERATIONS, Contestant, Timing, bench
-from vaedge.bundle import read_bundle, read_manifest
+from vaedge.bundle import read_bundle
 from vaedge.commands import positive
 from vaedge.cpus import processor
 from vaedge.engine import import_onnxruntime, thread_count
@@ -16,6 +16,7 @@ from vaedge.errors import DependencyError, InputError
 from vaedge.files import require_suffix, write_atomically
 from vaedge.loading import load
 from vaedge.peers import PEERS, Peer
+from vaedge.reference import Inputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         require_suffix(args.plot, ".png", ".svg")
         _matplotlib()
-    manifest = read_manifest(args.model)
+    bundle = read_bundle(args.model)
+    manifest = bundle.manifest
     contestants: dict[str, Contestant] = {}
     load_seconds: dict[str, float] = {}
     for threads in args.threads or [thread_count(None)]:
@@ -58,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
         for name in filter(None, args.against.split(",")):
             if name not in PEERS:
                 raise InputError(f"--against {name}: known are {', '.join(PEERS)}")
-            bundle = read_bundle(args.model)
             contestants[f"{name}{suffix}"] = Peer(PEERS[name](bundle, threads), vae.prior)
     if not args.json:
         version = import_onnxruntime().__version__
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             f"{'':<16}{'operation':<12}{'batch':>6}{'p50':>9}{'p90':>9}{'p99':>9}{'items/s':>11}{'ratio':>7}{'calls':>7}"
         )
     timings = []
-    for timing in bench(contestants, manifest, args.batches, args.operations, args.seconds):
+    for timing in bench(contestants, Inputs.of(bundle), args.batches, args.operations, args.seconds):
         timings.append(timing)
         if not args.json:
             print(_row(timing), flush=True)

@@ -1,19 +1,10 @@
 """`vaedge decode MODEL INPUT --out FILE`."""
 
 import argparse
-import math
 from pathlib import Path
 
-from vaedge.bulk import Buffers, Mapped
-from vaedge.commands import (
-    add_condition_argument,
-    add_model_arguments,
-    describe_job,
-    load_model,
-    per_row,
-    read_conditions,
-    write_bulk,
-)
+from vaedge.commands import add_condition_argument, add_model_arguments, load_model, read_conditions
+from vaedge.commands.rows import write_decoded
 from vaedge.errors import InputError
 from vaedge.files import read_items, require_output, write_items
 
@@ -45,13 +36,4 @@ def run(args: argparse.Namespace) -> int:
         write_items(args.out, vae.decode(z, **told))
         print(f"{args.out}: {len(z)} items")
         return 0
-    buffers = Buffers(vae.input_shape)
-    source = Mapped(
-        z,
-        per_row(told, vae.manifest, len(z)),
-        lambda rows, **told: {"x": vae.decode(rows, out=buffers.next(len(rows)), **told)},
-        4 * math.prod(vae.input_shape),
-    )
-    job = describe_job(args, vae, told)
-    print(write_bulk(args.out, source, job))
-    return 0
+    return write_decoded(args, vae, z, told, vae.decode)

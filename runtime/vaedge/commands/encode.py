@@ -12,13 +12,12 @@ import numpy.typing as npt
 from vaedge.bulk import Mapped
 from vaedge.commands import (
     add_condition_argument,
+    add_items_arguments,
     add_model_arguments,
-    describe_job,
     load_model,
-    per_row,
     read_conditions,
-    write_bulk,
 )
+from vaedge.commands.rows import describe_job, per_row, write_rows
 from vaedge.files import read_items, require_output, write_atomically
 
 
@@ -26,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge encode`."""
     add_model_arguments(parser)
     add_condition_argument(parser)
-    parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
-    parser.add_argument("input", metavar="INPUT", type=Path, help=".npy, .npz, a picture, or a folder of pictures")
+    add_items_arguments(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -54,6 +52,4 @@ def run(args: argparse.Namespace) -> int:
         return 0
     row_bytes = 4 * (2 * math.prod(vae.latent_shape) + math.prod(vae.input_shape))
     source = Mapped(x, per_row(told, vae.manifest, len(x)), encode, row_bytes)
-    job = describe_job(args, vae, told)
-    print(write_bulk(args.out, source, job))
-    return 0
+    return write_rows(args.out, source, describe_job(args, vae, told))

@@ -15,16 +15,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what the bundle says of itself; nothing is loaded."""
-    manifest = read_manifest(args.model)
-    print(manifest.to_json() if args.json else _describe(manifest, Path(args.model)), end="")
+    manifest, sha256 = read_manifest(args.model)
+    print(manifest.to_json() if args.json else _describe(manifest, Path(args.model), sha256), end="")
     return 0
 
 
-def _describe(manifest: Manifest, folder: Path) -> str:
+def _describe(manifest: Manifest, folder: Path, sha256: str) -> str:
     value_range = manifest.input_range
     rows = {
         "name": manifest.name,
         "folder": str(folder),
+        "sha256": f"{sha256} (of its manifest: pins the bundle)",
         "input x": f"{manifest.input_shape} float32"
         + (f" in [{value_range[0]:g}, {value_range[1]:g}]" if value_range else ""),
         **{name: _condition(condition) for name, condition in manifest.conditions.items()},
@@ -40,9 +41,14 @@ def _describe(manifest: Manifest, folder: Path) -> str:
     for name, value in manifest.metrics.items():
         rows[name] = f"{value:.4f} nats per item" if isinstance(value, float) else str(value)
     if "command" in manifest.training:
-        rows["trained by"] = manifest.training["command"]
+        rows["trained by"] = str(manifest.training["command"])
     width = max(map(len, rows))
-    return "".join(f"{name:<{width}}  {value}\n" for name, value in rows.items())
+    return "".join(f"{_printable(f'{name:<{width}}  {value}')}\n" for name, value in rows.items())
+
+
+def _printable(text: str) -> str:
+    """Write control characters as Python does: those of a stranger's bundle could take the terminal over."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _condition(condition: Condition) -> str:

@@ -1,20 +1,17 @@
 """`vaedge reconstruct MODEL INPUT --out FILE`."""
 
 import argparse
-import math
 from pathlib import Path
 
-from vaedge.bulk import Buffers, Mapped
 from vaedge.commands import (
     add_condition_argument,
+    add_items_arguments,
     add_model_arguments,
-    describe_job,
     load_model,
-    per_row,
     read_conditions,
     seed,
-    write_bulk,
 )
+from vaedge.commands.rows import write_decoded
 from vaedge.errors import InputError
 from vaedge.files import read_items, require_output, write_items
 
@@ -23,8 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge reconstruct`."""
     add_model_arguments(parser)
     add_condition_argument(parser)
-    parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
-    parser.add_argument("input", metavar="INPUT", type=Path, help=".npy, .npz, a picture, or a folder of pictures")
+    add_items_arguments(parser)
     parser.add_argument("--sample", action="store_true", help="draw z from q(z|x) instead of taking its mean")
     parser.add_argument("--seed", type=seed, help="for --sample")
     parser.add_argument(
@@ -55,13 +51,4 @@ def run(args: argparse.Namespace) -> int:
             write_items(args.out, y)
         print(f"{args.out}: {len(y)} reconstructions")
         return 0
-    buffers = Buffers(vae.input_shape)
-    source = Mapped(
-        x,
-        per_row(told, vae.manifest, len(x)),
-        lambda rows, **told: {"x": vae.reconstruct(rows, out=buffers.next(len(rows)), **told)},
-        4 * math.prod(vae.input_shape),
-    )
-    job = describe_job(args, vae, told)
-    print(write_bulk(args.out, source, job))
-    return 0
+    return write_decoded(args, vae, x, told, vae.reconstruct)

@@ -8,14 +8,12 @@ from vaedge.bulk import Sampled
 from vaedge.commands import (
     add_condition_argument,
     add_model_arguments,
-    describe_job,
     load_model,
-    per_row,
     positive,
     read_conditions,
     seed,
-    write_bulk,
 )
+from vaedge.commands.rows import describe_job, per_row, write_rows
 from vaedge.errors import InputError
 from vaedge.files import require_output, write_items
 
@@ -44,6 +42,4 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--seed is missing: a folder of shards can be gone on with, which takes the same draws")
     chosen = secrets.randbits(32) if args.seed is None else args.seed
     source = Sampled(vae, args.n, chosen, per_row(told, vae.manifest, args.n))
-    job = {**describe_job(args, vae, told), "seed": chosen}
-    print(write_bulk(args.out, source, job))
-    return 0
+    return write_rows(args.out, source, {**describe_job(args, vae, told), "seed": chosen})

@@ -1,28 +1,27 @@
 """`vaedge score MODEL INPUT`."""
 
 import argparse
-import io
 from pathlib import Path
 
 import numpy as np
 
 from vaedge.commands import (
     add_condition_argument,
+    add_items_arguments,
     add_model_arguments,
     load_model,
     positive,
     read_conditions,
     seed,
 )
-from vaedge.files import read_items, require_suffix, write_atomically
+from vaedge.files import npy_parts, read_items, require_suffix, write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge score`."""
     add_model_arguments(parser)
     add_condition_argument(parser)
-    parser.add_argument("--resize", action="store_true", help="bring pictures of another size to the model's")
-    parser.add_argument("input", metavar="INPUT", type=Path, help=".npy, .npz, a picture, or a folder of pictures")
+    add_items_arguments(parser)
     parser.add_argument("-k", type=positive, default=100, help="draws of z per item (default: 100)")
     parser.add_argument("--seed", type=seed, default=0, help="of the draws (default: 0)")
     parser.add_argument("--out", type=Path, help=".npy, nats of each item (default: only the mean is printed)")
@@ -38,8 +37,6 @@ def run(args: argparse.Namespace) -> int:
     error = nats.std(ddof=1) / np.sqrt(len(nats)) if len(nats) > 1 else float("nan")
     print(f"NLL <= {-nats.mean():.3f} +- {error:.3f} nats per item (k = {args.k}, seed {args.seed}, {len(nats)} items)")
     if args.out is not None:
-        content = io.BytesIO()
-        np.save(content, nats)
-        write_atomically(args.out, content.getvalue())
+        write_atomically(args.out, *npy_parts(nats))
         print(f"{args.out}: {len(nats)} items")
     return 0
