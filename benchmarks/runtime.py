@@ -192,7 +192,7 @@ def _ratios(batch: int, times: dict[str, list[float]]) -> dict[str, float]:
 
 def _overhead(model: str, rounds: int) -> list[str]:
     vae = vaedge.load(model, threads=1)
-    session = vae._graphs.decoder._session
+    session = vae._graphs.decoder.session
     z = vae.prior.sample(1, 0)
     calls: dict[str, Callable[[], object]] = {
         "session.run": lambda: session.run(("x",), {"z": z}),

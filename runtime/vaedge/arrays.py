@@ -6,8 +6,6 @@ and read-only arrays are read. Integers are refused, for a picture of 0..255 giv
 mistake of all; so are masked arrays with anything masked, for a mask means that a value is not known.
 """
 
-import zipfile
-import zlib
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,9 +23,6 @@ MOST_ITEMS = 2**31  # in one call; with items as large as a manifest allows, num
 _FEW = 4096  # elements up to which one product beats two comparisons, and BLAS starts no thread for it
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
-
-# What numpy.load raises of a file that is damaged, or that holds pickled objects.
-UNREADABLE = (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 def as_batch(

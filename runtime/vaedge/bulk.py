@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import UNREADABLE, FloatArray
+from vaedge.arrays import FloatArray
 from vaedge.errors import InputError
-from vaedge.files import npy_parts, write_atomically
+from vaedge.files import UNREADABLE, npy_parts, write_atomically
 from vaedge.vae import VAE
 
 JOB = "job.json"

@@ -10,6 +10,7 @@ from pathlib import Path
 from vaedge.errors import BundleError, BundleNotFoundError, InputError
 from vaedge.gate import check_graph
 from vaedge.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from vaedge.signature import declared_signature, decoder_signature, encoder_signature
 
 # A pipe or a device is never waited for, should one take a file's place between the look at it and its opening.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -148,12 +149,15 @@ def _read_variant(folder: Path, manifest: Manifest, sha256: str, variant: str) -
 
 
 def _read_graph(folder: Path, name: str, manifest: Manifest, variant: str) -> bytes:
-    """Read a graph that is the one that was exported, and that holds nothing but what a bundle's graphs do."""
+    """Read a graph that is the one that was exported, holds nothing but what a bundle's graphs do, and fits."""
     content = _read_verified(folder, name, manifest)
     try:
         check_graph(content, contrib=variant != "fp32")
+        found = declared_signature(content)
     except BundleError as error:
         raise BundleError(f"{folder / name} is refused: {error}") from error
+    expected = encoder_signature if name == manifest.variants[variant].encoder else decoder_signature
+    expected(manifest).require(found, str(folder / name))
     return content
 
 

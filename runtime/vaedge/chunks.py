@@ -26,6 +26,9 @@ def run(
         outputs: names of the outputs to compute.
         out: the caller's array for the first output, to write into and return; it may overlap the inputs.
 
+    Returns:
+        One float32 array per output, (n, *its shape).
+
     Raises:
         InputError: `out` has another shape or type, or cannot be written.
         InferenceError: ONNX Runtime failed.
@@ -34,7 +37,7 @@ def run(
     chunk = max(1, min(CHUNK, _ELEMENTS // graph.item_elements))
     if out is None and n <= chunk:
         return graph.run(inputs, outputs)
-    shapes = [(n, *graph.outputs[name]) for name in outputs]
+    shapes = [(n, *graph.shapes[name]) for name in outputs]
     results = [as_output(out if index == 0 else None, shape) for index, shape in enumerate(shapes)]
     if n > chunk:  # writing one chunk of `out` could change a later chunk of an input
         inputs = {name: array.copy() if _overlap(array, out) else array for name, array in inputs.items()}

@@ -2,13 +2,13 @@
 
 import contextlib
 import functools
-import importlib.metadata
 import io
 import logging
 import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,14 +17,14 @@ import numpy.typing as npt
 from vaedge.arrays import FloatArray, as_count
 from vaedge.cpus import usable_cpus
 from vaedge.errors import BundleError, DependencyError, DeviceError, InferenceError, InputError
+from vaedge.signature import Signature, Tensor, tensor
 
 logger = logging.getLogger("vaedge")
 
-Tensor = tuple[str, tuple[int, ...]]  # type, and shape without the batch axis
-
 _DEVICE = re.compile(r"cpu|auto|cuda(?::(?P<index>\d+))?")
 MAX_THREADS = 1024
-_CUDA = "CUDAExecutionProvider"
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_WHEELS = frozenset(("onnxruntime", "onnxruntime_gpu"))
 _SPIN_MICROSECONDS = "500"
 _SILENT = 4  # ONNX Runtime prints errors to stderr besides raising them; the exception is enough.
 
@@ -34,38 +34,26 @@ class Graph:
 
     Attributes:
         session: the onnxruntime.InferenceSession.
-        outputs: names and shapes of the outputs, without the batch axis.
+        shapes: of the outputs, by name, without the batch axis.
         item_elements: how many numbers the largest input or output has for each item.
     """
 
-    def __init__(
-        self,
-        session: Any,
-        name: str,
-        inputs: Mapping[str, Tensor],
-        outputs: Mapping[str, tuple[int, ...]],
-    ) -> None:
-        """Take a session, whose inputs and outputs must be as declared, with a free batch axis.
+    def __init__(self, session: Any, name: str, signature: Signature) -> None:
+        """Take a session, whose inputs and outputs must be as the signature says.
 
         Args:
             session: an onnxruntime.InferenceSession.
             name: of the graph's file, for errors.
-            inputs: the inputs' names, types and shapes without the batch axis, in order.
-            outputs: the same of the outputs, which are all float32.
+            signature: what is expected.
 
         Raises:
             BundleError: they are not.
         """
-        found = [_signature(tensor) for tensor in (*session.get_inputs(), *session.get_outputs())]
-        expected = [
-            *((tensor, dtype, shape) for tensor, (dtype, shape) in inputs.items()),
-            *((tensor, "float32", shape) for tensor, shape in outputs.items()),
-        ]
-        if found != expected:
-            raise BundleError(f"{name} has the tensors {found}, where the manifest says {expected}")
+        signature.require(Signature(_tensors(session.get_inputs()), _tensors(session.get_outputs())), name)
         self.session = session
-        self.outputs = outputs
-        self.item_elements = max(math.prod(shape) for shape in (*outputs.values(), *(s for _, s in inputs.values())))
+        self.shapes = {output: shape for output, (_, shape) in signature.outputs.items()}
+        every = (*signature.inputs.values(), *signature.outputs.values())
+        self.item_elements = max(math.prod(shape) for _, shape in every)
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> list[FloatArray]:
         """Run the graph on a batch.
@@ -85,22 +73,22 @@ class Graph:
         return result
 
 
-def open_sessions(graphs: Sequence[bytes], device: str, threads: int) -> tuple[list[Any], str]:
-    """Make one session per graph, all on the same device.
+def open_session(graph: bytes, device: str, threads: int) -> tuple[Any, str]:
+    """Make a session of a graph.
 
     Args:
-        graphs: serialised ONNX models, already verified.
+        graph: a serialised ONNX model, already verified.
         device: "cpu", "cuda", "cuda:N", or "auto": CUDA if it can be had, else the processor, and says which.
-        threads: processor threads per session.
+        threads: processor threads of the session.
 
     Returns:
-        The sessions, and the device they are on ("cpu" or "cuda:N").
+        The session, and the device it is on ("cpu" or "cuda:N").
 
     Raises:
         InputError: the device is no such word.
         DependencyError: there is no ONNX Runtime, or two of them.
         DeviceError: CUDA was asked for and cannot be had; the message says why.
-        BundleError: ONNX Runtime cannot load a graph.
+        BundleError: ONNX Runtime cannot load the graph.
     """
     match = _DEVICE.fullmatch(device) if isinstance(device, str) else None
     if match is None:
@@ -119,17 +107,17 @@ def open_sessions(graphs: Sequence[bytes], device: str, threads: int) -> tuple[l
     options.enable_mem_pattern = False  # it caches one plan per batch size that was ever seen
     index = int(match["index"] or 0)
     if device == "cpu":
-        return _open(ort, graphs, options, None), "cpu"
+        return _session(ort, graph, options, [_CPU]), "cpu"
     if device != "auto":
-        return _open(ort, graphs, options, index), f"cuda:{index}"
+        return _cuda_session(ort, graph, options, index), f"cuda:{index}"
     try:
-        sessions = _open(ort, graphs, options, index)
+        session = _cuda_session(ort, graph, options, index)
     except DeviceError as error:
         level = logging.WARNING if _CUDA in ort.get_available_providers() else logging.INFO
         logger.log(level, "device='auto' chose cpu: %s", error)
-        return _open(ort, graphs, options, None), "cpu"
+        return _session(ort, graph, options, [_CPU]), "cpu"
     logger.info("device='auto' chose cuda:%d", index)
-    return sessions, f"cuda:{index}"
+    return session, f"cuda:{index}"
 
 
 def thread_count(threads: int | None) -> int:
@@ -172,7 +160,9 @@ def import_onnxruntime() -> ModuleType:
             f"vaedge needs ONNX Runtime, and its import fails: {error}. Install exactly one of the two: "
             "pip install 'vaedge[cpu]', or pip install 'vaedge[gpu]' for CUDA"
         ) from error
-    if _is_installed("onnxruntime") and _is_installed("onnxruntime-gpu"):
+    # What importlib.metadata would say, for a tenth of its time: it is a tenth of a process's start.
+    place = Path(onnxruntime.__file__).parents[1]
+    if len({name.name.partition("-")[0] for name in place.glob("onnxruntime*.dist-info")} & _WHEELS) > 1:
         raise DependencyError(
             "onnxruntime and onnxruntime-gpu are both installed and have overwritten each other's files: "
             "pip uninstall both, then install exactly one of 'vaedge[cpu]' and 'vaedge[gpu]'"
@@ -181,19 +171,8 @@ def import_onnxruntime() -> ModuleType:
     return module
 
 
-def _is_installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.distribution(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def _open(ort: ModuleType, graphs: Sequence[bytes], options: Any, cuda_index: int | None) -> list[Any]:
-    """Open the graphs on the processor (`cuda_index` None) or on one CUDA device."""
-    if cuda_index is None:
-        return [_session(ort, graph, options, ["CPUExecutionProvider"]) for graph in graphs]
-    device = f"cuda:{cuda_index}"
+def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> Any:
+    device = f"cuda:{index}"
     if _CUDA not in ort.get_available_providers():
         raise DeviceError(
             f"{device} cannot be had: this ONNX Runtime ({ort.__version__}) was built without CUDA. "
@@ -201,21 +180,21 @@ def _open(ort: ModuleType, graphs: Sequence[bytes], options: Any, cuda_index: in
         )
     # TF32 would differ from the processor by about 1e-3; the default convolution search tries out every
     # new batch size for seconds.
-    cuda = (_CUDA, {"device_id": cuda_index, "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"})
+    cuda = (_CUDA, {"device_id": index, "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # finds CUDA and cuDNN in the nvidia wheels; prints what it misses
-        sessions = [_session(ort, graph, options, [cuda]) for graph in graphs]
-    if any(session.get_providers()[0] != _CUDA for session in sessions):
+        session = _session(ort, graph, options, [cuda])
+    if session.get_providers()[0] != _CUDA:
         said = " ".join([printed.getvalue(), *(str(warning.message) for warning in warned)]).split()
         raise DeviceError(
             f"{device} cannot be had: ONNX Runtime fell back to the processor. It said: "
             f"{' '.join(said) or 'nothing'}. Check the driver (nvidia-smi) and that 'vaedge[gpu]' brought "
             "CUDA and cuDNN, or use device='cpu'"
         )
-    return sessions
+    return session
 
 
 def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) -> Any:
@@ -224,13 +203,12 @@ def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) 
         # without read_config_from_model=0 a model file could set session options.
         return ort.InferenceSession(graph, options, providers, enable_fallback=0, read_config_from_model=0)
     except Exception as error:  # its exceptions share no base class
-        if providers != ["CPUExecutionProvider"]:
+        if providers != [_CPU]:
             raise DeviceError(f"ONNX Runtime cannot open the graph on {providers[0][0]}: {error}") from error
         raise BundleError(f"ONNX Runtime {ort.__version__} cannot load a graph of this bundle: {error}") from error
 
 
-def _signature(tensor: Any) -> tuple[str, str, tuple[Any, ...]]:
-    """Return name, type and item shape; a batch axis of fixed size, or another type, gives what nothing equals."""
-    batch, *item = tensor.shape or [0]
-    dtype = {"tensor(float)": "float32", "tensor(int64)": "int64"}.get(tensor.type, tensor.type)
-    return tensor.name, dtype if not isinstance(batch, int) else f"{dtype} with batch {batch}", tuple(item)
+def _tensors(values: Sequence[Any]) -> dict[str, Tensor]:
+    """Describe a session's inputs or outputs."""
+    known = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+    return {value.name: tensor(known.get(value.type, value.type), value.shape) for value in values}

@@ -3,14 +3,22 @@
 import io
 import os
 import secrets
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import UNREADABLE, FloatArray
+from vaedge.arrays import FloatArray
 from vaedge.errors import InputError
+
+# What numpy.load raises of a file that is damaged, or that holds pickled objects.
+UNREADABLE = (
+    *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, NotImplementedError, SyntaxError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def read_items(path: Path, shape: tuple[int, ...], key: str = "x", resize: bool = False) -> FloatArray:

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from vaedge.arrays import MOST_LATENT, FloatArray
 from vaedge.errors import BundleError
 from vaedge.noise import generator, second_generator
-from vaedge.npz import read_npz
 
 Draw = Callable[[int], FloatArray]
 
@@ -115,6 +114,8 @@ class Mixture:
         Raises:
             BundleError: it is no such archive, or its arrays are no mixture over z.
         """
+        from vaedge.npz import read_npz  # unzipping takes a while to import, and N(0, I) has no constants
+
         try:
             found = read_npz(content)
             mixture = cls(**{name: found[name] for name in ("log_weights", "mean", "log_var")})

@@ -7,7 +7,6 @@ import numpy as np
 
 from vaedge.arrays import FloatArray
 from vaedge.bundle import read_bundle
-from vaedge.reference import read_reference
 from vaedge.vae import VAE
 
 # Of the value, or of one where the value is smaller. Processors, thread counts and releases of ONNX Runtime differ
@@ -46,6 +45,8 @@ def check(path: str | os.PathLike[str], *, device: str = "cpu", threads: int | N
     Raises:
         VaedgeError: the bundle cannot be loaded (as for `load`), or holds no valid reference.
     """
+    from vaedge.reference import read_reference  # unzipping takes a while to import, and `load` does not need it
+
     bundle = read_bundle(path)
     bundle.verify_others()
     vae = VAE(bundle, device=device, threads=threads)

@@ -23,6 +23,9 @@ from vaedge.score import bounds
 class VAE:
     """A loaded bundle. Threads may share it, processes may inherit it, and a pickle of it loads the same bundle.
 
+    The first call that needs the encoder opens its session; ONNX Runtime may then refuse its graph with BundleError,
+    if the bundle was not made by the exporter.
+
     Nothing that a caller can see ever changes, but for `close`; the one mutable thing inside is which sessions are open
     (`vaedge.graphs`). All randomness comes from the seeds of the calls.
 

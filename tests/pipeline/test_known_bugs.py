@@ -74,7 +74,7 @@ def test_bug_a_sampler_of_another_prior_than_was_trained(run, vae):
 
 
 def test_bug_the_encoder_in_the_path_of_a_sample(vae, monkeypatch):
-    monkeypatch.setattr(vae._graphs, "encoder", None)
+    monkeypatch.setattr(type(vae._graphs), "encoder", None)
     assert vae.sample(3, seed=0).shape == (3, 6)
 
 

@@ -32,12 +32,13 @@ def test_a_file_that_is_no_graph(copied, edit_manifest, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_graph_that_onnxruntime_refuses(copied, edit_manifest, capfd):
+@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx"])
+def test_a_graph_that_onnxruntime_refuses(copied, edit_manifest, capfd, digits, name):
     """Its form is right, but it reads a value that no node makes: what ONNX Runtime says is kept as the cause."""
-    graph = (copied / "encoder.onnx").read_bytes()
-    (copied / "encoder.onnx").write_bytes(graph.replace(b"hidden.1.bias", b"hidden.1.bios", 1))
+    graph = (copied / name).read_bytes()
+    (copied / name).write_bytes(graph.replace(b"hidden.0.bias", b"hidden.0.bios", 1))
     with pytest.raises(vaedge.BundleError, match="cannot load a graph") as caught:
-        vaedge.load(edit_manifest(lambda tree: rehash(tree, copied, "encoder.onnx")))
+        vaedge.load(edit_manifest(lambda tree: rehash(tree, copied, name))).encode(digits)
     assert caught.value.__cause__ is not None
     assert capfd.readouterr() == ("", "")
 

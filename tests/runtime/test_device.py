@@ -1,6 +1,5 @@
 """The device rule: what was asked for, or an error that says why not."""
 
-import importlib.metadata
 import logging
 import sys
 import types
@@ -69,10 +68,7 @@ def fake_onnxruntime(monkeypatch, works):
     def session(graph, options, providers, **_):
         asked.append(providers)
         item, latent = (1, 28, 28), (20,)
-        if len(asked) % 2:
-            names = [tensor("x", item)], [tensor("mean", latent), tensor("log_var", latent)]
-        else:
-            names = [tensor("z", latent)], [tensor("x", item), tensor("logits", item)]
+        names = [tensor("z", latent)], [tensor("x", item), tensor("logits", item)]  # those of a decoder
         first = providers[0] if isinstance(providers[0], str) else providers[0][0]
         if first.startswith("CUDA") and not works:
             warnings.warn("libcublas.so.13: cannot open shared object file", stacklevel=1)
@@ -130,7 +126,9 @@ def test_no_onnxruntime(bundle, monkeypatch):
 
 
 @pytest.mark.usefixtures("fresh_import")
-def test_two_onnxruntimes(bundle, monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: name)
+def test_two_onnxruntimes(bundle, monkeypatch, tmp_path):
+    for name in ("onnxruntime-1.32.0.dist-info", "onnxruntime_gpu-1.32.0.dist-info", "onnxruntime"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr("onnxruntime.__file__", str(tmp_path / "onnxruntime" / "__init__.py"))
     with pytest.raises(vaedge.DependencyError, match=r"both installed.*vaedge\[cpu\]"):
         vaedge.load(bundle)
