@@ -92,7 +92,10 @@ def _check_node(message: memoryview, contrib: bool) -> int:
     if operator not in known:
         raise BundleError(f"the operator {f'{domain}.' if domain else ''}{operator} is not allowed")
     for attribute in node.get(5, []):
-        for tensor in _read(attribute, f"an attribute of {operator}", _ATTRIBUTE).get(5, []):
+        tensors = _read(attribute, f"an attribute of {operator}", _ATTRIBUTE).get(5, [])
+        if len(tensors) > 1:  # protobuf would make one of them all
+            raise BundleError(f"an attribute of {operator} holds {len(tensors)} tensors; expected one")
+        for tensor in tensors:
             _check_tensor(tensor)
     return len(node.get(1, [])) if operator == "Concat" else 0
 

@@ -40,7 +40,7 @@ def read_npz(content: bytes) -> dict[str, npt.NDArray[Any]]:
     except BundleError:
         raise
     except Exception as error:  # of damaged bytes zipfile raises whatever its parsers happen to meet
-        raise BundleError(f"it is not an archive of arrays: {error}") from error
+        raise BundleError(f"it is not an archive of arrays ({type(error).__name__})") from error
     return arrays
 
 

@@ -121,8 +121,6 @@ class Mixture:
             mixture = cls(**{name: found[name] for name in ("log_weights", "mean", "log_var")})
         except KeyError as error:
             raise BundleError(f"the prior has no array {error}") from error
-        except BundleError as error:
-            raise BundleError(f"the prior cannot be read: {error}") from error.__cause__
         count = len(mixture.log_weights) if mixture.log_weights.ndim == 1 else 0
         expected = [(count,), (count, *latent_shape), (count, *latent_shape)]
         arrays = (mixture.log_weights, mixture.mean, mixture.log_var)

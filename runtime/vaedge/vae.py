@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vaedge.arrays import LATENT_RANGE, FloatArray, as_batch, as_condition, as_count, as_item
 from vaedge.bundle import Bundle, read_bundle
 from vaedge.chunks import run
-from vaedge.errors import InputError
+from vaedge.errors import BundleError, InputError
 from vaedge.graphs import Graphs
 from vaedge.likelihoods import LIKELIHOODS
 from vaedge.manifest import Manifest
@@ -53,10 +53,9 @@ class VAE:
         self.manifest = bundle.manifest
         self.sha256 = bundle.sha256
         self.variant = bundle.variant
+        self.prior = _prior(bundle)
         self._graphs = Graphs(bundle, device, threads)
         self.device, self.threads = self._graphs.device, self._graphs.threads
-        latent = self.manifest.latent_shape
-        self.prior = Mixture.from_npz(bundle.prior, latent) if bundle.prior else StandardNormal(latent)
         self._origin = bundle.path.absolute(), bundle.variant, bundle.sha256, device, threads
 
     @property
@@ -261,6 +260,16 @@ class VAE:
             takes = ", ".join(conditions) or "none"
             raise InputError(f"the conditions given are {', '.join(given) or 'none'}; this model takes {takes}")
         return {name: as_condition(given[name], name, condition, n) for name, condition in conditions.items()}
+
+
+def _prior(bundle: Bundle) -> Prior:
+    latent = bundle.manifest.latent_shape
+    if bundle.manifest.prior_file is None:
+        return StandardNormal(latent)
+    try:
+        return Mixture.from_npz(bundle.prior or b"", latent)
+    except BundleError as error:
+        raise BundleError(f"{bundle.path / bundle.manifest.prior_file} is refused: {error}") from error.__cause__
 
 
 def _load_again(path: Path, variant: str, sha256: str, device: str, threads: int | None) -> VAE:

@@ -1,10 +1,13 @@
 """One VAE in many hands: threads, pickles, other processes."""
 
+import asyncio
 import copy
+import multiprocessing
 import pickle
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,3 +48,121 @@ def test_overlapping_output(vae, monkeypatch):
     buffer = np.random.default_rng(0).random((20, 1, 28, 28), np.float32)
     expected = vae.reconstruct(buffer[:16].copy())
     np.testing.assert_array_equal(vae.reconstruct(buffer[:16], out=buffer[3:19]), expected)
+
+
+def test_a_process_pool(bundle, digits):
+    """`Batch` is what is sent to workers: it loads the bundle there, once."""
+    expected = vaedge.load(bundle, threads=1).encode(digits)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for found in pool.map(vaedge.Batch(bundle), [{"x": digits}] * 4):
+            np.testing.assert_array_equal(found["mean"], expected.mean)
+
+
+def test_a_pickle_of_a_bundle_that_has_changed(edit_manifest, copied):
+    content = pickle.dumps(vaedge.load(copied))
+    edit_manifest(lambda tree: tree.update(name="other"))
+    with pytest.raises(vaedge.BundleError, match="another bundle"):
+        pickle.loads(content)
+
+
+def test_asyncio_is_not_blocked(vae, digits):
+    """`asyncio.to_thread` is the await-able form: the loop goes on while ONNX Runtime works."""
+    many = np.repeat(digits, 1000, 0)
+
+    async def work():
+        ticks = 0
+        calls = asyncio.gather(*(asyncio.to_thread(vae.reconstruct, many) for _ in range(4)))
+        while not calls.done():
+            await asyncio.sleep(0.001)
+            ticks += 1
+        return await calls, ticks
+
+    found, ticks = asyncio.run(work())
+    assert ticks >= 10
+    for array in found:
+        np.testing.assert_array_equal(array, vae.reconstruct(many))
+
+
+def test_use_after_close(bundle, digits):
+    with vaedge.load(bundle) as vae:
+        posterior = vae.encode(digits)
+    vae.close()
+    assert posterior.mean.shape == (8, 20)
+    for call in (
+        lambda: vae.encode(digits),
+        lambda: vae.decode(posterior.mean),
+        lambda: vae.sample(1),
+        lambda: vae.reconstruct(digits),
+    ):
+        with pytest.raises(vaedge.ClosedError, match="was closed"):
+            call()
+
+
+def test_closing_while_others_call(bundle, digits):
+    expected = vaedge.load(bundle).reconstruct(digits)
+
+    def call(vae):
+        try:
+            while True:
+                np.testing.assert_array_equal(vae.reconstruct(digits), expected)
+        except vaedge.ClosedError:
+            return True
+
+    for _ in range(20):
+        vae = vaedge.load(bundle)
+        with ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(call, vae) for _ in range(4)]
+            vae.reconstruct(digits)
+            vae.close()
+            assert all(future.result(30) for future in calls)
+
+
+def resident():
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_loading_and_closing_leaks_nothing(bundle, digits):
+    def cycle():
+        vae = vaedge.load(bundle)
+        vae.reconstruct(digits)
+        vae.close()
+
+    for _ in range(50):
+        cycle()
+    before = resident()
+    for _ in range(200):
+        cycle()
+    assert resident() - before < 1_000_000
+
+
+@pytest.mark.parametrize("calls", [50, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_sixteen_threads_of_mixed_calls(bundle, calls):
+    """Every call's bits are those of the same call alone, and memory stays where it was."""
+    vae = vaedge.load(bundle.parent / "mnist")  # with a prior that is a mixture, and a likelihood that scores
+    rng = np.random.default_rng(0)
+    x = rng.random((64, *vae.input_shape), np.float32)
+    z = rng.standard_normal((64, *vae.latent_shape), np.float32)
+    sizes = (1, 2, 3, 7, 8, 17, 64)
+    operations = {
+        "encode": lambda n: vae.encode(x[:n]).mean,
+        "decode": lambda n: vae.decode(z[:n]),
+        "sample": lambda n: vae.sample(n, seed=n),
+        "reconstruct": lambda n: vae.reconstruct(x[:n]),
+        "log_prob": lambda n: vae.log_prob(x[:n].round(), k=2, seed=0),
+    }
+    expected = {(name, n): call(n) for name, call in operations.items() for n in sizes}
+
+    def work(seed):
+        order = np.random.default_rng(seed)
+        for _ in range(calls):
+            name, n = str(order.choice(list(operations))), int(order.choice(sizes))
+            np.testing.assert_array_equal(operations[name](n), expected[name, n])
+        return calls
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(work, range(16))) == 16 * calls
+        before = resident()
+        assert sum(pool.map(work, range(16, 32))) == 16 * calls
+        assert resident() - before < 20_000_000

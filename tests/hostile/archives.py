@@ -1,0 +1,70 @@
+"""Hostile archives of arrays, to stand in a bundle for the constants of its prior."""
+
+import io
+import struct
+import zipfile
+
+
+def archive(**members):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, part in members.items():
+            file.writestr(f"{name}.npy", part)
+    return content.getvalue()
+
+
+def npy(descr="'<f4'", shape="(2,)", data=bytes(8), order="False", version=b"\x01\x00"):
+    header = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    return b"\x93NUMPY" + version + struct.pack("<H", len(header)) + header + data
+
+
+def lying(content):
+    """An archive whose directory says that its first member is small."""
+    at = content.rindex(b"PK\x01\x02")
+    return content[: at + 24] + struct.pack("<I", 100) + content[at + 28 :]
+
+
+def encrypted(content):
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.index(signature) + offset
+        content = content[:at] + b"\x01" + content[at + 1 :]
+    return content
+
+
+ARCHIVES = {
+    "no archive": b"nothing",
+    "an archive cut short": archive(log_weights=npy())[:-30],
+    "an array of objects": archive(log_weights=npy("'|O'", "(1,)", b"cos\nsystem\n(S'true'\ntR.")),
+    "an array of records": archive(log_weights=npy("[('a', '<f4')]")),
+    "a header that is code": archive(log_weights=npy("__import__('os').system('true')")),
+    "a header nested deeply": archive(log_weights=npy("(" * 3000 + ")" * 3000)),
+    "a header that never ends": archive(log_weights=npy()[:8] + b"\xff\xff" + npy()[10:]),
+    "an array that says it is a petabyte": archive(log_weights=npy(shape="(2**50,)".replace("2**50", str(2**50)))),
+    "an array whose size overflows": archive(log_weights=npy(shape=f"({2**62}, 4)")),
+    "a size below zero": archive(log_weights=npy(shape="(-2,)")),
+    "a size that is text": archive(log_weights=npy(shape="('2',)")),
+    "an array in another order": archive(log_weights=npy(shape="(2, 1)", order="True")),
+    "another version of the format": archive(log_weights=npy(version=b"\x09\x00")),
+    "a gigabyte of zeros": archive(log_weights=npy(shape=f"({2**28},)", data=bytes(2**30))),
+    "a gigabyte that says it is small": lying(archive(log_weights=npy(shape=f"({2**26},)", data=bytes(2**28)))),
+    "a thousand arrays": archive(**{f"a{index}": npy() for index in range(1000)}),
+    "a secret": encrypted(archive(log_weights=npy())),
+    "arrays of other names": archive(weights=npy()),
+    "an array of whole numbers": archive(log_weights=npy("'<i8'", "(1,)"), mean=npy(), log_var=npy()),
+    "no components": archive(
+        log_weights=npy(shape="(0,)", data=b""),
+        mean=npy(shape="(0, 20)", data=b""),
+        log_var=npy(shape="(0, 20)", data=b""),
+    ),
+    "not a number": archive(
+        log_weights=npy(shape="(1,)", data=struct.pack("<f", float("nan"))),
+        mean=npy(shape="(1, 20)", data=bytes(80)),
+        log_var=npy(shape="(1, 20)", data=bytes(80)),
+    ),
+    "variances beyond float32": archive(
+        log_weights=npy(shape="(1,)", data=bytes(4)),
+        mean=npy(shape="(1, 20)", data=bytes(80)),
+        log_var=npy(shape="(1, 20)", data=struct.pack("<20f", *[1e30] * 20)),
+    ),
+}

@@ -1,0 +1,99 @@
+"""A forked child has its parent's VAE: it gets sessions of its own, and ends as any process does."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import vaedge
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+# What the child does before it ends in the usual way, with destructors: twice what a hang would be is fatal.
+_FORK = """
+import os, signal, sys
+import numpy as np, vaedge
+vae = vaedge.load(sys.argv[1], threads=2)
+x = np.zeros((64, *vae.input_shape), np.float32)
+expected = vae.reconstruct(x), vae.encode(x).mean, vae.sample(64, seed=0)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    {child}
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+again = vae.reconstruct(x), vae.encode(x).mean, vae.sample(64, seed=0)
+assert all(np.array_equal(*pair) for pair in zip(expected, again))
+"""
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        "pass",
+        "del vae",
+        "vae.close()",
+        "assert np.array_equal(vae.reconstruct(x), expected[0])",
+        "found = vae.reconstruct(x), vae.encode(x).mean, vae.sample(64, seed=0); "
+        "assert all(np.array_equal(*pair) for pair in zip(expected, found))",
+        "vae.close(); vaedge.load(sys.argv[1]).sample(1)",
+    ],
+    ids=["ends", "deletes it", "closes it", "reconstructs", "does everything", "loads another"],
+)
+def test_a_child(bundle, child):
+    subprocess.run([sys.executable, "-c", _FORK.format(child=child), str(bundle)], check=True, timeout=60)
+
+
+def test_a_grandchild(bundle):
+    child = """
+    grandchild = os.fork()
+    vae.sample(3, seed=1)
+    if grandchild:
+        assert os.waitpid(grandchild, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", _FORK.format(child=child.strip()), str(bundle)], check=True, timeout=60)
+
+
+def test_fork_under_load(bundle, digits):
+    """Other threads call, open and load while processes are made: no child inherits a lock that nobody holds."""
+    vae = vaedge.load(bundle, threads=2)
+    expected, done = vae.reconstruct(digits), threading.Event()
+
+    def busy():
+        while not done.is_set():
+            vae.reconstruct(digits)
+            vaedge.load(bundle, threads=2).sample(1)
+
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            read, write = os.pipe()
+            child = os.fork()
+            if child == 0:
+                signal.alarm(30)
+                os.write(write, b"y" if np.array_equal(vae.reconstruct(digits), expected) else b"n")
+                os._exit(0)
+            os.close(write)
+            assert os.read(read, 1) == b"y"
+            assert os.waitpid(child, 0)[1] == 0
+            os.close(read)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(vae, digits, method):
+    expected = vae.reconstruct(digits)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        for found in pool.map(vae.reconstruct, [digits] * 4):
+            np.testing.assert_array_equal(found, expected)

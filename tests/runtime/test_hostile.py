@@ -1,0 +1,70 @@
+"""Every bundle of the corpus is refused: in time, within memory, by one clear error, before ONNX Runtime sees it."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hostile import CORPUS, make
+
+import vaedge
+import vaedge.engine
+
+MEGABYTES = 200
+SECONDS = 1
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_a_hostile_bundle_is_refused(bundle, tmp_path, monkeypatch, name):
+    folder = make(bundle, tmp_path / "hostile", name)
+    monkeypatch.setattr(vaedge.engine, "_session", lambda *_: pytest.fail("ONNX Runtime was given a hostile bundle"))
+    began = time.perf_counter()
+    with pytest.raises(vaedge.BundleError) as caught:
+        vaedge.load(folder)
+    assert time.perf_counter() - began < SECONDS
+    assert str(folder) in str(caught.value)  # where
+    assert len(str(caught.value)) < 1000
+    assert str(caught.value).isprintable()
+
+
+_ALL = """
+import json, resource, sys, vaedge
+def megabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+vaedge.load(sys.argv[1]).sample(1)
+idle, found = megabytes(), {}
+for folder in sys.argv[2:]:
+    try:
+        vaedge.load(folder)
+    except vaedge.BundleError as error:
+        found[folder] = type(error).__name__
+print(json.dumps([len(found), megabytes() - idle]))
+"""
+
+
+def test_memory_stays_within_its_bound(bundle, tmp_path):
+    folders = [make(bundle, tmp_path / str(index), name) for index, name in enumerate(CORPUS)]
+    words = [sys.executable, "-c", _ALL, str(bundle), *map(str, folders)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(vaedge.__file__).parents[1])
+    refused, more = json.loads(done.stdout)
+    assert refused == len(CORPUS) >= 100
+    assert more < MEGABYTES
+    assert done.stderr == ""
+
+
+def test_a_link_to_the_file_itself_is_followed(bundle, tmp_path):
+    """As the Hugging Face cache and package managers lay folders out."""
+    (tmp_path / "snapshot").mkdir()
+    for file in bundle.iterdir():
+        (tmp_path / "snapshot" / file.name).symlink_to(file)
+    assert vaedge.check(tmp_path / "snapshot").passed
+    (tmp_path / "link").symlink_to(tmp_path / "snapshot")
+    assert vaedge.load(tmp_path / "link").manifest.name == "article"
+
+
+def test_what_the_manifest_does_not_name_is_never_opened(copied):
+    (copied / "prior.npz").write_bytes(b"nothing")
+    (copied / "custom_ops.so").write_bytes(b"nothing")
+    assert vaedge.check(copied).passed
