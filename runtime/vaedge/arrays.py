@@ -72,7 +72,8 @@ def _is_surely_within(flat: FloatArray, value_range: tuple[float, float] | None)
     """Say in one pass that all values are allowed; where it cannot be said so quickly, the slow way decides."""
     low, high = value_range if value_range else _FINITE
     if low == -high:  # no value is beyond the limit whose square is more than the sum of all squares
-        return flat.size <= _FEW and bool(np.dot(flat, flat) <= min(high * high, _FINITE[1]))
+        with np.errstate(over="ignore"):
+            return flat.size <= _FEW and bool(np.dot(flat, flat) <= min(high * high, _FINITE[1]))
     # As whole numbers, the bits of floats from 0 to a limit are in their order, and those of all others are greater.
     return low == 0 and bool(np.maximum.reduce(flat.view(np.uint32)) <= np.float32(high).view(np.uint32))
 

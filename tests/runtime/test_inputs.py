@@ -101,3 +101,101 @@ def test_errors_are_also_the_builtins_that_a_caller_expects(vae):
     ):
         assert issubclass(error, builtin)
         assert issubclass(error, vaedge.VaedgeError)
+
+
+class Subclass(np.ndarray):
+    """What pandas and others make of arrays."""
+
+
+class Arraylike:
+    """What torch and others give to numpy."""
+
+    def __array__(self, dtype=None, copy=None):
+        return DIGITS
+
+
+DIGITS = np.random.default_rng(0).random((4, 1, 28, 28), np.float32)
+
+
+def read_only():
+    x = DIGITS.copy()
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        DIGITS.astype(np.float64),
+        DIGITS.astype(np.longdouble),
+        DIGITS.astype(">f4"),
+        np.asfortranarray(DIGITS),
+        np.repeat(DIGITS, 2, 0)[::2],
+        np.repeat(DIGITS, 2, 3)[..., ::2],
+        DIGITS[::-1][::-1],
+        read_only(),
+        DIGITS.view(Subclass),
+        np.ma.masked_array(DIGITS),
+        np.ma.masked_array(DIGITS, mask=np.zeros(DIGITS.shape, bool)),
+        DIGITS.tolist(),
+        list(DIGITS),
+        Arraylike(),
+        np.frombuffer(b"\0" + DIGITS.tobytes(), np.float32, offset=1).reshape(DIGITS.shape),  # not aligned
+    ],
+    ids=[
+        "float64",
+        "longdouble",
+        "big-endian",
+        "fortran",
+        "strided",
+        "strided-within",
+        "reversed",
+        "read-only",
+        "subclass",
+        "masked-nothing",
+        "masked-none",
+        "nested-lists",
+        "list-of-arrays",
+        "arraylike",
+        "unaligned",
+    ],
+)
+def test_arrays_that_are_items_in_another_form(vae, x):
+    expected = vae.reconstruct(DIGITS)
+    found = vae.reconstruct(x)
+    np.testing.assert_array_equal(found, expected)
+    assert type(found) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("x", "says"),
+    [
+        (np.ma.masked_less(DIGITS, 0.5), r"masked values; fill them first: x.filled\(0\)"),
+        (DIGITS.astype(object), "object"),
+        (np.zeros((2, 1, 28, 28), "M8[s]"), "datetime64"),
+        (np.zeros((2, 1, 28, 28), [("a", "f4")]), "expected float32"),
+        (np.full((1, 1, 28, 28), 1e300), "NaN or infinity in item 0"),
+        ([[1.0], [1.0, 2.0]], "cannot be taken as an array"),
+        (np.broadcast_to(np.float32(0.5), (2, 2, 1, 28, 28)), "shape"),
+        (DIGITS[None], "shape"),
+    ],
+    ids=["masked", "objects", "dates", "records", "overflow", "ragged", "broadcast", "another-axis"],
+)
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_are_no_items_in_any_form(vae, x, says):
+    with pytest.raises(vaedge.InputError, match=says):
+        vae.reconstruct(x)
+
+
+@pytest.mark.parametrize("z", [1e6, -1e6, 0.0, 1e-45])
+def test_latents_within_a_million_give_items(vae, z):
+    x = vae.decode(np.full((2, 20), z, np.float32))
+    assert np.isfinite(x).all()
+    assert 0 <= x.min() <= x.max() <= 1
+
+
+@pytest.mark.parametrize("z", [1.1e6, -1e30, 3e38])
+@pytest.mark.filterwarnings("error")
+def test_latents_beyond_a_million(vae, z):
+    with pytest.raises(vaedge.InputError, match=r"z holds values from .*takes -1e\+06 to 1e\+06"):
+        vae.decode(np.full((2, 20), z, np.float32))
