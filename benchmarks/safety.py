@@ -18,7 +18,7 @@ import vaedge
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from hostile import CORPUS, make  # noqa: E402 - the tests are no package
+from hostile.corpus import CORPUS, make  # noqa: E402 - the tests are no package
 
 SECONDS = 10
 MEGABYTES = 4096

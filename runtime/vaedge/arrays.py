@@ -56,7 +56,8 @@ def as_batch(
     if _is_surely_within(array.ravel(), value_range):
         return array
     least, greatest = float(array.min()), float(array.max())  # NaN and infinity show up here too
-    low, high = value_range if value_range else _FINITE
+    # As float32 has them: 0.1 is a little more there than in a manifest, and the greatest value allowed all the same.
+    low, high = (float(np.float32(limit)) for limit in value_range or _FINITE)
     if not (least >= low and greatest <= high):
         if not np.isfinite(array).all():
             raise InputError(f"{name} holds NaN or infinity in item {_first_bad(~np.isfinite(array))}")

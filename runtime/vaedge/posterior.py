@@ -20,6 +20,7 @@ class Posterior:
     mean: FloatArray
     log_var: FloatArray
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows shows in z, and not on stderr
     def sample(self, seed: int | None = None) -> FloatArray:
         """Draw one z per item: mean + exp(log_var / 2) * eps (Kingma & Welling 2014, section 2.4).
 

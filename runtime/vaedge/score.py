@@ -45,6 +45,7 @@ class Model(Protocol):
         """Return the parameters of p(x|z)."""
 
 
+@np.errstate(all="ignore")  # a model that overflows shows it in the result, and not on stderr
 def bounds(vae: Model, x: FloatArray, k: int, seed: int | None, told: dict[str, Any]) -> Bounds:
     """Estimate both bounds with k draws per item.
 

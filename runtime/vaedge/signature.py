@@ -11,7 +11,16 @@ Tensor = tuple[str, tuple[int, ...]]  # type, and shape without the batch axis
 
 # Numbers of fields in onnx.proto: of a model, a graph, a value, its type, its tensor type, its shape, and one axis.
 _MODEL_GRAPH, _GRAPH_INPUT, _GRAPH_OUTPUT = 7, 11, 12
-_VALUE_NAME, _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_ELEMENT, _TENSOR_SHAPE, _SHAPE_AXIS, _AXIS_SIZE = 1, 2, 1, 1, 2, 1, 1
+_VALUE_NAME, _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_ELEMENT, _TENSOR_SHAPE, _SHAPE_AXIS, _AXIS_SIZE, _AXIS_NAME = (
+    1,
+    2,
+    1,
+    1,
+    2,
+    1,
+    1,
+    2,
+)
 _DTYPES = {1: "float32", 7: "int64"}
 
 
@@ -76,15 +85,20 @@ def _told(manifest: Manifest) -> dict[str, Tensor]:
 
 
 def _declared(value: memoryview) -> tuple[str, Tensor]:
-    (name,) = _fields(value, _VALUE_NAME)[-1:] or [value[:0]]
     kinds = [kind for type_ in _fields(value, _VALUE_TYPE) for kind in _fields(type_, _TYPE_TENSOR)]
     elements = [number for kind in kinds for field, _, number, _ in wire.fields(kind) if field == _TENSOR_ELEMENT]
     axes = [axis for kind in kinds for shape in _fields(kind, _TENSOR_SHAPE) for axis in _fields(shape, _SHAPE_AXIS)]
     sizes: list[int | str] = [
         next((size for field, _, size, _ in wire.fields(axis) if field == _AXIS_SIZE), "any") for axis in axes
     ]
+    (name,) = _fields(value, _VALUE_NAME)[-1:] or [value[:0]]
+    try:
+        for text in (name, *(part for axis in axes for part in _fields(axis, _AXIS_NAME))):
+            str(text, "utf-8")
+    except UnicodeDecodeError as error:
+        raise BundleError("a name of an input, an output or an axis is not UTF-8 text") from error
     element = elements[-1] if elements else 0
-    return str(name, "utf-8", "replace"), tensor(_DTYPES.get(element, f"element type {element}"), sizes)
+    return str(name, "utf-8"), tensor(_DTYPES.get(element, f"element type {element}"), sizes)
 
 
 def _fields(message: memoryview, number: int) -> list[memoryview]:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hostile import CORPUS, make
+from hostile.corpus import CORPUS, make
 
 import vaedge
 import vaedge.engine

@@ -187,6 +187,14 @@ def test_arrays_that_are_no_items_in_any_form(vae, x, says):
         vae.reconstruct(x)
 
 
+def test_limits_that_float32_rounds(edit_manifest):
+    vae = vaedge.load(edit_manifest(lambda tree: tree["input"].update(range=[-0.1, 0.1])))
+    vae.encode(np.full(GOOD.shape, 0.1, np.float32))
+    vae.encode(np.full(GOOD.shape, -0.1))
+    with pytest.raises(vaedge.InputError, match="first in item 0"):
+        vae.encode(np.full(GOOD.shape, np.nextafter(np.float32(0.1), np.float32(1))))
+
+
 @pytest.mark.parametrize("z", [1e6, -1e6, 0.0, 1e-45])
 def test_latents_within_a_million_give_items(vae, z):
     x = vae.decode(np.full((2, 20), z, np.float32))

@@ -1,0 +1,69 @@
+"""A corpus of hostile bundles: each is made, byte by byte, of a good one, and none is stored."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from hostile.archives import ARCHIVES
+from hostile.folders import FOLDERS
+from hostile.graphs import GRAPHS
+from hostile.manifests import MANIFESTS, TEXTS, put
+
+Corpus = dict[str, Callable[[Path], object]]
+
+
+def _edit(change):
+    def edit(folder):
+        path = folder / "manifest.json"
+        tree = json.loads(path.read_text())
+        change(tree)
+        path.write_text(json.dumps(tree))
+
+    return edit
+
+
+def _entry(name, content):
+    return put({"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}, "files", name)
+
+
+def _file(name, content, change=lambda tree: None):
+    def write(folder):
+        (folder / name).write_bytes(content)
+        _edit(lambda tree: (_entry(name, content)(tree), change(tree)))(folder)
+
+    return write
+
+
+def _text(content):
+    return lambda folder: (folder / "manifest.json").write_bytes(content)
+
+
+# Every hostile bundle: what to do to a copy of a good one with N(0, I).
+CORPUS: Corpus = {
+    **{f"graph: {name}": _file("encoder.onnx", content) for name, content in GRAPHS.items()},
+    **{f"manifest: {name}": _edit(change) for name, change in MANIFESTS.items()},
+    **{
+        f"manifest: {name}": lambda folder, text=text: (folder / "manifest.json").write_bytes(text)
+        for name, text in TEXTS.items()
+    },
+    **{
+        f"prior: {name}": _file("prior.npz", content, put({"name": "mixture", "file": "prior.npz"}, "prior"))
+        for name, content in ARCHIVES.items()
+    },
+    **{f"folder: {name}": change for name, change in FOLDERS.items()},
+}
+
+
+def make(good, folder, name):
+    """Make the hostile bundle of that name, of a good one; `hard`, `soft`, `pipe` and `secret` lie beside its files."""
+    shutil.copytree(good, folder)
+    secret = folder / "secret"
+    secret.write_bytes(b"12345678")
+    (folder / "hard").hardlink_to(secret)
+    (folder / "soft").symlink_to(secret)
+    os.mkfifo(folder / "pipe")
+    CORPUS[name](folder)
+    return folder

@@ -1,0 +1,183 @@
+"""Mutated bundles: `python -m hostile.fuzz SCRATCH SEED COUNT` loads and runs so many, and prints what happened.
+
+Each is a small good bundle of which one file was changed at random, and whose manifest agrees with the change: the
+attacker can compute a sha256, too.
+"""
+
+import collections
+import functools
+import hashlib
+import json
+import random
+import resource
+import struct
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import vaedge
+from hostile.graphs import graph, model, node, tensor, value
+from vaedge import wire
+from vaedge.manifest import FileEntry, Manifest, Variant
+from vaedge.prior import Mixture
+
+_INPUT, _LATENT = 6, 2
+_ODD_NUMBERS = (-1, 0, 1, 2**31, 2**63, 2**64, 10**400, 1.5, -1e308, 1e-320, True)
+_ODD = (*_ODD_NUMBERS, None, "", "x", "../x", "\0", "\ud800", "é" * 1000, [], {}, [[]], {"x": {}}, [2**40, 2**40])
+_ODD_BYTES = (b"\0", b"\xff", b"\x80", b"\x7f", b"\xff" * 9 + b"\x01", struct.pack("<q", 2**62), b"(2,)", b"'|O'")
+
+
+@functools.cache
+def good():
+    """Return the files of a small good bundle, and the text of its manifest."""
+    rng = np.random.default_rng(0)
+
+    def weights(name, *shape):
+        return tensor(name, shape, raw=rng.standard_normal(shape, np.float32).tobytes())
+
+    def ends(inputs, outputs):
+        parts = [wire.field(11, value(name, (None, size))) for name, size in inputs]
+        return b"".join([*parts, *(wire.field(12, value(name, (None, size))) for name, size in outputs)])
+
+    to_latent = [node(b"MatMul", (b"x", weight), (end,)) for weight, end in ((b"a", b"mean"), (b"b", b"log_var"))]
+    from_latent = [node(b"MatMul", (b"z", b"c"), (b"logits",)), node(b"Sigmoid", (b"logits",), (b"x",))]
+    encoder_ends = ends([(b"x", _INPUT)], [(b"mean", _LATENT), (b"log_var", _LATENT)])
+    decoder_ends = ends([(b"z", _LATENT)], [(b"x", _INPUT), (b"logits", _INPUT)])
+    two = rng.standard_normal((2, _LATENT), np.float32)
+    files = {
+        "encoder.onnx": model(
+            graph(to_latent, [weights(name, _INPUT, _LATENT) for name in (b"a", b"b")], encoder_ends)
+        ),
+        "decoder.onnx": model(graph(from_latent, [weights(b"c", _LATENT, _INPUT)], decoder_ends)),
+        "prior.npz": Mixture(np.log(np.full(2, 0.5, np.float32)), two, two).to_npz(),
+        "reference.npz": b"",
+    }
+    manifest = Manifest(
+        name="small",
+        input_shape=(_INPUT,),
+        input_range=(0, 1),
+        latent_shape=(_LATENT,),
+        likelihood="bernoulli",
+        parameters=("logits",),
+        prior="mixture",
+        prior_file="prior.npz",
+        variants={"fp32": Variant("encoder.onnx", "decoder.onnx", 20, 10)},
+        reference="reference.npz",
+        files={name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()},
+        minimum_onnxruntime="1.24",
+    )
+    return files, manifest.to_json()
+
+
+def changed_bytes(rng, content):
+    """Change, cut, repeat, or put in some bytes, one to four times."""
+    result = bytearray(content)
+    for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        at = rng.randrange(len(result) + 1)
+        end = min(len(result), at + rng.choice((1, 1, 2, 8, 40)))
+        how = rng.randrange(6)
+        if how == 0 and at < len(result):
+            result[at] ^= 1 << rng.randrange(8)
+        elif how == 1 and at < len(result):
+            result[at] = rng.randrange(256)
+        elif how == 2:
+            del result[at:end]
+        elif how == 3:
+            result[at:at] = result[at:end] * rng.choice((1, 1, 3))
+        elif how == 4:
+            result[at:at] = rng.choice(_ODD_BYTES)
+        else:
+            other = rng.randrange(len(result) + 1)
+            result[at:end] = result[other : other + end - at]
+    return bytes(result)
+
+
+def changed_tree(rng, tree):
+    """Put something odd in some place of a JSON tree, or take a field away."""
+    for _ in range(rng.choice((1, 1, 2))):
+        place, parent, key = tree, None, None
+        while isinstance(place, dict | list) and place and (parent is None or rng.random() < 0.8):
+            parent, key = place, rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            place = parent[key]
+        if parent is None:
+            continue
+        how = rng.random()
+        if how < 0.15:
+            del parent[key]
+        elif how < 0.3 and isinstance(parent, dict):
+            parent[rng.choice(("x", key + "x", "../x", "\0"))] = place
+        elif how < 0.4 and isinstance(place, str) and place:
+            parent[key] = changed_bytes(rng, place.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+        elif how < 0.5 and isinstance(place, int | float):
+            parent[key] = place + rng.choice((-1, 1, 2**32))
+        else:
+            parent[key] = rng.choice(_ODD)
+    return tree
+
+
+def write_mutant(folder, seed):
+    """Write the bundle with this number; return which file was changed."""
+    rng = random.Random(seed)
+    files, text = good()
+    files, tree = dict(files), json.loads(text)
+    name = rng.choice(("manifest.json", "manifest.json", "encoder.onnx", "decoder.onnx", "decoder.onnx", "prior.npz"))
+    if name == "manifest.json":
+        text = json.dumps(changed_tree(rng, tree)).encode()
+        text = changed_bytes(rng, text) if rng.random() < 0.3 else text
+    else:
+        files[name] = changed_bytes(rng, files[name])
+        tree["files"][name] = {"sha256": hashlib.sha256(files[name]).hexdigest(), "bytes": len(files[name])}
+        text = json.dumps(tree).encode()
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+    (folder / "manifest.json").write_bytes(text)
+    return name
+
+
+def use(folder):
+    """Load the bundle, and call what it has."""
+    vae = vaedge.load(folder, threads=1)
+    if np.prod(vae.input_shape) * np.prod(vae.latent_shape) > 10_000:
+        return
+    conditions = {
+        name: np.zeros(condition.shape, condition.dtype) for name, condition in vae.manifest.conditions.items()
+    }
+    low = vae.manifest.input_range[0] if vae.manifest.input_range else 0
+    x = np.full((3, *vae.input_shape), low, np.float32)
+    vae.sample(3, seed=0, **conditions)
+    vae.reconstruct(x, **conditions)
+    vae.reconstruct(x, sample=True, seed=0, **conditions)
+    vae.log_prob(x, k=2, seed=0, **conditions)
+
+
+def main(folder, seed, count):
+    """Try the mutants with the numbers from `seed` on; any exception but VaedgeError ends the process."""
+    files, text = good()
+    for name, content in {**files, "manifest.json": text.encode()}.items():
+        (folder / name).write_bytes(content)
+    use(folder)
+    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    outcomes: collections.Counter[str] = collections.Counter()
+    slowest = 0.0, seed
+    for number in range(seed, seed + count):
+        name = write_mutant(folder, number)
+        began = time.perf_counter()
+        try:
+            use(folder)
+            outcome = "accepted"
+        except vaedge.VaedgeError as error:
+            outcome = type(error).__name__
+            str(error).encode()
+        except BaseException:
+            print(f"mutant {number} of {name}:", file=sys.stderr)
+            raise
+        outcomes[f"{name}: {outcome}"] += 1
+        slowest = max(slowest, (time.perf_counter() - began, number))
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) / 1024
+    print(json.dumps({"outcomes": outcomes, "slowest": slowest, "megabytes": more}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
