@@ -5,6 +5,7 @@ attacker can compute a sha256, too.
 """
 
 import collections
+import copy
 import functools
 import hashlib
 import json
@@ -113,7 +114,7 @@ def changed_tree(rng, tree):
         elif how < 0.5 and isinstance(place, int | float):
             parent[key] = place + rng.choice((-1, 1, 2**32))
         else:
-            parent[key] = rng.choice(_ODD)
+            parent[key] = copy.deepcopy(rng.choice(_ODD))
     return tree
 
 
