@@ -8,7 +8,7 @@ EXTRAS := cpu,cli,train,export,examples,engines,dev
 # Where torchvision finds, or puts, the data sets that it downloads.
 DATA_DIR ?= data
 
-.PHONY: demo test test-slow lint bench models clean
+.PHONY: demo test test-slow test-matrix coverage lint bench models clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,14 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+
+# The runtime's suite with the oldest numpy and ONNX Runtime that it claims, and with the newest there are.
+test-matrix: $(READY)
+	$(BIN)/pytest -m matrix tests/pipeline/test_wheel.py
+
+# How much of the runtime its own tests reach, branch by branch.
+coverage: $(READY)
+	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered tests/runtime tests/pipeline
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

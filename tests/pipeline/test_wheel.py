@@ -1,6 +1,7 @@
-"""The wheel alone, beside numpy and ONNX Runtime: the runtime's whole suite passes without torch and onnx."""
+"""The wheel alone, beside numpy and ONNX Runtime: the runtime's whole suite passes without torch, onnx and network."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -26,14 +27,37 @@ def wheel(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def python(wheel, tmp_path_factory):
-    """The interpreter of an environment with the wheel, numpy, onnxruntime, and pytest to run the tests."""
+@pytest.fixture(
+    scope="module",
+    params=[
+        "pinned",
+        pytest.param("oldest", marks=pytest.mark.matrix),
+        pytest.param("newest", marks=pytest.mark.matrix),
+    ],
+)
+def python(request, wheel, tmp_path_factory):
+    """The interpreter of an environment with the wheel, numpy, onnxruntime, and pytest to run the tests.
+
+    What is pinned is compared with its sha256; the newest is whatever can be had today.
+    """
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", folder)
     python = folder / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", f"{wheel}[cpu]", "pytest")
+    install = python, "-m", "pip", "install", "--quiet"
+    if request.param == "newest":
+        run(*install, f"{wheel}[cpu]", "pytest")
+    else:
+        run(*install, "--require-hashes", "-r", ROOT / "tests" / "requirements" / f"{request.param}.txt")
+        run(*install, "--no-deps", wheel)
+        run(python, "-m", "pip", "check")
     return python
+
+
+def without_network():
+    """The words that run a command in a network namespace of its own, where the system gives one to anybody."""
+    words = ["unshare", "--map-root-user", "--net"]
+    possible = shutil.which("unshare") and subprocess.run([*words, "true"], capture_output=True).returncode == 0
+    return words if possible else []
 
 
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
@@ -59,7 +83,7 @@ def test_the_runtime_s_suite_passes_there_and_leaves_the_home_folder_empty(pytho
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "ORT_DISABLE_TELEMETRY")}
     environment = {**clean, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
     suite = (python, "-I", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "temporary")
-    said = run(*suite, ROOT / "tests" / "runtime", cwd=tmp_path, env=environment)
+    said = run(*without_network(), *suite, ROOT / "tests" / "runtime", cwd=tmp_path, env=environment)
     assert " passed" in said
     assert list(home.iterdir()) == []
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,26 @@ import pytest
 import vaedge
 
 MODELS = Path(__file__).parents[2] / "models"
+
+
+_guarded = False
+
+
+def _refuse_connections(event, arguments):
+    if _guarded and event == "socket.connect" and arguments[0].family != getattr(socket, "AF_UNIX", None):
+        raise ConnectionRefusedError(f"a test of the runtime connects to {arguments[1]}")
+
+
+sys.addaudithook(_refuse_connections)  # it cannot be taken away again
+
+
+@pytest.fixture(autouse=True)
+def no_connections():
+    """Refuse every outgoing connection: the runtime sends nothing anywhere."""
+    global _guarded
+    _guarded = True
+    yield
+    _guarded = False
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What `import vaedge` does to a process, and does not."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -40,6 +41,11 @@ def test_warns_when_onnxruntime_came_first():
     assert "import vaedge first" in run(stand_in + "import vaedge").stderr
     assert run(stand_in + "import vaedge", ORT_DISABLE_TELEMETRY="1").stderr == ""
     assert run("import vaedge, onnxruntime").stderr == ""
+
+
+def test_connections_are_refused_in_these_tests():
+    with pytest.raises(ConnectionRefusedError, match="a test of the runtime connects"):
+        socket.create_connection(("192.0.2.1", 80), timeout=5)
 
 
 def test_writes_nothing_into_the_home_folder(bundle, tmp_path):
