@@ -16,7 +16,7 @@ import processes
 import runtime
 import training
 
-from vaedge.cpus import processor
+from vaedge.engine.cpus import processor
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, Callable[[argparse.Namespace], list[str]]] = {

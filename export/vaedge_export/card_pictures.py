@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 import vaedge
-from vaedge.pictures import beside, grid_png, is_picture_shape
+from vaedge.files.pictures import beside, grid_png, is_picture_shape
 from vaedge_export.examples import Rows
 
 _PICTURED = 64

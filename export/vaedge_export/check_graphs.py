@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto
 
 from vaedge import VAE, BundleError
-from vaedge.gate import check_graph
+from vaedge.bundle.gate import check_graph
 from vaedge_export.check_modules import Compute
 from vaedge_export.errors import AgreementError, DeterminismError, FiniteError, PurityError, SignatureError
 from vaedge_export.examples import Array

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 import vaedge
-from vaedge.bundle import Bundle
-from vaedge.manifest import MANIFEST_NAME, FileEntry, Manifest, Variant, may_name_condition
+from vaedge.bundle.manifest import MANIFEST_NAME, FileEntry, Manifest, Variant, may_name_condition
+from vaedge.bundle.reading import Bundle
 from vaedge.prior import Mixture
 from vaedge_export import card
 from vaedge_export.card_pictures import card_pictures

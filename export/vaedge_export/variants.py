@@ -9,7 +9,7 @@ import onnx
 
 import vaedge
 from vaedge.bench import median_microseconds, time_in_turn
-from vaedge.cpus import processor
+from vaedge.engine.cpus import processor
 from vaedge.score import Bounds, bounds
 from vaedge_export.errors import ExportError, LossError
 from vaedge_export.examples import Array, Rows

@@ -23,6 +23,7 @@ if "ORT_DISABLE_TELEMETRY" not in os.environ:
         )
 
 from vaedge.batch import Batch
+from vaedge.bundle.manifest import Condition, Manifest
 from vaedge.errors import (
     BundleError,
     BundleNotFoundError,
@@ -34,7 +35,6 @@ from vaedge.errors import (
     VaedgeError,
 )
 from vaedge.loading import load
-from vaedge.manifest import Condition, Manifest
 from vaedge.posterior import Posterior
 from vaedge.selftest import CheckReport, check
 from vaedge.vae import VAE

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from vaedge.bundle.manifest import Condition
 from vaedge.errors import InputError
-from vaedge.manifest import Condition
 
 _FLOAT32 = np.dtype(np.float32)
 _FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))

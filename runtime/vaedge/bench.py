@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from vaedge.arrays import FloatArray
+from vaedge.bundle.reference import Inputs
 from vaedge.errors import InferenceError
 from vaedge.posterior import Posterior
-from vaedge.reference import Inputs
 
 BATCHES = (1, 8, 64, 512)
 OPERATIONS = ("encode", "decode", "sample", "reconstruct")

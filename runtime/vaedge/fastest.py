@@ -6,8 +6,8 @@ import os
 from functools import partial
 
 from vaedge.bench import median_microseconds, time_in_turn
-from vaedge.bundle import read_variants
-from vaedge.reference import Inputs
+from vaedge.bundle.reading import read_variants
+from vaedge.bundle.reference import Inputs
 from vaedge.vae import VAE
 
 logger = logging.getLogger("vaedge")

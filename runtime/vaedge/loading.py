@@ -2,7 +2,7 @@
 
 import os
 
-from vaedge.bundle import read_bundle
+from vaedge.bundle.reading import read_bundle
 from vaedge.vae import VAE
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from vaedge.arrays import FloatArray
-from vaedge.bundle import Bundle
-from vaedge.engine import import_onnxruntime
+from vaedge.bundle.reading import Bundle
+from vaedge.engine.session import import_onnxruntime
 from vaedge.errors import DependencyError
 from vaedge.posterior import Posterior
 from vaedge.prior import Prior

@@ -114,7 +114,7 @@ class Mixture:
         Raises:
             BundleError: it is no such archive, or its arrays are no mixture over z.
         """
-        from vaedge.npz import read_npz  # unzipping takes a while to import, and N(0, I) has no constants
+        from vaedge.bundle.npz import read_npz  # unzipping takes a while to import, and N(0, I) has no constants
 
         try:
             found = read_npz(content)

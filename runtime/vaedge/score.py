@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vaedge.arrays import FloatArray
+from vaedge.bundle.manifest import Manifest
 from vaedge.errors import InputError
 from vaedge.likelihoods import LIKELIHOODS, Likelihood
-from vaedge.manifest import Manifest
 from vaedge.noise import generator
 from vaedge.posterior import Posterior
 from vaedge.prior import Prior

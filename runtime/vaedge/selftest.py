@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaedge.arrays import FloatArray
-from vaedge.bundle import read_bundle
+from vaedge.bundle.reading import read_bundle
 from vaedge.vae import VAE
 
 # Of the value, or of one where the value is smaller. Processors, thread counts and releases of ONNX Runtime differ
@@ -45,7 +45,7 @@ def check(path: str | os.PathLike[str], *, device: str = "cpu", threads: int | N
     Raises:
         VaedgeError: the bundle cannot be loaded (as for `load`), or holds no valid reference.
     """
-    from vaedge.reference import read_reference  # unzipping takes a while to import, and `load` does not need it
+    from vaedge.bundle.reference import read_reference  # unzipping takes a while to import, and `load` does not need it
 
     bundle = read_bundle(path)
     bundle.verify_others()

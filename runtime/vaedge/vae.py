@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vaedge.arrays import LATENT_RANGE, FloatArray, as_batch, as_condition, as_count, as_item
-from vaedge.bundle import Bundle, read_bundle
-from vaedge.chunks import run
+from vaedge.bundle.manifest import Manifest
+from vaedge.bundle.reading import Bundle, read_bundle
+from vaedge.engine.chunks import run
+from vaedge.engine.graphs import Graphs
+from vaedge.engine.merge import RECONSTRUCTION
 from vaedge.errors import BundleError, InputError
-from vaedge.graphs import Graphs
 from vaedge.likelihoods import LIKELIHOODS
-from vaedge.manifest import Manifest
-from vaedge.merge import RECONSTRUCTION
 from vaedge.posterior import Posterior
 from vaedge.prior import Mixture, Prior, StandardNormal
 from vaedge.score import bounds
@@ -27,7 +27,7 @@ class VAE:
     if the bundle was not made by the exporter.
 
     Nothing that a caller can see ever changes, but for `close`; the one mutable thing inside is which sessions are open
-    (`vaedge.graphs`). All randomness comes from the seeds of the calls.
+    (`vaedge.engine.graphs`). All randomness comes from the seeds of the calls.
 
     A conditional model takes its further inputs by name in every call (`vae.sample(10, y=range(10))`): one value
     per item, or one for all. `manifest.conditions` says which there are.

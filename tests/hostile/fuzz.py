@@ -20,8 +20,8 @@ import numpy as np
 
 import vaedge
 from hostile.graphs import graph, model, node, tensor, value
-from vaedge import wire
-from vaedge.manifest import FileEntry, Manifest, Variant
+from vaedge.bundle import wire
+from vaedge.bundle.manifest import FileEntry, Manifest, Variant
 from vaedge.prior import Mixture
 
 _INPUT, _LATENT = 6, 2

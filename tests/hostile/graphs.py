@@ -3,7 +3,7 @@
 import itertools
 import struct
 
-from vaedge import wire
+from vaedge.bundle import wire
 
 
 def number(field, value):

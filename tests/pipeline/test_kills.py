@@ -143,7 +143,9 @@ def items(tmp_path_factory):
 
 def command(*words):
     # Small shards, so that there are many moments between two of them.
-    code = "import sys, vaedge.bulk; vaedge.bulk._SHARD_BYTES = 2**21; from vaedge.cli import main; sys.exit(main())"
+    code = (
+        "from vaedge import cli; from vaedge.files import bulk; bulk._SHARD_BYTES = 2**21; raise SystemExit(cli.main())"
+    )
     return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stdout=subprocess.DEVNULL)
 
 

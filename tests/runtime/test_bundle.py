@@ -5,7 +5,7 @@ import json
 import pytest
 
 import vaedge
-import vaedge.engine
+import vaedge.engine.session
 from vaedge.errors import BundleNotFoundError
 
 GRAPHS = ("encoder.onnx", "decoder.onnx")
@@ -18,7 +18,7 @@ def no_session(monkeypatch):
     def refuse(*_):
         pytest.fail("ONNX Runtime was given a bundle that should have been refused")
 
-    monkeypatch.setattr(vaedge.engine, "_session", refuse)
+    monkeypatch.setattr(vaedge.engine.session, "_session", refuse)
 
 
 def altered(content):

@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_the_old_file(bundle, tmp_path, monkeypatch, capsys):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vaedge.files.os.fsync", full)
+    monkeypatch.setattr("vaedge.files.items.os.fsync", full)
     said = fails(capsys, ["sample", bundle, "--out", out])
     assert said == f"vaedge: {out}: No space left on device\n"
     assert out.read_bytes() == b"old"

@@ -1,6 +1,7 @@
 """Graphs that ONNX Runtime loads but that are not what the manifest says."""
 
 import hashlib
+import types
 
 import pytest
 
@@ -41,6 +42,18 @@ def test_a_graph_that_onnxruntime_refuses(copied, edit_manifest, capfd, digits, 
         vaedge.load(edit_manifest(lambda tree: rehash(tree, copied, name))).encode(digits)
     assert caught.value.__cause__ is not None
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_onnxruntime_says_when_it_fails_is_kept(bundle, monkeypatch, digits):
+    vae = vaedge.load(bundle)
+
+    def fail(*_):
+        raise RuntimeError("no memory on the moon")
+
+    monkeypatch.setattr(vae._graphs.encoder, "session", types.SimpleNamespace(run=fail))
+    with pytest.raises(vaedge.InferenceError, match=r"batch of x \(8, 1, 28, 28\): no memory on the moon") as caught:
+        vae.encode(digits)
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 @pytest.mark.parametrize("variant", ["fp32", "fastest"])

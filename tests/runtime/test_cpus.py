@@ -2,7 +2,7 @@
 
 import pytest
 
-from vaedge import cpus
+from vaedge.engine import cpus
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 import vaedge
-from vaedge import engine
+from vaedge.engine import session as engine
 
 HAS_CUDA = "CUDAExecutionProvider" in engine.import_onnxruntime().get_available_providers()
 without_cuda = pytest.mark.skipif(HAS_CUDA, reason="this ONNX Runtime has CUDA")

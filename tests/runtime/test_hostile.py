@@ -10,7 +10,6 @@ import pytest
 from hostile.corpus import CORPUS, make
 
 import vaedge
-import vaedge.engine
 
 MEGABYTES = 200
 SECONDS = 1
@@ -19,7 +18,9 @@ SECONDS = 1
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_hostile_bundle_is_refused(bundle, tmp_path, monkeypatch, name):
     folder = make(bundle, tmp_path / "hostile", name)
-    monkeypatch.setattr(vaedge.engine, "_session", lambda *_: pytest.fail("ONNX Runtime was given a hostile bundle"))
+    monkeypatch.setattr(
+        vaedge.engine.session, "_session", lambda *_: pytest.fail("ONNX Runtime was given a hostile bundle")
+    )
     began = time.perf_counter()
     with pytest.raises(vaedge.BundleError) as caught:
         vaedge.load(folder)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vaedge
-import vaedge.chunks
+import vaedge.engine.chunks
 from vaedge.prior import Mixture
 
 
@@ -30,7 +30,7 @@ def test_fp32_is_the_same_whatever_the_threads_the_batch_and_the_chunks(bundle, 
     for size in (1, 7, 64):
         pieces = [vae.reconstruct(many[start : start + size]) for start in range(0, 128, size)]
         np.testing.assert_array_equal(np.concatenate(pieces)[:128], expected[:128])
-    monkeypatch.setattr(vaedge.chunks, "CHUNK", 37)
+    monkeypatch.setattr(vaedge.engine.chunks, "CHUNK", 37)
     np.testing.assert_array_equal(vae.reconstruct(many), expected)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import vaedge
-import vaedge.chunks
+import vaedge.engine.chunks
 
 
 def test_threads_share_one_vae(vae, digits):
@@ -44,7 +44,7 @@ def test_an_old_onnxruntime_is_refused(edit_manifest):
 
 
 def test_overlapping_output(vae, monkeypatch):
-    monkeypatch.setattr(vaedge.chunks, "CHUNK", 4)
+    monkeypatch.setattr(vaedge.engine.chunks, "CHUNK", 4)
     buffer = np.random.default_rng(0).random((20, 1, 28, 28), np.float32)
     expected = vae.reconstruct(buffer[:16].copy())
     np.testing.assert_array_equal(vae.reconstruct(buffer[:16], out=buffer[3:19]), expected)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import vaedge
-import vaedge.chunks
+import vaedge.engine.chunks
 import vaedge.vae
 
 
@@ -79,7 +79,7 @@ def test_the_noise_stream_is_frozen():
 def test_chunks_do_not_show(vae, digits, monkeypatch):
     x = np.concatenate([digits] * 3)
     whole = vae.encode(x), vae.reconstruct(x), vae.sample(len(x), seed=0), vae.parameters(vae.encode(x).mean)["logits"]
-    monkeypatch.setattr(vaedge.chunks, "CHUNK", 5)
+    monkeypatch.setattr(vaedge.engine.chunks, "CHUNK", 5)
     pieces = vae.encode(x), vae.reconstruct(x), vae.sample(len(x), seed=0), vae.parameters(vae.encode(x).mean)["logits"]
     np.testing.assert_allclose(pieces[0].mean, whole[0].mean, atol=1e-5)
     np.testing.assert_allclose(pieces[0].log_var, whole[0].log_var, atol=1e-5)
@@ -88,22 +88,22 @@ def test_chunks_do_not_show(vae, digits, monkeypatch):
 
 
 def test_large_items_are_run_fewer_at_a_time(vae, digits, monkeypatch):
-    sizes, honest = [], vaedge.chunks.Graph.run
+    sizes, honest = [], vaedge.engine.chunks.Graph.run
 
     def run(self, inputs, outputs):
         sizes.append(len(next(iter(inputs.values()))))
         return honest(self, inputs, outputs)
 
-    monkeypatch.setattr(vaedge.chunks, "_ELEMENTS", 3 * 784 + 1)
-    monkeypatch.setattr(vaedge.chunks.Graph, "run", run)
+    monkeypatch.setattr(vaedge.engine.chunks, "_ELEMENTS", 3 * 784 + 1)
+    monkeypatch.setattr(vaedge.engine.chunks.Graph, "run", run)
     vae.reconstruct(digits)
     assert sizes == [3, 3, 2]
-    monkeypatch.setattr(vaedge.chunks, "_ELEMENTS", 1)
+    monkeypatch.setattr(vaedge.engine.chunks, "_ELEMENTS", 1)
     assert vae.encode(digits).mean.shape == (8, 20)
 
 
 def test_a_batch_larger_than_a_chunk(vae):
-    n = 2 * vaedge.chunks.CHUNK + 3
+    n = 2 * vaedge.engine.chunks.CHUNK + 3
     samples = vae.sample(n, seed=0)
     assert samples.shape == (n, 1, 28, 28)
     np.testing.assert_allclose(samples[:8], vae.sample(8, seed=0), atol=1e-5)

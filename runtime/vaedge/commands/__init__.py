@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vaedge.bundle.manifest import Manifest
 from vaedge.errors import InputError
-from vaedge.files import read_array
+from vaedge.files.items import read_array
 from vaedge.loading import load
-from vaedge.manifest import Manifest
 from vaedge.vae import VAE
 
 

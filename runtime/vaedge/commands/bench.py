@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaedge.bench import BATCHES, OPERATIONS, Contestant, Timing, bench
-from vaedge.bundle import read_bundle
+from vaedge.bundle.reading import read_bundle
+from vaedge.bundle.reference import Inputs
 from vaedge.commands import positive
-from vaedge.cpus import processor
-from vaedge.engine import import_onnxruntime, thread_count
+from vaedge.engine.cpus import processor
+from vaedge.engine.session import import_onnxruntime, thread_count
 from vaedge.errors import DependencyError, InputError
-from vaedge.files import require_suffix, write_atomically
+from vaedge.files.items import require_suffix, write_atomically
 from vaedge.loading import load
 from vaedge.peers import PEERS, Peer
-from vaedge.reference import Inputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

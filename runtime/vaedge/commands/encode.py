@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.bulk import Mapped
 from vaedge.commands import (
     add_condition_argument,
     add_items_arguments,
@@ -18,7 +17,8 @@ from vaedge.commands import (
     read_conditions,
 )
 from vaedge.commands.rows import describe_job, per_row, write_rows
-from vaedge.files import read_items, require_output, write_atomically
+from vaedge.files.bulk import Mapped
+from vaedge.files.items import read_items, require_output, write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from vaedge.bundle import read_manifest
-from vaedge.manifest import Condition, Manifest
+from vaedge.bundle.manifest import Condition, Manifest
+from vaedge.bundle.reading import read_manifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

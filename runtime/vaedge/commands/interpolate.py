@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vaedge.commands import add_condition_argument, add_model_arguments, load_model, positive, read_conditions
 from vaedge.errors import InputError
-from vaedge.files import read_items, require_suffix, write_items
+from vaedge.files.items import read_items, require_suffix, write_items
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from vaedge.commands import (
 )
 from vaedge.commands.rows import write_decoded
 from vaedge.errors import InputError
-from vaedge.files import read_items, require_output, write_items
+from vaedge.files.items import read_items, require_output, write_items
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() == ".png" or args.sample:
         y = vae.reconstruct(x, sample=args.sample, seed=args.seed, **told)
         if args.out.suffix.lower() == ".png":
-            from vaedge.pictures import beside
+            from vaedge.files.pictures import beside
 
             write_items(args.out, *beside(x, y))
         else:

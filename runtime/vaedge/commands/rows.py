@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vaedge.arrays import FloatArray
-from vaedge.bulk import Buffers, Mapped, Source, write_file, write_shards
-from vaedge.manifest import Manifest
+from vaedge.bundle.manifest import Manifest
+from vaedge.files.bulk import Buffers, Mapped, Source, write_file, write_shards
 from vaedge.vae import VAE
 
 

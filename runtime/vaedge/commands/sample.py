@@ -4,7 +4,6 @@ import argparse
 import secrets
 from pathlib import Path
 
-from vaedge.bulk import Sampled
 from vaedge.commands import (
     add_condition_argument,
     add_model_arguments,
@@ -15,7 +14,8 @@ from vaedge.commands import (
 )
 from vaedge.commands.rows import describe_job, per_row, write_rows
 from vaedge.errors import InputError
-from vaedge.files import require_output, write_items
+from vaedge.files.bulk import Sampled
+from vaedge.files.items import require_output, write_items
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

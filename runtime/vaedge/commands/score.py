@@ -14,7 +14,7 @@ from vaedge.commands import (
     read_conditions,
     seed,
 )
-from vaedge.files import npy_parts, read_items, require_suffix, write_atomically
+from vaedge.files.items import npy_parts, read_items, require_suffix, write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

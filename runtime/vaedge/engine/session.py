@@ -15,9 +15,9 @@ from typing import Any
 import numpy.typing as npt
 
 from vaedge.arrays import FloatArray, as_count
-from vaedge.cpus import usable_cpus
+from vaedge.bundle.signature import Signature, Tensor, tensor
+from vaedge.engine.cpus import usable_cpus
 from vaedge.errors import BundleError, DependencyError, DeviceError, InferenceError, InputError
-from vaedge.signature import Signature, Tensor, tensor
 
 logger = logging.getLogger("vaedge")
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vaedge.bundle.gate import check_graph
+from vaedge.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from vaedge.bundle.signature import declared_signature, decoder_signature, encoder_signature
 from vaedge.errors import BundleError, BundleNotFoundError, InputError
-from vaedge.gate import check_graph
-from vaedge.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
-from vaedge.signature import declared_signature, decoder_signature, encoder_signature
 
 # A pipe or a device is never waited for, should one take a file's place between the look at it and its opening.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)

@@ -6,7 +6,7 @@ the processor from those of the second. One graph has one session, and on CUDA t
 
 from collections.abc import Callable, Collection
 
-from vaedge import wire
+from vaedge.bundle import wire
 
 RECONSTRUCTION = "decoder/x"
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vaedge.bundle.fields import Fields, parse_json
 from vaedge.errors import BundleError
-from vaedge.fields import Fields, parse_json
 
 FORMAT = "vaedge"
 FORMAT_VERSION = 1

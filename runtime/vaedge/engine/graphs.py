@@ -3,12 +3,12 @@
 import threading
 from dataclasses import replace
 
-from vaedge import forks
-from vaedge.bundle import Bundle
-from vaedge.engine import Graph, open_session, require_onnxruntime, thread_count
+from vaedge.bundle.reading import Bundle
+from vaedge.bundle.signature import decoder_signature, encoder_signature
+from vaedge.engine import forks
+from vaedge.engine.merge import RECONSTRUCTION, merged
+from vaedge.engine.session import Graph, open_session, require_onnxruntime, thread_count
 from vaedge.errors import ClosedError
-from vaedge.merge import RECONSTRUCTION, merged
-from vaedge.signature import decoder_signature, encoder_signature
 
 _ENCODER, _DECODER, _RECONSTRUCTOR = "encoder", "decoder", "reconstructor"
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vaedge.arrays import FloatArray
-from vaedge.bundle import Bundle
+from vaedge.bundle.npz import read_npz
+from vaedge.bundle.reading import Bundle
 from vaedge.errors import BundleError
-from vaedge.npz import read_npz
 
 
 def read_reference(bundle: Bundle) -> dict[str, npt.NDArray[Any]]:

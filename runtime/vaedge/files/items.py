@@ -38,7 +38,7 @@ def read_items(path: Path, shape: tuple[int, ...], key: str = "x", resize: bool 
         InputError: nothing there, or nothing that can be used; the message names the file.
     """
     if path.is_dir():
-        from vaedge.pictures import PICTURE_SUFFIXES, read_picture
+        from vaedge.files.pictures import PICTURE_SUFFIXES, read_picture
 
         names = sorted(name for name in path.rglob("*") if name.suffix.lower() in PICTURE_SUFFIXES)
         if not names:
@@ -49,7 +49,7 @@ def read_items(path: Path, shape: tuple[int, ...], key: str = "x", resize: bool 
     if path.suffix.lower() in (".npy", ".npz"):
         array = read_array(path, key)
         return array[None] if array.shape == shape else array
-    from vaedge.pictures import read_picture
+    from vaedge.files.pictures import read_picture
 
     return read_picture(path, shape, resize)[None]
 
@@ -68,7 +68,7 @@ def write_items(path: Path, items: FloatArray, columns: int | None = None) -> No
     """
     require_suffix(path, ".npy", ".png")
     if path.suffix.lower() == ".png":
-        from vaedge.pictures import grid_png
+        from vaedge.files.pictures import grid_png
 
         write_atomically(path, grid_png(items, columns))
     else:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vaedge import wire
+from vaedge.bundle import wire
+from vaedge.bundle.manifest import Manifest
 from vaedge.errors import BundleError
-from vaedge.manifest import Manifest
 
 Tensor = tuple[str, tuple[int, ...]]  # type, and shape without the batch axis
 

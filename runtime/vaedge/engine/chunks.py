@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vaedge.arrays import FloatArray, as_output
-from vaedge.engine import Graph
+from vaedge.engine.session import Graph
 
 # Items per run of a graph, and elements of its largest input or output: the first is large enough to use every thread
 # well, the second keeps a run of large pictures within some hundred megabytes, whatever the network makes of them.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from vaedge import wire
+from vaedge.bundle import wire
 from vaedge.errors import BundleError
 
 _IR_VERSIONS = range(8, 11)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from vaedge.arrays import FloatArray
 from vaedge.errors import InputError
-from vaedge.files import UNREADABLE, npy_parts, write_atomically
+from vaedge.files.items import UNREADABLE, npy_parts, write_atomically
 from vaedge.vae import VAE
 
 JOB = "job.json"

@@ -1,0 +1,1 @@
+"""ONNX Runtime: sessions, the graphs that they run, and how a batch goes through them."""

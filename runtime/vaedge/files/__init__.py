@@ -1,0 +1,1 @@
+"""What people give and take: arrays, pictures, and arrays larger than memory."""
