@@ -1,12 +1,12 @@
 """Everything that vaedge says about speed, measured side by side: `python benchmarks`, which `make bench` calls.
 
-Writes results.md beside this file. `--only` repeats one section, and keeps the others as they were.
+Writes results.md beside this file. `--only` measures one section alone.
 """
 
 import argparse
-import json
 import os
 import platform
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +19,18 @@ import training
 from vaedge.engine.cpus import processor
 
 HERE = Path(__file__).parent
-SECTIONS: dict[str, Callable[[argparse.Namespace], list[str]]] = {
-    "runtime": runtime.main,
-    "processes": processes.main,
-    "training": training.main,
+SECTIONS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
+    "runtime": ("Reconstruction", runtime.main),
+    "processes": ("Processes", processes.main),
+    "training": ("Training", training.main),
 }
+
+_HEAD = """# Benchmarks
+
+Written by `make bench`, which replaces what it measured on the same processor before, and keeps other processors' tables.
+Every ratio is the median of the ratios of rounds in which the contestants took turns; times of other machines will differ,
+ratios less so. Lower is better.
+"""
 
 
 def main() -> None:
@@ -35,23 +42,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each measurement is taken, in turn")
     parser.add_argument("--samples", type=int, default=1_000_000, help="how many are streamed to disk")
     args = parser.parse_args()
-    kept = HERE / "results.json"
-    results = json.loads(kept.read_text()) if kept.exists() else {}
-    for name, measure in SECTIONS.items():
+    path = HERE / "results.md"
+    found = re.split(r"^## (.*)\n", path.read_text(), flags=re.MULTILINE)[1:] if path.exists() else []
+    tables = dict(zip(found[::2], found[1::2], strict=True))
+    machine = f"{processor()}, {os.cpu_count()} processors, {platform.system()}"
+    for name, (title, measure) in SECTIONS.items():
         if args.only in (None, name):
-            lines = measure(args)
-            print("\n".join(lines), flush=True)
-            results[name] = lines
-            kept.write_text(json.dumps(results, indent=1) + "\n")
-    head = [
-        "# Benchmarks",
-        "",
-        f"Written by `make bench` on {processor()}, {os.cpu_count()} processors, {platform.system()}. Every ratio is the "
-        "median of the ratios of rounds in which the contestants took turns; times of other machines will differ, ratios "
-        "less so. Lower is better.",
-    ]
-    sections = [line for name in SECTIONS if name in results for line in ["", *results[name]]]
-    (HERE / "results.md").write_text("\n".join([*head, *sections]) + "\n")
+            tables[f"{title}: {machine}"] = "\n" + "\n".join(measure(args)) + "\n"
+            print(tables[f"{title}: {machine}"], flush=True)
+            titles = [title for title, _ in SECTIONS.values()]
+            ordered = sorted(tables, key=lambda heading: titles.index(heading.partition(":")[0]))
+            parts = [f"## {heading}\n\n{tables[heading].strip()}\n" for heading in ordered]
+            path.write_text("\n".join([_HEAD, *parts]))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ print(resident() - before, largest.nbytes)
 def main(args: argparse.Namespace) -> list[str]:
     """Measure, and return the lines."""
     with tempfile.TemporaryDirectory() as folder:
-        lines = ["## Processes", "", *_cold_start(args.model, Path(folder), args.rounds), "", *_memory(args.model)]
+        lines = [*_cold_start(args.model, Path(folder), args.rounds), "", *_memory(args.model)]
         return [*lines, "", *_threads(args.model), "", *_stream(args.model, Path(folder), args.samples)]
 
 

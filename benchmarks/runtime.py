@@ -128,8 +128,6 @@ def main(args: argparse.Namespace) -> list[str]:
     """Measure, and return the tables' lines."""
     manifest = vaedge.load(args.model).manifest
     lines = [
-        "## Reconstruction",
-        "",
         f"`models/{manifest.name}`, microseconds a call, medians of {args.rounds} rounds in turn.",
     ]
     for threads in (1, 2):

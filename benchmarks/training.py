@@ -94,8 +94,6 @@ def main(args: argparse.Namespace) -> list[str]:
     usual, *others = seconds.values()
     ratios = [statistics.median(b / a for a, b in zip(usual, ours, strict=True)) for ours in others]
     return [
-        "## Training",
-        "",
         f"784-400-20 on grey-level MNIST, batch 128, Adam 1e-3, {_EPOCHS} epochs, each tested; medians of {rounds} rounds in "
         f"turn; torch {torch.__version__}, {torch.get_num_threads()} threads.",
         "",

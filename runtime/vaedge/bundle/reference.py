@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import FloatArray
 from vaedge.bundle.npz import read_npz
 from vaedge.bundle.reading import Bundle
 from vaedge.errors import BundleError
@@ -42,8 +41,8 @@ class Inputs:
         conditions: of a conditional model, by name, each (n, ...).
     """
 
-    x: FloatArray
-    z: FloatArray
+    x: npt.NDArray[np.float32]
+    z: npt.NDArray[np.float32]
     conditions: Mapping[str, Any]
 
     @classmethod
