@@ -69,7 +69,7 @@ def busy():
 threads = [threading.Thread(target=busy) for _ in range(3)]
 for thread in threads:
     thread.start()
-for _ in range(30):
+for _ in range(int(sys.argv[2])):
     child = os.fork()
     if child == 0:
         signal.alarm(30)
@@ -82,9 +82,10 @@ sys.exit(status != 0)
 """
 
 
-def test_fork_under_load(bundle):
+@pytest.mark.parametrize("forks", [30, pytest.param(1000, marks=pytest.mark.slow)])
+def test_fork_under_load(bundle, forks):
     """Other threads call and load while processes are made: no child waits for a lock that nobody holds any more."""
-    subprocess.run([sys.executable, "-c", _UNDER_LOAD, str(bundle)], check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", _UNDER_LOAD, str(bundle), str(forks)], check=True, timeout=600)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

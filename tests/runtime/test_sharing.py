@@ -166,3 +166,20 @@ def test_sixteen_threads_of_mixed_calls(bundle, calls):
         before = resident()
         assert sum(pool.map(work, range(16, 32))) == 16 * calls
         assert resident() - before < 20_000_000
+
+
+def test_many_models_in_one_process(bundle, digits):
+    """Bundles, variants and thread counts side by side, called in any order, give what each gives alone."""
+    kinds = [
+        (model, variant, threads)
+        for model in ("article", "mnist")
+        for variant in ("fp32", "int8")
+        for threads in (1, 2)
+    ]
+    alone = {}
+    for model, variant, threads in kinds:
+        with vaedge.load(bundle.parent / model, variant=variant, threads=threads) as vae:
+            alone[model, variant, threads] = vae.reconstruct(digits)
+    together = {kind: vaedge.load(bundle.parent / kind[0], variant=kind[1], threads=kind[2]) for kind in kinds * 2}
+    for kind in [*kinds, *reversed(kinds)]:
+        np.testing.assert_array_equal(together[kind].reconstruct(digits), alone[kind])

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from vaedge.arrays import FloatArray, as_count
 from vaedge.bundle.signature import Signature, Tensor, tensor
 from vaedge.engine.cpus import usable_cpus
+from vaedge.engine.forks import no_fork
 from vaedge.errors import BundleError, DependencyError, DeviceError, InferenceError, InputError
 
 logger = logging.getLogger("vaedge")
@@ -54,6 +55,11 @@ class Graph:
         self.shapes = {output: shape for output, (_, shape) in signature.outputs.items()}
         every = (*signature.inputs.values(), *signature.outputs.values())
         self.item_elements = max(math.prod(shape) for _, shape in every)
+
+    def __del__(self) -> None:
+        """Take the session apart while nobody forks."""
+        with no_fork():
+            self.__dict__.pop("session", None)
 
     def run(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> list[FloatArray]:
         """Run the graph on a batch.
@@ -201,7 +207,8 @@ def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) 
     try:
         # Without enable_fallback=0 a failed provider prints and silently becomes the processor;
         # without read_config_from_model=0 a model file could set session options.
-        return ort.InferenceSession(graph, options, providers, enable_fallback=0, read_config_from_model=0)
+        with no_fork():
+            return ort.InferenceSession(graph, options, providers, enable_fallback=0, read_config_from_model=0)
     except Exception as error:  # its exceptions share no base class
         if providers != [_CPU]:
             raise DeviceError(f"ONNX Runtime cannot open the graph on {providers[0][0]}: {error}") from error
