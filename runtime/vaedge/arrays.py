@@ -15,6 +15,7 @@ from vaedge.bundle.manifest import Condition
 from vaedge.errors import InputError
 
 _FLOAT32 = np.dtype(np.float32)
+_PIXELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 _FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))
 # Of a latent: beyond it no prior has any mass, and products with weights would soon leave float32.
 MOST_LATENT = 1e6
@@ -42,8 +43,8 @@ def as_batch(
     array = _as_array(value, name)
     if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
         if array.dtype.kind != "f":
-            pixels = array.dtype.kind in "iu" and value_range is not None
-            hint = f"; scale pixels of 0..255 with {name} / np.float32(255)" if pixels else ""
+            most = _PIXELS.get(array.dtype) if value_range == (0, 1) else None
+            hint = f"; scale pixels of 0..{most} with {name} / np.float32({most})" if most else ""
             raise InputError(f"{name} is an array of {array.dtype}; expected float32{hint}")
         with np.errstate(over="ignore"):  # it becomes infinity, which is refused below
             array = array.astype(np.float32)
@@ -130,8 +131,9 @@ def as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
     """
     if out is None:
         return np.empty(shape, np.float32)
-    if not isinstance(out, np.ndarray) or out.dtype != np.float32 or out.shape != shape or not out.flags.writeable:
-        found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+    is_array = isinstance(out, np.ndarray) and not isinstance(out, np.ma.MaskedArray)
+    if not is_array or out.dtype != np.float32 or out.shape != shape or not out.flags.writeable:
+        found = f"{out.dtype} {out.shape}" if is_array else type(out).__name__
         raise InputError(f"out is {found}; expected a writeable float32 array of shape {shape}")
     return out
 

@@ -7,7 +7,9 @@ name further exceptions that are the user's to mend in `ERRORS`.
 import argparse
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from vaedge.errors import VaedgeError
@@ -38,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when the job was done, 1 after one line on stderr that says why not. A wrong call exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         return _run(argv)
     except KeyboardInterrupt as stop:
@@ -48,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except MemoryError as error:
         return _fail(f"not enough memory: {error}" if str(error) else "not enough memory")
+
+
+def _terminated(*_: object) -> None:
+    """End as on Ctrl-C, which leaves nothing half-written, with the status that a shell expects."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -95,7 +104,9 @@ def _missing(command: str, error: ImportError) -> str:
 
 def _fail(error: object) -> int:
     said = str(error)
-    if isinstance(error, OSError) and not isinstance(error, VaedgeError) and error.filename:
-        said = f"{error.filename}: {error.strerror}"  # without Python's [Errno 28]
+    if isinstance(error, OSError) and not isinstance(error, VaedgeError) and error.strerror:
+        said = (
+            f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        )  # without Python's [Errno 28]
     print(f"vaedge: {' '.join(said.split())}", file=sys.stderr)
     return 1

@@ -23,8 +23,8 @@ def load(
         variant: name of the precision, one of the manifest's variants; or "fastest", which times all of them for a
             moment on this machine and takes the fastest: `VAE.variant` says which.
         threads: processor threads; None means as many as this process may use.
-        sha256: of `manifest.json`, in hexadecimal digits: pins the bundle, all of it, for the manifest has the sha256
-            of every other file. None takes whatever bundle is there.
+        sha256: of `manifest.json`, in hexadecimal digits: pins the bundle, for the manifest has the sha256 of every
+            file that it names (the card and its pictures are not among them). None takes whatever bundle is there.
 
     Raises:
         BundleNotFoundError: the folder or one of its files is missing.

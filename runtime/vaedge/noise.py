@@ -44,6 +44,6 @@ def second_generator(seed: int | None) -> np.random.Generator:
 
 
 def _checked(seed: int | None) -> int | None:
-    if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
+    if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
         raise InputError(f"seed is {seed!r}; expected a non-negative whole number, or None for a fresh draw")
     return seed

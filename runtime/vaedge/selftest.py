@@ -33,6 +33,9 @@ class CheckReport:
         """Whether every difference is within the tolerance."""
         return all(difference <= self.tolerance for difference in self.differences.values())
 
+    def __bool__(self) -> bool:
+        return self.passed
+
 
 def check(path: str | os.PathLike[str], *, device: str = "cpu", threads: int | None = None) -> CheckReport:
     """Verify every file's sha256, run the graphs on the stored inputs, and compare with the stored outputs.
@@ -41,6 +44,9 @@ def check(path: str | os.PathLike[str], *, device: str = "cpu", threads: int | N
         path: the bundle's folder.
         device: as for `load`.
         threads: as for `load`.
+
+    Returns:
+        What was found; it is true where `passed` is.
 
     Raises:
         VaedgeError: the bundle cannot be loaded (as for `load`), or holds no valid reference.

@@ -160,7 +160,7 @@ class VAE:
         Args:
             x: (n, *input_shape), floating, inside the manifest's input range.
             sample: draw z from q(z|x) instead of taking its mean.
-            seed: for the draw; only with sample=True.
+            seed: for the draw, only with sample=True; None draws afresh.
             out: float32 (n, *input_shape) array to write into and return; it may overlap x.
             conditions: of a conditional model, by name; the encoder and the decoder are told the same.
 
@@ -188,7 +188,7 @@ class VAE:
         Args:
             x: (n, *input_shape), floating, inside the manifest's input range; of 0 and 1 for a Bernoulli.
             k: draws of z per item; the bound is tighter the more there are, and the ELBO's estimate for one.
-            seed: the same seed gives the same draws.
+            seed: the same seed gives the same draws; None draws afresh.
             conditions: of a conditional model, by name; the bound is then one on log p(x | conditions).
 
         Returns:
@@ -258,7 +258,10 @@ class VAE:
             return {}
         if given.keys() != conditions.keys():
             takes = ", ".join(conditions) or "none"
-            raise InputError(f"the conditions given are {', '.join(given) or 'none'}; this model takes {takes}")
+            raise InputError(
+                f"beyond the call's own arguments {', '.join(given) or 'nothing'} was given; this model's conditions "
+                f"are: {takes}"
+            )
         return {name: as_condition(given[name], name, condition, n) for name, condition in conditions.items()}
 
 

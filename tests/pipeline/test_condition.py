@@ -80,8 +80,8 @@ def test_interpolation_takes_one_label_or_one_for_each_step(vae, run):
 @pytest.mark.parametrize(
     ("conditions", "complaint"),
     [
-        ({}, "given are none; this model takes y"),
-        ({"label": 1}, "given are label; this model takes y"),
+        ({}, "beyond .* nothing was given; this model.s conditions are: y"),
+        ({"label": 1}, "label was given; this model.s conditions are: y"),
         ({"y": 10}, "from 10 to 10; expected whole numbers from 0 to 9: 0, 1, 2"),
         ({"y": -1}, "from -1 to -1; expected"),
         ({"y": 1.0}, "float64"),
@@ -97,7 +97,7 @@ def test_conditions_that_cannot_be_used(vae, conditions, complaint):
 
 def test_a_model_without_conditions_takes_none():
     plain = vaedge.load(Path(__file__).parents[2] / "models" / "article")
-    with pytest.raises(vaedge.InputError, match="given are y; this model takes none"):
+    with pytest.raises(vaedge.InputError, match="y was given; this model.s conditions are: none"):
         plain.sample(3, y=1)
 
 

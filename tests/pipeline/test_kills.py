@@ -199,11 +199,12 @@ def test_a_killed_file_is_the_old_one(tmp_path):
         assert out.read_bytes() == b"old"
 
 
-def test_interrupted_by_hand(tmp_path):
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop(tmp_path, sent, status):
     out = tmp_path / "x.npy"
     process = command("sample", MODEL, "-n", "2000000", "--seed", "0", "--out", out)
     while not list(tmp_path.iterdir()):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    process.send_signal(sent)
+    assert process.wait(30) == status
     assert list(tmp_path.iterdir()) == []

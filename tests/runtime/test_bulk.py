@@ -46,6 +46,16 @@ def test_an_interrupted_job_is_gone_on_with(vae, bundle, tmp_path, capsys):
     assert (tmp_path / "s" / "000000.npy").stat().st_mtime_ns == first
 
 
+def test_an_empty_input_is_refused(bundle, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.zeros((0, 1, 28, 28), np.float32))
+    for out in ("y.npy", "shards", "y.png"):
+        assert main(["reconstruct", str(bundle), str(tmp_path / "x.npy"), "--out", str(tmp_path / out)]) == 1
+        assert "give at least one item" in capsys.readouterr().err
+        assert not (tmp_path / out).exists()
+    assert main(["sample", str(bundle), "-n", "9" * 20, "--out", str(tmp_path / "y.npy")]) == 1
+    assert "-n is 99999999999999999999; expected a whole number from 1" in capsys.readouterr().err
+
+
 def test_a_folder_of_something_else_is_refused(bundle, tmp_path, capsys):
     out = tmp_path / "s"
     words = ["sample", str(bundle), "-n", "20", "--out", str(out)]

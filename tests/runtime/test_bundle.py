@@ -63,6 +63,17 @@ def test_no_folder(tmp_path):
         vaedge.load(tmp_path / "nothing")
 
 
+def test_a_path_that_cannot_be():
+    with pytest.raises(BundleNotFoundError, match="cannot be looked at: File name too long"):
+        vaedge.load("x" * 5000)
+
+
+@pytest.mark.parametrize("variant", [["int8"], None, 8])
+def test_variants_that_are_none(bundle, variant):
+    with pytest.raises(vaedge.InputError, match="no variant"):
+        vaedge.load(bundle, variant=variant)
+
+
 def test_no_such_variant(bundle):
     with pytest.raises(vaedge.InputError, match=r"no variant 'int3'; it has fp32"):
         vaedge.load(bundle, variant="int3")

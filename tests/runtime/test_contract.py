@@ -60,6 +60,9 @@ def test_what_onnxruntime_says_when_it_fails_is_kept(bundle, monkeypatch, digits
 def test_a_pinned_manifest(bundle, edit_manifest, copied, variant):
     pin = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
     assert vaedge.load(bundle, variant=variant, sha256=pin.upper()).manifest.name == "article"
+    for wrong in ("", pin[:-1], f"sha256:{pin}", 0):
+        with pytest.raises(vaedge.InputError, match="expected 64 hexadecimal digits"):
+            vaedge.load(bundle, variant=variant, sha256=wrong)
     edit_manifest(lambda tree: tree.update(name="other"))
     assert vaedge.load(copied).manifest.name == "other"
     with pytest.raises(vaedge.BundleError, match=f"manifest.json has the sha256 .*, and {pin} was asked for"):

@@ -21,7 +21,9 @@ def spoilt(value, at=(1, 0, 3, 3)):
         (GOOD.reshape(2, 784), r"shape \(2, 784\).*expected \(n, 1, 28, 28\)"),
         (GOOD[:, :, :27], "shape"),
         (np.float32(0), "shape"),
-        (GOOD.astype(np.uint8), "uint8.*x / np.float32"),
+        (GOOD.astype(np.uint8), r"uint8.*x / np.float32\(255\)"),
+        (GOOD.astype(np.uint16), r"uint16.*x / np.float32\(65535\)"),
+        (GOOD.astype(np.int64), "int64; expected float32$"),
         (GOOD.astype(bool), "bool"),
         (GOOD.astype(complex), "complex"),
         (np.array(["digit"]), "expected float32"),
@@ -55,7 +57,7 @@ def test_numbers_of_samples(vae, n):
         vae.sample(n)
 
 
-@pytest.mark.parametrize("seed", [-1, 0.5, "zero"])
+@pytest.mark.parametrize("seed", [-1, 0.5, "zero", True])
 def test_seeds(vae, seed):
     with pytest.raises(vaedge.InputError, match="seed is"):
         vae.sample(1, seed=seed)
@@ -68,8 +70,8 @@ def test_a_seed_that_would_do_nothing(vae):
 
 @pytest.mark.parametrize(
     "out",
-    [np.zeros((3, 1, 28, 28), np.float32), np.zeros(GOOD.shape, np.float64), [0.0]],
-    ids=["shape", "type", "list"],
+    [np.zeros((3, 1, 28, 28), np.float32), np.zeros(GOOD.shape, np.float64), [0.0], np.ma.masked_array(GOOD)],
+    ids=["shape", "type", "list", "masked"],
 )
 def test_outputs(vae, out):
     with pytest.raises(vaedge.InputError, match="out is"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from vaedge.errors import BundleError, BundleNotFoundError, InputError
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A bundle whose bytes have been verified.
@@ -23,7 +27,7 @@ class Bundle:
     Attributes:
         path: the folder.
         manifest: what the folder says of itself.
-        sha256: of `manifest.json`, which says which bundle it is, for it has the sha256 of every other file.
+        sha256: of `manifest.json`, which says which bundle it is, for it has the sha256 of every file that it names.
         variant: name of the precision that was chosen.
         encoder: bytes of the encoder's graph.
         decoder: bytes of the decoder's graph.
@@ -77,9 +81,16 @@ def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> tu
     Raises:
         BundleNotFoundError: there is no such folder, or no manifest in it.
         BundleError: the manifest is not valid, or not the one with this sha256.
+        InputError: the sha256 is none.
     """
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        raise InputError(f"sha256 is {sha256!r}; expected 64 hexadecimal digits, as `vaedge info` prints them")
     folder = Path(path)
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:
+        raise BundleNotFoundError(f"{folder} cannot be looked at: {error.strerror}") from error
+    if not is_folder:
         raise BundleNotFoundError(f"{folder} is not a folder; a bundle is the folder that `vaedge export` wrote")
     content = _read(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES, "is a folder vaedge exported?")
     found = hashlib.sha256(content).hexdigest()
@@ -110,7 +121,7 @@ def read_bundle(path: str | os.PathLike[str], variant: str = "fp32", sha256: str
     """
     folder = Path(path)
     manifest, found = read_manifest(folder, sha256)
-    if variant not in manifest.variants:
+    if not isinstance(variant, str) or variant not in manifest.variants:
         raise InputError(f"{folder} has no variant {variant!r}; it has {', '.join(manifest.variants)}")
     return _read_variant(folder, manifest, found, variant)
 

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         version = import_onnxruntime().__version__
         print(f"{manifest.name} on {args.device}, {processor()}, onnxruntime {version}; times in microseconds")
         loads = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in load_seconds.items())
-        print(f"loaded: {loads}")
+        print(f"loaded: {loads}; ratio: of the time to that of {next(iter(contestants))}, the smaller the faster")
         print(
             f"{'':<16}{'operation':<12}{'batch':>6}{'p50':>9}{'p90':>9}{'p99':>9}{'items/s':>11}{'ratio':>7}{'calls':>7}"
         )

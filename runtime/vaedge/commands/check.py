@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify the files and compare with the stored reference; status 1 when this device differs."""
     report = check(args.model, device=args.device, threads=args.threads)
-    print(f"{args.model}: every file agrees with its sha256")
+    print(f"{args.model}: every file that the manifest names agrees with its sha256")
     for name, difference in report.differences.items():
         print(f"  {name:<12} difference to the reference {difference:.1e}")
     verdict = "reproduces" if report.passed else "DOES NOT reproduce"

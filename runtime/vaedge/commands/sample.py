@@ -4,6 +4,7 @@ import argparse
 import secrets
 from pathlib import Path
 
+from vaedge.arrays import as_count
 from vaedge.commands import (
     add_condition_argument,
     add_model_arguments,
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw from the prior, decode, write."""
     require_output(args.out, ".npy", ".png")
+    as_count(args.n, "-n")
     vae = load_model(args)
     told = read_conditions(args, vae.manifest)
     if args.out.suffix.lower() == ".png":

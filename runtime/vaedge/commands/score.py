@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     vae = load_model(args)
     x = read_items(args.input, vae.input_shape, resize=args.resize)
     nats = vae.log_prob(x, k=args.k, seed=args.seed, **read_conditions(args, vae.manifest))
-    error = nats.std(ddof=1) / np.sqrt(len(nats)) if len(nats) > 1 else float("nan")
-    print(f"NLL <= {-nats.mean():.3f} +- {error:.3f} nats per item (k = {args.k}, seed {args.seed}, {len(nats)} items)")
+    error = f" +- {nats.std(ddof=1) / np.sqrt(len(nats)):.3f}" if len(nats) > 1 else ""
+    print(f"NLL <= {-nats.mean():.3f}{error} nats per item (k = {args.k}, seed {args.seed}, items: {len(nats)})")
     if args.out is not None:
         write_atomically(args.out, *npy_parts(nats))
         print(f"{args.out}: {len(nats)} items")

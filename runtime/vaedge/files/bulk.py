@@ -81,6 +81,8 @@ class Mapped:
             operation: some rows of them -> the results.
             row_bytes: what a row of the results takes.
         """
+        if not len(items):
+            raise InputError(f"the input is empty, shape {items.shape}; give at least one item")
         self._items, self._told, self._operation = items, told, operation
         self._next = 0
         self.n, self.row_bytes = len(items), row_bytes
