@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from vaedge.errors import VaedgeError
 
@@ -40,10 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when the job was done, 1 after one line on stderr that says why not. A wrong call exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, _terminated)
     try:
-        return _run(argv)
+        with _terminable():
+            return _run(argv)
     except KeyboardInterrupt as stop:
         print(f"vaedge: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
@@ -54,9 +54,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"not enough memory: {error}" if str(error) else "not enough memory")
 
 
-def _terminated(*_: object) -> None:
-    """End as on Ctrl-C, which leaves nothing half-written, with the status that a shell expects."""
-    sys.exit(128 + signal.SIGTERM)
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, which leaves nothing half-written, with the status that a shell expects."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -166,10 +166,15 @@ def items(tmp_path_factory):
 
 
 def command(*words):
-    # Small shards, so that there are many moments between two of them.
-    code = (
-        "from vaedge import cli; from vaedge.files import bulk; bulk._SHARD_BYTES = 2**21; raise SystemExit(cli.main())"
-    )
+    # Small shards, so that there are many moments between two of them; and whoever runs the tests may ignore Ctrl-C.
+    code = """
+import signal
+from vaedge import cli
+from vaedge.files import bulk
+signal.signal(signal.SIGINT, signal.default_int_handler)
+bulk._SHARD_BYTES = 2**21
+exit(cli.main())
+"""
     return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stdout=subprocess.DEVNULL)
 
 
