@@ -64,7 +64,7 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None where C had set it
 
 
 def _run(argv: Sequence[str]) -> int:
