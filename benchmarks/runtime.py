@@ -16,7 +16,7 @@ import vaedge
 from vaedge.bench import time_calls
 from vaedge.bundle.reading import read_bundle
 from vaedge.engine.merge import RECONSTRUCTION, merged
-from vaedge.engine.session import import_onnxruntime
+from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge.peers import Peer, onnxruntime_run, openvino_run
 
 Array = npt.NDArray[np.float32]

@@ -21,6 +21,7 @@ from vaedge_export.errors import (
 from vaedge_export.export import Provenance, export_vae
 from vaedge_export.from_run import export_run
 from vaedge_export.triton import write_triton
+from vaedge_export.upgrade import upgrade_bundle
 
 __all__ = [
     "AgreementError",
@@ -38,5 +39,6 @@ __all__ = [
     "VerificationError",
     "export_run",
     "export_vae",
+    "upgrade_bundle",
     "write_triton",
 ]

@@ -1,6 +1,7 @@
 """The model card: README.md, rendered from the manifest and never typed."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from vaedge import Condition, Manifest
 
@@ -102,7 +103,7 @@ def _variants(manifest: Manifest) -> str:
         f"k = {first['k']} draws each: "
         "the change of the ELBO and of the importance-weighted bound, nats per item; the reconstructions' PSNR against "
         f"fp32's, dB; the median time of `reconstruct`, microseconds, with {first['threads']} threads on "
-        f"{first['processor']}.\n",
+        f"{first['processor']}{_kernels(first)}. int8 results of an example depend on the rest of its batch.\n",
         "| variant | bytes | ELBO | bound | PSNR | " + " | ".join(f"batch {batch}" for batch in batches) + " |",
         "|---" * (5 + len(batches)) + "|",
     ]
@@ -116,6 +117,11 @@ def _variants(manifest: Manifest) -> str:
         if row["kept"]:
             lines.append(f"\n{name} keeps these layers in float32, by measurement: {', '.join(row['kept'])}.")
     return "\n".join(lines)
+
+
+def _kernels(measured: Mapping[str, Any]) -> str:
+    """Return which 8-bit kernels ONNX Runtime used; bundles of format 1 do not say."""
+    return f", with ONNX Runtime's {measured['int8_kernels']} 8-bit kernels" if "int8_kernels" in measured else ""
 
 
 def _classes(condition: Condition) -> str:
@@ -143,10 +149,10 @@ def _figures(manifest: Manifest) -> str:
 def _training(manifest: Manifest) -> str:
     if "command" not in manifest.training:
         return ""
-    export = f"vaedge export runs/{manifest.name} --out models/{manifest.name}"
+    commands = [str(manifest.training[name]) for name in ("command", "export") if name in manifest.training]
     seconds = manifest.training.get("seconds")
     took = f"\n\nTraining took {seconds / 60:.1f} minutes." if isinstance(seconds, int | float) else ""
-    return f"## Training\n\n```\n{manifest.training['command']}\n{export}\n```{took}" + (
+    return f"## Training\n\n```sh\n{chr(10).join(commands)}\n```{took}" + (
         f"\n\n{manifest.training['note']}" if "note" in manifest.training else ""
     )
 
@@ -163,7 +169,7 @@ def _verification(manifest: Manifest) -> str:
         f"batches {batches}, on {report['inputs']}. Allowed: {report['tolerance']:.0e} of the value, or of one where "
         f"the value is smaller. Denormal weights set to zero: {report['denormal_weights_set_to_zero']}.\n\n"
         f"| output | absolute | as allowed | greatest value |\n|---|---|---|---|\n{rows}\n\n"
-        "`vaedge check` repeats the comparison with `reference.npz` on any device."
+        "`vaedge check` compares every variant on any device with the outputs that are stored in its reference."
     )
 
 

@@ -24,14 +24,19 @@ def card_pictures(vae: vaedge.VAE, random: Rows, given: Rows | None) -> dict[str
     """
     if not is_picture_shape(vae.input_shape):
         return {}
-    told = (given or random).resized(_PICTURED).told
-    pictures = {"samples.png": grid_png(vae.sample(_PICTURED, seed=_SEED, **told))}
+    pictures = {"samples.png": samples_png(vae, given or random)}
     if given is not None:
         x = given.x[:_PICTURED]
         some: dict[str, Any] = {name: values[:_PICTURED] for name, values in given.told.items()}
         pictures["reconstructions.png"] = grid_png(*beside(x, vae.reconstruct(x, **some)))
         pictures["traverse.png"] = _traverse(vae, given)
     return pictures
+
+
+def samples_png(vae: vaedge.VAE, rows: Rows) -> bytes:
+    """Return a grid of samples, with the rows' conditions."""
+    conditions: dict[str, Any] = dict(rows.resized(_PICTURED).told)
+    return grid_png(vae.sample(_PICTURED, seed=_SEED, **conditions))
 
 
 def _traverse(vae: vaedge.VAE, given: Rows) -> bytes:

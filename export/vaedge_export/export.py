@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import io
 import operator
 import os
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from vaedge_export.errors import ExportError
 from vaedge_export.examples import ExamplesLike, given_rows, random_rows
 from vaedge_export.folder import new_folder, require_absent
 from vaedge_export.graphs import IR_VERSION, OPSET, with_fixed_batch
+from vaedge_export.reference import REFERENCE_ROWS, fp32_reference, reference_file, variant_reference
 from vaedge_export.variants import Comparison, Graphs, make_variant, require_known
 from vaedge_export.verify import ROWS, Verifier
 from vaedge_train.likelihoods import LIKELIHOODS
@@ -33,8 +33,7 @@ from vaedge_train.likelihoods import LIKELIHOODS
 # The oldest release on which the runtime's tests were run.
 MINIMUM_ONNXRUNTIME = "1.24"
 _PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime")
-_REFERENCE, _PRIOR = "reference.npz", "prior.npz"
-_REFERENCE_ITEMS = 8
+PRIOR_FILE = "prior.npz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ class Provenance:
 
     Attributes:
         metrics: measured figures, floats in nats per item, and texts that say how they were measured.
-        training: how the model was made; `command` is printed on the card.
+        training: How the model was made; the card prints `command` (the training) and `export`, where they are given.
     """
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -141,7 +140,7 @@ def export_vae(
     )
     say("checking the modules")
     verifier.check_modules(random, some)
-    frozen = {_PRIOR: prior.to_npz()} if prior else {}
+    frozen = {PRIOR_FILE: prior.to_npz()} if prior else {}
     manifest = Manifest(
         name=destination.name,
         input_shape=item_shape,
@@ -150,9 +149,8 @@ def export_vae(
         likelihood=likelihood,
         parameters=distribution.parameters,
         prior="mixture" if prior else "standard_normal",
-        prior_file=_PRIOR if prior else None,
+        prior_file=PRIOR_FILE if prior else None,
         variants={"fp32": _variant("fp32")},
-        reference=_REFERENCE,
         files={},
         minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
         conditions=conditions,
@@ -168,16 +166,13 @@ def export_vae(
     fp32: Graphs = traced["encoder"], traced["decoder"]
 
     def opened(graphs: Graphs) -> vaedge.VAE:
-        return vaedge.VAE(Bundle(destination, manifest, "", "fp32", *graphs, frozen.get(_PRIOR)))
+        return vaedge.VAE(Bundle(destination, manifest, "", "fp32", *graphs, frozen.get(PRIOR_FILE)))
 
     vae = opened(fp32)
     say(f"comparing with torch at batches {', '.join(map(str, BATCHES))}")
     manifest = replace(manifest, verification=verifier.compare(vae, traced, random, some))
-    files = {
-        **_files("fp32", fp32),
-        **frozen,
-        _REFERENCE: _npz(verifier.reference((some or random).resized(_REFERENCE_ITEMS))),
-    }
+    reference = verifier.reference((some or random).resized(REFERENCE_ROWS))
+    files = {**_files("fp32", fp32), **frozen, reference_file("fp32"): fp32_reference(reference, vae)}
     if smaller and given is not None:
         comparison = Comparison(fp32, opened, given)
         made: dict[str, tuple[Graphs, list[str]]] = {"fp32": (fp32, [])}
@@ -185,7 +180,9 @@ def export_vae(
             say(f"quantising to {name}, and measuring what it costs")
             made[name] = make_variant(name, comparison, allow_loss)
             verifier.check_variant(name, made[name][0], random)
-            files.update(_files(name, made[name][0]))
+            graphs = made[name][0]
+            files.update(_files(name, graphs))
+            files[reference_file(name)] = variant_reference(reference, opened(graphs), graphs)
         times = comparison.time({name: graphs for name, (graphs, _) in made.items()})
         chosen = {
             name: replace(_variant(name), measured=comparison.measure(graphs, kept, times[name]).to_dict())
@@ -211,18 +208,12 @@ def export_vae(
 
 def _variant(name: str) -> Variant:
     infix = "" if name == "fp32" else f".{name}"
-    return Variant(f"encoder{infix}.onnx", f"decoder{infix}.onnx", OPSET, IR_VERSION)
+    return Variant(f"encoder{infix}.onnx", f"decoder{infix}.onnx", OPSET, IR_VERSION, reference_file(name))
 
 
 def _files(name: str, graphs: Graphs) -> dict[str, bytes]:
     variant = _variant(name)
     return dict(zip((variant.encoder, variant.decoder), graphs, strict=True))
-
-
-def _npz(arrays: Mapping[str, Any]) -> bytes:
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    return content.getvalue()
 
 
 def _shape(name: str, sizes: Sequence[int]) -> tuple[int, ...]:

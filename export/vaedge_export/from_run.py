@@ -1,7 +1,8 @@
 """What `vaedge train` left in a run folder becomes a bundle."""
 
 import os
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from vaedge import Condition
@@ -57,10 +58,30 @@ def export_run(
         fixed_batch=fixed_batch,
         provenance=Provenance(
             metrics={**_metrics(trained), **({"note": note} if note else {})},
-            training=_training(trained, Path(out).name),
+            training={
+                **_training(trained, Path(out).name),
+                "export": export_command(Path(out).name, variants, allow_loss, fixed_batch, note),
+            },
         ),
         progress=progress,
     )
+
+
+def export_command(
+    name: str, variants: Collection[str], allow_loss: float | None, fixed_batch: int | None, note: str | None
+) -> str:
+    """Return the command that exports the run `runs/NAME` with these options; `export_run` describes them."""
+    words = ["vaedge", "export", f"runs/{name}", "--out", f"models/{name}"]
+    smaller = [variant for variant in dict.fromkeys(variants) if variant != "fp32"]
+    if smaller:
+        words += ["--variants", ",".join(smaller)]
+    if allow_loss is not None:
+        words += ["--allow-loss", f"{allow_loss:g}"]
+    if fixed_batch is not None:
+        words += ["--fixed-batch", str(fixed_batch)]
+    if note:
+        words += ["--note", note]
+    return shlex.join(words)
 
 
 def _frozen_prior(run: Run) -> Mixture | None:
@@ -69,7 +90,7 @@ def _frozen_prior(run: Run) -> Mixture | None:
     if isinstance(vae.prior, StandardNormal):
         return None
     log_weights, mean, log_var = (tensor.detach().numpy() for tensor in vae.prior.mixture(vae.inference))
-    return Mixture(log_weights, mean, log_var)
+    return Mixture.from_parameters(log_weights, mean, log_var)
 
 
 def _metrics(run: Run) -> dict[str, float | str]:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from vaedge.engine.session import import_onnxruntime
+from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge_export.examples import Array
 from vaedge_export.graphs import logging_off
 

@@ -10,6 +10,7 @@ import onnx
 import vaedge
 from vaedge.bench import median_microseconds, time_in_turn
 from vaedge.engine.cpus import processor
+from vaedge.engine.int8 import int8_kernels
 from vaedge.score import Bounds, bounds
 from vaedge_export.errors import ExportError, LossError
 from vaedge_export.examples import Array, Rows
@@ -44,6 +45,7 @@ class Measured:
         items: how many.
         k: draws per item.
         processor: where it was timed.
+        int8_kernels: which 8-bit kernels ONNX Runtime used there: "default", or "x64quantprecision".
         threads: how many it used.
     """
 
@@ -57,6 +59,7 @@ class Measured:
     items: int
     k: int
     processor: str
+    int8_kernels: str
     threads: int
 
     def to_dict(self) -> dict[str, object]:
@@ -121,6 +124,7 @@ class Comparison:
             items=len(change),
             k=_K,
             processor=processor(),
+            int8_kernels=int8_kernels(),
             threads=vae.threads,
         )
 

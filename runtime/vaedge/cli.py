@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from vaedge.errors import VaedgeError
+from vaedge.errors import VaedgeError, install_hint
 
 COMMANDS = {
     "train": ("vaedge_train.command", "train a VAE: data set -> run folder"),
@@ -107,7 +107,7 @@ def _missing(command: str, error: ImportError) -> str:
     if isinstance(error, VaedgeError):
         return str(error)
     extra = {"train": "train", "evaluate": "train", "export": "export"}.get(command, "cli")
-    return f"{command} needs the package {error.name or error}, which is not installed: pip install 'vaedge[{extra}]'"
+    return f"{command} needs the package {error.name or error}, which is not installed: {install_hint(extra)}"
 
 
 def _fail(error: object) -> int:

@@ -34,3 +34,8 @@ class ClosedError(VaedgeError, ValueError):
 
 class InferenceError(VaedgeError, RuntimeError):
     """ONNX Runtime failed while it ran a graph; its own exception is the cause."""
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that installs an extra of vaedge, which is installed from a clone."""
+    return f"in a clone of vaedge, run: pip install -c constraints.txt '.[{extra}]'"

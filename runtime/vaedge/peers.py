@@ -8,7 +8,7 @@ import numpy as np
 
 from vaedge.arrays import FloatArray
 from vaedge.bundle.reading import Bundle
-from vaedge.engine.session import import_onnxruntime
+from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge.errors import DependencyError
 from vaedge.posterior import Posterior
 from vaedge.prior import Prior

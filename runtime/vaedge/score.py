@@ -11,7 +11,7 @@ from vaedge.arrays import FloatArray
 from vaedge.bundle.manifest import Manifest
 from vaedge.errors import InputError
 from vaedge.likelihoods import LIKELIHOODS, Likelihood
-from vaedge.noise import generator
+from vaedge.noise import draw_normals, generator
 from vaedge.posterior import Posterior
 from vaedge.prior import Prior
 
@@ -91,7 +91,7 @@ def _log_weights(
     mean, log_var = (part.astype(np.float64)[:, None] for part in (posterior.mean, posterior.log_var))
     for done in range(0, k, _ROWS):
         draws = min(k - done, _ROWS)
-        eps = rng.standard_normal((n, draws, *latent_shape), np.float32)
+        eps = draw_normals(rng, (n, draws, *latent_shape))
         z = (mean + np.exp(0.5 * log_var) * eps).astype(np.float32)
         repeated = {name: np.repeat(values, draws, 0) for name, values in told.items()}
         parameters = vae.parameters(z.reshape(n * draws, *latent_shape), **repeated).values()

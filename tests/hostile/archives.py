@@ -32,6 +32,15 @@ def encrypted(content):
     return content
 
 
+def mixture(mean=bytes(160), std=struct.pack("<40f", *[1] * 40), cumulative=(2**52, 2**53), kinds=("'<f4'", "'<i8'")):
+    """A prior of two components over 20 latents, as format 2 stores it."""
+    return archive(
+        mean=npy(kinds[0], "(2, 20)", mean),
+        std=npy(kinds[0], "(2, 20)", std),
+        cumulative=npy(kinds[1], f"({len(cumulative)},)", struct.pack(f"<{len(cumulative)}q", *cumulative)),
+    )
+
+
 ARCHIVES = {
     "no archive": b"nothing",
     "an archive cut short": archive(log_weights=npy())[:-30],
@@ -62,6 +71,19 @@ ARCHIVES = {
         mean=npy(shape="(1, 20)", data=bytes(80)),
         log_var=npy(shape="(1, 20)", data=bytes(80)),
     ),
+    "cumulative weights that fall": mixture(cumulative=(2**53, 2**52)),
+    "cumulative weights below zero": mixture(cumulative=(-1, 2**53)),
+    "cumulative weights whose differences overflow": mixture(cumulative=(2**63 - 1, -(2**63))),
+    "cumulative weights that end too early": mixture(cumulative=(0, 2**53 - 1)),
+    "cumulative weights beyond the end": mixture(cumulative=(2**60, 2**53)),
+    "more cumulative weights than components": mixture(cumulative=(0, 1, 2**53)),
+    "cumulative weights of floating type": mixture(kinds=("'<f4'", "'<f4'"), cumulative=(2**53,)),
+    "standard deviations of zero": mixture(std=bytes(160)),
+    "standard deviations below zero": mixture(std=struct.pack("<40f", *[-1] * 40)),
+    "standard deviations beyond all bounds": mixture(std=struct.pack("<40f", *[1e38] * 40)),
+    "standard deviations that are not numbers": mixture(std=struct.pack("<40f", *[float("nan")] * 40)),
+    "means beyond all bounds": mixture(mean=struct.pack("<40f", *[1e38] * 40)),
+    "a mixture without standard deviations": archive(mean=npy(shape="(1, 20)", data=bytes(80))),
     "variances beyond float32": archive(
         log_weights=npy(shape="(1,)", data=bytes(4)),
         mean=npy(shape="(1, 20)", data=bytes(80)),

@@ -52,7 +52,7 @@ def good():
             graph(to_latent, [weights(name, _INPUT, _LATENT) for name in (b"a", b"b")], encoder_ends)
         ),
         "decoder.onnx": model(graph(from_latent, [weights(b"c", _LATENT, _INPUT)], decoder_ends)),
-        "prior.npz": Mixture(np.log(np.full(2, 0.5, np.float32)), two, two).to_npz(),
+        "prior.npz": Mixture.from_parameters(np.log(np.full(2, 0.5, np.float32)), two, two).to_npz(),
         "reference.npz": b"",
     }
     manifest = Manifest(
@@ -64,8 +64,7 @@ def good():
         parameters=("logits",),
         prior="mixture",
         prior_file="prior.npz",
-        variants={"fp32": Variant("encoder.onnx", "decoder.onnx", 20, 10)},
-        reference="reference.npz",
+        variants={"fp32": Variant("encoder.onnx", "decoder.onnx", 20, 10, "reference.npz")},
         files={name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()},
         minimum_onnxruntime="1.24",
     )

@@ -16,7 +16,12 @@ SCALAR = {"shape": [], "classes": []}
 
 MANIFESTS = {
     "no format": put("pickle", "format"),
-    "another version": put(2, "format_version"),
+    "another version": put(3, "format_version"),
+    "a version below the first": put(0, "format_version"),
+    "the reference of format 1": put("reference.npz", "reference"),
+    "a variant without a reference": put(None, "variants", "fp32", "reference"),
+    "a reference that is not listed": put("other.npz", "variants", "int8", "reference"),
+    "a reference above the folder": put("../secret", "variants", "int8", "reference"),
     "a version that is no number": put("1", "format_version"),
     "a field that nobody knows": put("os.system", "hook"),
     "a field that nobody knows, deeper": put("x", "files", "encoder.onnx", "url"),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import vaedge
-import vaedge.engine.session
+import vaedge.engine.device
 from vaedge.errors import BundleNotFoundError
 
 GRAPHS = ("encoder.onnx", "decoder.onnx")
@@ -18,7 +18,7 @@ def no_session(monkeypatch):
     def refuse(*_):
         pytest.fail("ONNX Runtime was given a bundle that should have been refused")
 
-    monkeypatch.setattr(vaedge.engine.session, "_session", refuse)
+    monkeypatch.setattr(vaedge.engine.device, "_session", refuse)
 
 
 def altered(content):
@@ -108,7 +108,9 @@ def put(value, *keys):
     ("change", "says"),
     [
         (put("other", "format"), "format is"),
-        (put(2, "format_version"), "format version 2.*reads version 1"),
+        (put(3, "format_version"), "format version 3.*reads versions 1 and 2"),
+        (put("reference.npz", "reference"), "reference.* is no field"),
+        (remove("variants", "fp32", "reference"), "variants.fp32.reference is missing"),
         (put(True, "format_version"), "format_version is true"),
         (remove("input"), "input is missing"),
         (remove("input", "shape"), "input.shape is missing"),
@@ -135,6 +137,6 @@ def test_the_manifest_reads_back_as_it_was_written(bundle):
     text = (bundle / "manifest.json").read_text()
     manifest = vaedge.Manifest.from_json(text)
     assert manifest.to_json() == text
-    assert set(manifest.files) == {*GRAPHS, "reference.npz", "encoder.int8.onnx", "decoder.int8.onnx"}
+    assert set(manifest.files) == {*GRAPHS, "reference.npz", "encoder.int8.onnx", "decoder.int8.onnx", "reference.int8.npz"}
     assert all(entry.bytes == (bundle / name).stat().st_size for name, entry in manifest.files.items())
     assert json.loads(text)["latent"]["shape"] == [20]

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 import vaedge
-from vaedge.engine import session as engine
+from vaedge.engine import device as engine
 
 HAS_CUDA = "CUDAExecutionProvider" in engine.import_onnxruntime().get_available_providers()
 without_cuda = pytest.mark.skipif(HAS_CUDA, reason="this ONNX Runtime has CUDA")
@@ -17,7 +17,7 @@ without_cuda = pytest.mark.skipif(HAS_CUDA, reason="this ONNX Runtime has CUDA")
 @without_cuda
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_cuda_that_cannot_be_had(bundle, device):
-    with pytest.raises(vaedge.DeviceError, match=r"built without CUDA.*vaedge\[gpu\]"):
+    with pytest.raises(vaedge.DeviceError, match=r"built without CUDA.*pip install .*\.\[gpu\]"):
         vaedge.load(bundle, device=device)
 
 
@@ -77,6 +77,7 @@ def fake_onnxruntime(monkeypatch, works):
 
     fake = types.SimpleNamespace(
         __version__="1.31.1",
+        __file__="/nowhere/onnxruntime/__init__.py",
         SessionOptions=lambda: types.SimpleNamespace(add_session_config_entry=lambda key, value: None),
         InferenceSession=session,
         get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
@@ -120,7 +121,7 @@ def fresh_import():
 @pytest.mark.usefixtures("fresh_import")
 def test_no_onnxruntime(bundle, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(vaedge.DependencyError, match=r"vaedge\[cpu\].*vaedge\[gpu\]") as caught:
+    with pytest.raises(vaedge.DependencyError, match=r"extras .cpu. and .gpu.*\.\[cpu\]") as caught:
         vaedge.load(bundle)
     assert isinstance(caught.value.__cause__, ImportError)
 
@@ -130,5 +131,33 @@ def test_two_onnxruntimes(bundle, monkeypatch, tmp_path):
     for name in ("onnxruntime-1.32.0.dist-info", "onnxruntime_gpu-1.32.0.dist-info", "onnxruntime"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr("onnxruntime.__file__", str(tmp_path / "onnxruntime" / "__init__.py"))
-    with pytest.raises(vaedge.DependencyError, match=r"both installed.*vaedge\[cpu\]"):
+    with pytest.raises(vaedge.DependencyError, match=r"both installed.*\.\[cpu\]"):
         vaedge.load(bundle)
+
+
+def test_missing_library_is_found_before_onnxruntime_is_asked(bundle, monkeypatch, tmp_path, capfd):
+    """The provider's library needs a library that does not exist: the loader's reason is in the error."""
+    asked = fake_onnxruntime(monkeypatch, works=True)
+    capi = tmp_path / "capi"
+    capi.mkdir()
+    (capi / "libonnxruntime_providers_cuda.so").write_bytes(b"not a library")
+    engine.import_onnxruntime().__file__ = str(tmp_path / "__init__.py")
+    with pytest.raises(vaedge.DeviceError, match=r"cannot be loaded: .*libonnxruntime_providers_cuda.so"):
+        vaedge.load(bundle, device="cuda")
+    assert asked == []
+    assert vaedge.load(bundle, device="auto").device == "cpu"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_library_that_needs_onnxruntime_s_own_symbol_is_tried(bundle, monkeypatch, tmp_path):
+    """Where all dependencies exist, the loader complains about a symbol that ONNX Runtime provides itself."""
+
+    def load(path):
+        raise OSError(f"{path}: undefined symbol: Provider_GetHost")
+
+    fake_onnxruntime(monkeypatch, works=True)
+    (tmp_path / "capi").mkdir()
+    (tmp_path / "capi" / "libonnxruntime_providers_cuda.so").touch()
+    engine.import_onnxruntime().__file__ = str(tmp_path / "__init__.py")
+    monkeypatch.setattr(engine.ctypes, "CDLL", load)
+    assert vaedge.load(bundle, device="cuda").device == "cuda:0"

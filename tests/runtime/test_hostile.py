@@ -19,7 +19,7 @@ SECONDS = 1
 def test_a_hostile_bundle_is_refused(bundle, tmp_path, monkeypatch, name):
     folder = make(bundle, tmp_path / "hostile", name)
     monkeypatch.setattr(
-        vaedge.engine.session, "_session", lambda *_: pytest.fail("ONNX Runtime was given a hostile bundle")
+        vaedge.engine.device, "_session", lambda *_: pytest.fail("ONNX Runtime was given a hostile bundle")
     )
     began = time.perf_counter()
     with pytest.raises(vaedge.BundleError) as caught:

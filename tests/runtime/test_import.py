@@ -55,3 +55,21 @@ def test_writes_nothing_into_the_home_folder(bundle, tmp_path):
     result = run(code, HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))
     assert result.returncode == 0, result.stderr
     assert list(home.iterdir()) == []
+
+
+def test_runs_without_modules_that_only_posix_has(bundle):
+    """On Windows these modules do not exist."""
+    posix = ("fcntl", "grp", "posix_ipc", "pwd", "resource", "termios")
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({posix!r}))  # their import then fails
+import importlib, pkgutil, vaedge
+from vaedge.engine.cpus import peak_memory
+for module in pkgutil.walk_packages(vaedge.__path__, "vaedge."):
+    if "files.pictures" not in module.name:  # needs Pillow
+        importlib.import_module(module.name)
+vaedge.load({str(bundle)!r}).sample(1)
+print(peak_memory())
+"""
+    result = run(code)
+    assert result.stdout.strip() == "None", result.stderr

@@ -1,6 +1,7 @@
-"""Mixture priors: sampled as they were trained, and refused when they are none."""
+"""Mixture priors are sampled as they were trained, and invalid ones are refused."""
 
 import hashlib
+import io
 
 import numpy as np
 import pytest
@@ -12,61 +13,113 @@ WEIGHTS = np.array([0.2, 0.5, 0.3])
 
 
 @pytest.fixture
-def mixture():
+def parameters():
     rng = np.random.default_rng(0)
     mean, log_var = (rng.standard_normal((3, 2)).astype(np.float32) for _ in range(2))
-    return Mixture(np.log(WEIGHTS).astype(np.float32), mean * 3, log_var - 1)
+    return {"log_weights": np.log(WEIGHTS).astype(np.float32), "mean": mean * 3, "log_var": log_var - 1}
 
 
-def test_samples_have_its_moments(mixture):
+@pytest.fixture
+def mixture(parameters):
+    return Mixture.from_parameters(**parameters)
+
+
+def test_samples_have_the_moments_of_the_mixture(mixture, parameters):
     z = mixture.sample(200_000, seed=0)
     assert z.dtype == np.float32
     mean = WEIGHTS @ mixture.mean
-    second = WEIGHTS @ (np.exp(mixture.log_var) + mixture.mean**2)
+    second = WEIGHTS @ (np.exp(parameters["log_var"]) + mixture.mean**2)
     np.testing.assert_allclose(z.mean(0), mean, atol=0.05)
     np.testing.assert_allclose(z.var(0), second - mean**2, rtol=0.02)
 
 
-def test_the_components_are_chosen_by_their_weights(mixture):
-    sharp = Mixture(mixture.log_weights, mixture.mean, np.full_like(mixture.log_var, -30))
-    z = sharp.sample(100_000, seed=1)
-    nearest = np.abs(z[:, None] - mixture.mean).sum(2).argmin(1)
+def test_components_are_chosen_by_their_weights(parameters):
+    narrow = {**parameters, "log_var": np.full_like(parameters["log_var"], -30)}
+    z = Mixture.from_parameters(**narrow).sample(100_000, seed=1)
+    nearest = np.abs(z[:, None] - parameters["mean"]).sum(2).argmin(1)
     np.testing.assert_allclose(np.bincount(nearest) / len(z), WEIGHTS, atol=0.01)
 
 
 @pytest.mark.parametrize("kind", ["mixture", "standard normal"])
-def test_the_same_seed_gives_the_same_z_and_the_first_do_not_depend_on_the_number(mixture, kind):
+def test_same_seed_gives_same_z_and_first_rows_do_not_depend_on_n(mixture, kind):
     prior = mixture if kind == "mixture" else StandardNormal((2,))
     np.testing.assert_array_equal(prior.sample(100, seed=3)[:10], prior.sample(10, seed=3))
     assert not np.array_equal(prior.sample(10, seed=3), prior.sample(10, seed=4))
     assert not np.array_equal(prior.sample(10, None), prior.sample(10, None))
 
 
-def test_it_reads_back_as_it_was_written(mixture):
+def test_density_is_that_of_the_parameters(mixture, parameters):
+    """The oracle is the textbook formula in float64, term by term."""
+    z = np.random.default_rng(2).standard_normal((50, 2)).astype(np.float32) * 4
+    std = np.exp(parameters["log_var"].astype(float) / 2)
+    squares = ((z[:, None] - parameters["mean"]) / std) ** 2
+    densities = np.exp(-0.5 * squares).prod(2) / (2 * np.pi * std.prod(1))
+    np.testing.assert_allclose(mixture.log_prob(z), np.log(densities @ WEIGHTS), rtol=1e-5)
+
+
+def test_component_of_weight_zero_is_never_drawn():
+    cumulative = np.array([0, 2**53], np.int64)
+    mixture = Mixture(np.array([[-9], [9]], np.float32), np.ones((2, 1), np.float32), cumulative)
+    z = mixture.sample(10_000, seed=0)
+    assert z.min() > 0
+    expected = -0.5 * ((z[:, 0].astype(float) - 9) ** 2 + np.log(2 * np.pi))
+    np.testing.assert_allclose(mixture.log_prob(z), expected, rtol=1e-6)
+
+
+def test_archive_reads_back_as_it_was_written(mixture):
     again = Mixture.from_npz(mixture.to_npz(), (2,))
-    for name in ("log_weights", "mean", "log_var"):
+    for name in ("mean", "std", "cumulative"):
         np.testing.assert_array_equal(getattr(again, name), getattr(mixture, name))
 
 
+def test_archive_of_format_1_gives_the_same_mixture(mixture, parameters):
+    content = io.BytesIO()
+    np.savez_compressed(content, **parameters)
+    again = Mixture.from_npz(content.getvalue(), (2,))
+    np.testing.assert_array_equal(again.sample(100, 0), mixture.sample(100, 0))
+
+
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"log_weights": np.zeros(3, np.float32)}, "do not sum to one"),
-        ({"log_weights": np.log(WEIGHTS)}, "float32"),
-        ({"log_weights": np.zeros((), np.float32)}, "no mixture"),
-        ({"mean": np.zeros((3, 3), np.float32)}, "no mixture over"),
-        ({"mean": np.zeros((2, 2), np.float32)}, "no mixture over"),
+        ({"log_weights": np.log(WEIGHTS)}, "must be float32"),
+        ({"log_weights": np.zeros((), np.float32)}, "log_weights have shape"),
+        ({"log_weights": np.zeros(2, np.float32)}, "log_weights have shape"),
+        ({"mean": np.zeros((3, 3), np.float32)}, "are no mixture"),
         ({"log_var": np.full((3, 2), np.nan, np.float32)}, "log_var holds NaN"),
         ({"mean": np.full((3, 2), 1e7, np.float32)}, "mean holds .*beyond"),
         ({"log_weights": np.full(3, np.nan, np.float32)}, "do not sum to one"),
     ],
 )
-def test_arrays_that_are_no_mixture(mixture, change, says):
-    with pytest.raises(vaedge.BundleError, match=says):
-        Mixture.from_npz(Mixture(**{**vars(mixture), **change}).to_npz(), (2,))
+def test_invalid_parameters_are_refused(parameters, change, message):
+    with pytest.raises(vaedge.BundleError, match=message):
+        Mixture.from_parameters(**{**parameters, **change})
 
 
-def test_a_file_that_is_no_archive():
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"std": np.zeros((3, 2), np.float32)}, "std holds"),
+        ({"std": np.ones((3, 2))}, "must be float32"),
+        ({"cumulative": np.array([1, 2, 3], np.int64)}, "does not rise"),
+        ({"cumulative": np.array([2**53, 0, 2**53], np.int64)}, "does not rise"),
+        ({"cumulative": np.array([2**52, 2**53], np.int64)}, "are no mixture"),
+        ({"cumulative": np.array([0, 0, 2**53], float)}, "cumulative int64"),
+    ],
+)
+def test_invalid_constants_are_refused(mixture, change, message):
+    constants = {name: getattr(mixture, name) for name in ("mean", "std", "cumulative")}
+    with pytest.raises(vaedge.BundleError, match=message):
+        Mixture(**{**constants, **change})
+
+
+def test_archive_over_another_latent_shape_is_refused(mixture):
+    with pytest.raises(vaedge.BundleError, match=r"no mixture over \(3,\)"):
+        Mixture.from_npz(mixture.to_npz(), (3,))
+
+
+def test_file_that_is_not_an_archive_is_refused():
     with pytest.raises(vaedge.BundleError, match="not an archive"):
         Mixture.from_npz(b"nothing", (2,))
 
@@ -74,8 +127,8 @@ def test_a_file_that_is_no_archive():
 @pytest.fixture
 def with_mixture(copied, edit_manifest):
     """The shipped bundle with a prior of one narrow component far from zero."""
-    prior = Mixture(np.zeros(1, np.float32), np.full((1, 20), 2, np.float32), np.full((1, 20), -30, np.float32))
-    content = prior.to_npz()
+    mean, log_var = np.full((1, 20), 2, np.float32), np.full((1, 20), -30, np.float32)
+    content = Mixture.from_parameters(np.zeros(1, np.float32), mean, log_var).to_npz()
     (copied / "own_prior.npz").write_bytes(content)
     entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
@@ -92,13 +145,13 @@ def test_sampling_a_bundle_draws_from_its_prior(with_mixture):
     np.testing.assert_allclose(vae.sample(3, seed=0), expected, atol=1e-4)
 
 
-def test_a_prior_that_was_altered(with_mixture):
+def test_altered_prior_is_refused(with_mixture):
     content = (with_mixture / "own_prior.npz").read_bytes()
     (with_mixture / "own_prior.npz").write_bytes(content[:-1] + b"x")
     with pytest.raises(vaedge.BundleError, match=r"own_prior.npz.*sha256 differs"):
         vaedge.load(with_mixture)
 
 
-def test_a_prior_that_this_version_does_not_know(edit_manifest):
+def test_unknown_prior_is_refused(edit_manifest):
     with pytest.raises(vaedge.BundleError, match=r"prior.name is \"uniform\"; expected one of standard_normal"):
         vaedge.load(edit_manifest(lambda tree: tree.update(prior={"name": "uniform"})))

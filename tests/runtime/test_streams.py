@@ -6,7 +6,7 @@ import pytest
 from vaedge.prior import Mixture, StandardNormal
 
 RNG = np.random.default_rng(0)
-MIXTURE = Mixture(
+MIXTURE = Mixture.from_parameters(
     np.log(np.array([0.2, 0.8], np.float32)),
     RNG.standard_normal((2, 3), np.float32),
     RNG.standard_normal((2, 3), np.float32),

@@ -13,7 +13,8 @@ from vaedge.bundle.fields import Fields, parse_json
 from vaedge.errors import BundleError
 
 FORMAT = "vaedge"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # what is written
+READABLE_VERSIONS = (1, 2)
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
 PRIORS = ("standard_normal", "mixture")
@@ -50,6 +51,8 @@ class Variant:
         decoder: file name of the graph `z` -> `x`, then the parameters of p(x|z).
         opset: version of the plain ONNX operators that the graphs use.
         ir_version: version of the ONNX file format.
+        reference: file name of the inputs and outputs that `vaedge check` compares with; None in bundles of format 1
+            for variants other than fp32.
         measured: what it costs and brings, against fp32; empty for fp32 itself where it is alone.
     """
 
@@ -57,6 +60,7 @@ class Variant:
     decoder: str
     opset: int
     ir_version: int
+    reference: str | None = None
     measured: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -95,13 +99,13 @@ class Manifest:
         prior: name of p(z): "standard_normal", or "mixture".
         prior_file: file name of a mixture's constants, else None.
         variants: the graphs, by the name of their precision.
-        reference: file name of the arrays that `vaedge check` compares with.
         files: every file that the runtime may open, by name.
         minimum_onnxruntime: oldest ONNX Runtime release that runs the graphs.
         producers: version of each package that made the bundle.
         verification: what the exporter compared and found.
         metrics: measured figures (nats per item) and how they were measured.
         training: how the model was made, with the command.
+        format_version: version of the format that the manifest was read from; what is written is always the newest.
     """
 
     name: str
@@ -113,7 +117,6 @@ class Manifest:
     prior: str
     prior_file: str | None
     variants: Mapping[str, Variant]
-    reference: str
     files: Mapping[str, FileEntry]
     minimum_onnxruntime: str
     conditions: Mapping[str, Condition] = field(default_factory=dict)
@@ -121,6 +124,7 @@ class Manifest:
     verification: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
         """Return the text of `manifest.json`; the same manifest gives the same text."""
@@ -142,7 +146,6 @@ class Manifest:
             "likelihood": {"name": self.likelihood, "parameters": self.parameters},
             "prior": {"name": self.prior, **({"file": self.prior_file} if self.prior_file else {})},
             "variants": {name: vars(variant) for name, variant in self.variants.items()},
-            "reference": self.reference,
             "files": {name: vars(entry) for name, entry in sorted(self.files.items())},
             "minimum_onnxruntime": self.minimum_onnxruntime,
             "producers": self.producers,
@@ -162,10 +165,12 @@ class Manifest:
         top = Fields(parse_json(text, MANIFEST_NAME), "", MANIFEST_NAME)
         if top.text("format") != FORMAT:
             raise top.wrong("format", f"{FORMAT!r}")
-        if top.integer("format_version") != FORMAT_VERSION:
+        version = top.integer("format_version")
+        if version not in READABLE_VERSIONS:
             raise BundleError(
-                f"{MANIFEST_NAME} has format version {top.integer('format_version')}, and this vaedge reads "
-                f"version {FORMAT_VERSION}: install the vaedge release that made the bundle, or export it again"
+                f"{MANIFEST_NAME} has format version {version}, and this vaedge reads versions "
+                f"{' and '.join(map(str, READABLE_VERSIONS))}: install the vaedge release that made the bundle, or "
+                "export it again"
             )
         item, latent, likelihood = top.fields("input"), top.fields("latent"), top.fields("likelihood")
         for tensor in (item, latent):
@@ -184,14 +189,14 @@ class Manifest:
             parameters=likelihood.texts("parameters"),
             prior=prior.text("name"),
             prior_file=prior.text("file") if prior.text("name") == "mixture" else None,
-            variants={name: _read_variant(entry) for name, entry in top.fields("variants").items()},
-            reference=top.text("reference"),
+            variants=_read_variants(top, version),
             files={name: _read_file(entry) for name, entry in top.fields("files").items()},
             minimum_onnxruntime=top.matching("minimum_onnxruntime", _RELEASE),
             producers=top.mapping("producers"),
             verification=top.mapping("verification"),
             metrics=top.mapping("metrics"),
             training=top.mapping("training"),
+            format_version=version,
         )
         for fields in (top, item, latent, likelihood, prior):
             fields.finish()
@@ -212,9 +217,9 @@ class Manifest:
                     )
         if not self.variants:
             raise BundleError(f"{MANIFEST_NAME}: variants is empty; a bundle has at least one")
-        used = [self.reference, *([self.prior_file] if self.prior_file else [])]
+        used = [self.prior_file] if self.prior_file else []
         for variant in self.variants.values():
-            used += [variant.encoder, variant.decoder]
+            used += [variant.encoder, variant.decoder, *([variant.reference] if variant.reference else [])]
         for name in used:
             if name not in self.files:
                 raise BundleError(f"{MANIFEST_NAME}: {name!r} is used but has no entry under files")
@@ -226,12 +231,22 @@ def _read_file(entry: Fields) -> FileEntry:
     return file
 
 
-def _read_variant(entry: Fields) -> Variant:
+def _read_variants(top: Fields, version: int) -> dict[str, Variant]:
+    """Read the variants; format 1 has one reference for the whole bundle, which is that of fp32."""
+    entries = top.fields("variants").items()
+    if version > 1:
+        return {name: _read_variant(entry, entry.text("reference")) for name, entry in entries}
+    reference = top.text("reference")
+    return {name: _read_variant(entry, reference if name == "fp32" else None) for name, entry in entries}
+
+
+def _read_variant(entry: Fields, reference: str | None) -> Variant:
     variant = Variant(
         encoder=entry.text("encoder"),
         decoder=entry.text("decoder"),
         opset=entry.integer("opset"),
         ir_version=entry.integer("ir_version"),
+        reference=reference,
         measured=entry.mapping("measured"),
     )
     entry.finish()

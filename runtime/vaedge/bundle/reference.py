@@ -1,4 +1,4 @@
-"""The arrays that the exporter stored: real inputs, and what torch made of them."""
+"""The arrays that the exporter stored for each variant: real inputs, the expected outputs, and tolerances."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,23 +12,55 @@ from vaedge.bundle.reading import Bundle
 from vaedge.errors import BundleError
 
 
+TOLERANCE_PREFIX = "tolerance."
+
+
 def read_reference(bundle: Bundle) -> dict[str, npt.NDArray[Any]]:
-    """Read x, mean, log_var, z, decoded, and the parameters and conditions of the manifest.
+    """Read the reference of the bundle's variant.
+
+    Returns:
+        The inputs x, z and the conditions; the outputs mean, log_var, decoded and the parameters of p(x|z); and in
+        bundles of format 2, for each output, the allowed absolute difference under "tolerance." and its name, float32
+        that broadcasts to the shape of one example's output.
 
     Raises:
-        BundleNotFoundError: the file is missing.
-        BundleError: it is not the file that was exported, or lacks one of them.
+        BundleNotFoundError: The file is missing.
+        BundleError: The file is not the one that was exported, or lacks an array; or the bundle is of format 1, which
+            stores a reference for fp32 alone.
     """
-    name = bundle.manifest.reference
+    manifest = bundle.manifest
+    name = manifest.variants[bundle.variant].reference
+    if name is None:
+        raise BundleError(
+            f"{bundle.path} is of format 1 and has no reference for the variant {bundle.variant!r}: "
+            f"run `vaedge export --upgrade {bundle.path}`"
+        )
     content = bundle.read(name)
     try:
         arrays = read_npz(content)
     except BundleError as error:
         raise BundleError(f"{bundle.path / name} is refused: {error}") from error.__cause__
-    for needed in ("x", "mean", "log_var", "z", "decoded", *bundle.manifest.parameters, *bundle.manifest.conditions):
+    outputs = ("mean", "log_var", "decoded", *manifest.parameters)
+    for needed in ("x", "z", *manifest.conditions, *outputs):
         if needed not in arrays or not arrays[needed].size:
             raise BundleError(f"{bundle.path / name} has no array {needed!r}; export the bundle again")
+    if manifest.format_version > 1:
+        for output in outputs:
+            _validate_tolerance(arrays, output, str(bundle.path / name))
     return arrays
+
+
+def _validate_tolerance(arrays: Mapping[str, npt.NDArray[Any]], output: str, file: str) -> None:
+    tolerance = arrays.get(TOLERANCE_PREFIX + output)
+    if tolerance is None:
+        raise BundleError(f"{file} has no array {TOLERANCE_PREFIX + output!r}; export the bundle again")
+    fits = tolerance.ndim < arrays[output].ndim and all(
+        size in (1, expected) for size, expected in zip(tolerance.shape[::-1], arrays[output].shape[:0:-1], strict=False)
+    )
+    if tolerance.dtype != np.float32 or not fits or not (tolerance > 0).all() or not np.isfinite(tolerance).all():
+        raise BundleError(
+            f"{file}: {TOLERANCE_PREFIX + output!r} must hold positive float32 numbers that broadcast to one {output!r}"
+        )
 
 
 @dataclass(frozen=True)
@@ -47,7 +79,7 @@ class Inputs:
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Inputs":
-        """Read those that the exporter stored; raises what `read_reference` raises."""
+        """Read the inputs that the exporter stored for the variant; raises what `read_reference` raises."""
         reference = read_reference(bundle)
         return cls(reference["x"], reference["z"], {name: reference[name] for name in bundle.manifest.conditions})
 

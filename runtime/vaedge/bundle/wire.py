@@ -62,6 +62,11 @@ def field(number: int, content: bytes | memoryview) -> bytes:
     return b"".join((encode_varint(number << 3 | BYTES), encode_varint(len(content)), content))
 
 
+def number_field(number: int, value: int) -> bytes:
+    """Write a field of a non-negative integer."""
+    return encode_varint(number << 3 | VARINT) + encode_varint(value)
+
+
 def encode_varint(value: int) -> bytes:
     """Write a whole number, seven bits to a byte, the lowest first."""
     encoded = bytearray()

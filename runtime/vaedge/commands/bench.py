@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,10 @@ from vaedge.bench import BATCHES, OPERATIONS, Contestant, Timing, bench
 from vaedge.bundle.reading import read_bundle
 from vaedge.bundle.reference import Inputs
 from vaedge.commands import positive
-from vaedge.engine.cpus import processor
-from vaedge.engine.session import import_onnxruntime, thread_count
+from vaedge.engine.cpus import peak_memory, processor
+from vaedge.engine.device import thread_count
+from vaedge.engine.int8 import int8_kernels
+from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge.errors import DependencyError, InputError
 from vaedge.files.items import require_suffix, write_atomically
 from vaedge.loading import load
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         version = import_onnxruntime().__version__
         print(f"{manifest.name} on {args.device}, {processor()}, onnxruntime {version}; times in microseconds")
+        print(f"8-bit kernels: {int8_kernels()}")
         loads = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in load_seconds.items())
         print(f"loaded: {loads}; ratio: of the time to that of {next(iter(contestants))}, the smaller the faster")
         print(
@@ -74,12 +76,13 @@ def run(args: argparse.Namespace) -> int:
         timings.append(timing)
         if not args.json:
             print(_row(timing), flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory()
     if args.json:
         tree = {
             "model": manifest.name,
             "device": args.device,
             "processor": processor(),
+            "int8_kernels": int8_kernels(),
             "onnxruntime": import_onnxruntime().__version__,
             "load_seconds": load_seconds,
             "peak_bytes": peak,
@@ -87,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(tree, indent=2))
     else:
-        print(f"peak memory of this process: {peak / 2**20:.0f} MiB")
+        shown = "not available" if peak is None else f"{peak / 2**20:.0f} MiB"
+        print(f"peak memory of this process: {shown}")
     if args.plot is not None:
         _plot(args.plot, timings)
     return 0

@@ -3,6 +3,7 @@
 import math
 import os
 import platform
+import sys
 from pathlib import Path
 
 _VECTOR_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
@@ -28,6 +29,16 @@ def processor() -> str:
     flags = found.get("flags", "").split()
     vector = [name for name in _VECTOR_FLAGS if name in flags]
     return " ".join(part for part in (found.get("model name", platform.machine()), *vector) if part)
+
+
+def peak_memory() -> int | None:
+    """Return the largest resident size that this process had, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _cgroup_quota(root: Path) -> float | None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from vaedge.bundle.reading import Bundle
 from vaedge.bundle.signature import decoder_signature, encoder_signature
 from vaedge.engine import forks
+from vaedge.engine.device import open_session, thread_count
 from vaedge.engine.merge import RECONSTRUCTION, merged
-from vaedge.engine.session import Graph, open_session, require_onnxruntime, thread_count
+from vaedge.engine.onnxruntime import require_onnxruntime
+from vaedge.engine.session import Graph
 from vaedge.errors import ClosedError
 
 _ENCODER, _DECODER, _RECONSTRUCTOR = "encoder", "decoder", "reconstructor"

@@ -76,5 +76,6 @@ def _copy(entry: tuple[int, int, int, memoryview]) -> bytes:
     number, kind, value, content = entry
     if kind == wire.BYTES:
         return wire.field(number, content)
-    key = wire.encode_varint(number << 3 | kind)
-    return key + (wire.encode_varint(value) if kind == wire.VARINT else bytes(content))
+    if kind == wire.VARINT:
+        return wire.number_field(number, value)
+    return wire.encode_varint(number << 3 | kind) + bytes(content)

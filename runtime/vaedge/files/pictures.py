@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from vaedge.arrays import FloatArray
-from vaedge.errors import DependencyError, InputError
+from vaedge.errors import DependencyError, InputError, install_hint
 
 try:
     from PIL import Image, ImageOps, UnidentifiedImageError
 except ImportError as error:
-    raise DependencyError("pictures need Pillow, which is not installed: pip install 'vaedge[cli]'") from error
+    raise DependencyError(f"images need Pillow, which is not installed: {install_hint('cli')}") from error
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 _GAP = 2  # pixels between the pictures of a grid

@@ -1,0 +1,122 @@
+"""The reference of each variant: inputs, expected outputs, and how far a device may be from them."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+import vaedge
+from vaedge.bundle.reference import TOLERANCE_PREFIX
+from vaedge.selftest import outputs
+from vaedge_export.examples import Array
+
+REFERENCE_ROWS = 8
+# Of a feature's standard deviation. CPUs, thread counts and releases of ONNX Runtime differ by a tenth of this or less.
+_FP32_TOLERANCE = 1e-4
+_STEPS = 255  # of an 8-bit range
+# Another machine may differ from the reference by this multiple of what the exporting machine differs.
+_NOISE_FACTOR = 16
+_ROUNDING = 8 * float(np.finfo(np.float32).eps)
+_INPUTS = ("x", "z")
+
+
+def reference_file(variant: str) -> str:
+    """Return the name of a variant's reference."""
+    return "reference.npz" if variant == "fp32" else f"reference.{variant}.npz"
+
+
+def fp32_reference(arrays: Mapping[str, Array], vae: vaedge.VAE) -> bytes:
+    """Return the content of `reference.npz`.
+
+    Args:
+        arrays: Inputs, conditions, and the outputs of the original modules.
+        vae: The float32 graphs in ONNX Runtime, whose distance from the outputs is the least that a device can have.
+    """
+    found = outputs(vae, arrays)
+    tolerances = {
+        name: _tolerance(arrays[name], array, _FP32_TOLERANCE * _reduce(np.std, arrays[name], name))
+        for name, array in found.items()
+    }
+    return _npz(arrays, tolerances)
+
+
+def variant_reference(arrays: Mapping[str, Array], vae: vaedge.VAE, graphs: tuple[bytes, bytes]) -> bytes:
+    """Return the content of a smaller variant's reference.
+
+    The expected outputs are those of onnx's reference evaluator, in one call on all rows, because dynamic int8 depends
+    on the batch. Graphs with operators that only ONNX Runtime has are run by ONNX Runtime itself. The tolerance is one
+    quantization step of each output: 1/255 of its range.
+
+    Args:
+        arrays: Inputs and conditions, as in `fp32_reference`.
+        vae: The variant's graphs in ONNX Runtime.
+        graphs: The variant's encoder and decoder, serialized.
+    """
+    inputs = {name: arrays[name] for name in (*_INPUTS, *vae.manifest.conditions)}
+    found = outputs(vae, inputs)
+    expected = found if any(map(_has_contrib_operators, graphs)) else _evaluate(graphs, inputs, vae.manifest)
+    tolerances = {
+        name: _tolerance(expected[name], array, _reduce(np.ptp, expected[name], name) / _STEPS)
+        for name, array in found.items()
+    }
+    return _npz({**inputs, **expected}, tolerances)
+
+
+def _evaluate(graphs: tuple[bytes, bytes], inputs: Mapping[str, Array], manifest: vaedge.Manifest) -> dict[str, Array]:
+    encoder, decoder = (ReferenceEvaluator(onnx.load_model_from_string(graph)) for graph in graphs)
+    conditions = {name: inputs[name] for name in manifest.conditions}
+    with np.errstate(all="ignore"):  # the evaluator's Sigmoid overflows on its way to the right result
+        mean, log_var = encoder.run(None, {"x": inputs["x"], **conditions})
+        decoded, *parameters = decoder.run(None, {"z": inputs["z"], **conditions})
+    return {
+        "mean": mean,
+        "log_var": log_var,
+        "decoded": decoded,
+        **dict(zip(manifest.parameters, parameters, strict=True)),
+    }
+
+
+def _has_contrib_operators(graph: bytes) -> bool:
+    return any(node.domain for node in onnx.load_model_from_string(graph).graph.node)
+
+
+def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
+    """Return the allowed difference of each feature: as wanted, but not below what rounding makes unavoidable."""
+    axes = tuple(axis for axis in range(expected.ndim) if axis == 0 or wanted.shape[axis - 1] == 1)
+    noise = np.abs(found - expected).max(axes).reshape(wanted.shape)
+    size = np.abs(expected).max(axes).reshape(wanted.shape)
+    tiny = np.finfo(np.float32).tiny
+    return np.maximum.reduce([wanted, _NOISE_FACTOR * noise, _ROUNDING * size, np.full_like(wanted, tiny)])
+
+
+def _reduce(function: Any, array: Array, name: str) -> Array:
+    """Apply a function over the rows and over the elements that share one unit.
+
+    The latents share one unit, and so do the pixels of a channel; each column of a table has its own.
+
+    Args:
+        function: Such as numpy.std.
+        array: (n, *shape).
+        name: Name of the output.
+
+    Returns:
+        float32 array that broadcasts to one example's output.
+    """
+    shape = array.shape[1:]
+    if name in ("mean", "log_var"):
+        kept: tuple[int, ...] = ()
+    else:
+        kept = (0,)
+    axes = (0, *(axis + 1 for axis in range(len(shape)) if axis not in kept))
+    result = np.asarray(function(array.astype(np.float64), axis=axes), np.float32)
+    return result.reshape([size if axis in kept else 1 for axis, size in enumerate(shape)])
+
+
+def _npz(arrays: Mapping[str, Array], tolerances: Mapping[str, Array]) -> bytes:
+    content = io.BytesIO()
+    named: dict[str, Any] = {**arrays, **{TOLERANCE_PREFIX + name: array for name, array in tolerances.items()}}
+    np.savez_compressed(content, **named)
+    return content.getvalue()

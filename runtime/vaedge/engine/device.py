@@ -1,0 +1,154 @@
+"""The device rule: open a session on the device that was asked for, or raise an error that says why not."""
+
+import contextlib
+import ctypes
+import io
+import logging
+import re
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vaedge.arrays import as_count
+from vaedge.engine.cpus import usable_cpus
+from vaedge.engine.forks import no_fork
+from vaedge.engine.int8 import default_kernels_are_exact, has_int8_products
+from vaedge.engine.onnxruntime import import_onnxruntime
+from vaedge.errors import BundleError, DeviceError, InputError, install_hint
+
+logger = logging.getLogger("vaedge")
+
+MAX_THREADS = 1024
+_DEVICE = re.compile(r"cpu|auto|cuda(?::(?P<index>\d+))?")
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_SPIN_MICROSECONDS = "500"
+_SILENT = 4  # ONNX Runtime would print errors to stderr besides raising them.
+# ONNX Runtime provides this symbol itself before it loads the provider's library.
+_RESOLVED_BY_ONNXRUNTIME = "Provider_GetHost"
+
+
+def open_session(graph: bytes, device: str, threads: int) -> tuple[Any, str]:
+    """Make a session of a graph.
+
+    Args:
+        graph: A serialized ONNX model, already verified.
+        device: "cpu", "cuda", "cuda:N", or "auto": CUDA where it works, else the CPU; the log says which.
+        threads: CPU threads of the session.
+
+    Returns:
+        The onnxruntime.InferenceSession, and the device it is on ("cpu" or "cuda:N").
+
+    Raises:
+        InputError: `device` is not one of these words.
+        DependencyError: ONNX Runtime is missing, or installed twice.
+        DeviceError: CUDA was asked for and does not work; the message says why.
+        BundleError: ONNX Runtime cannot load the graph.
+    """
+    match = _DEVICE.fullmatch(device) if isinstance(device, str) else None
+    if match is None:
+        raise InputError(f"device is {device!r}; expected 'cpu', 'cuda', 'cuda:1' or 'auto'")
+    ort = import_onnxruntime()
+    options = _session_options(ort, graph, threads)
+    index = int(match["index"] or 0)
+    if device == "cpu":
+        return _session(ort, graph, options, [_CPU]), "cpu"
+    if device != "auto":
+        return _cuda_session(ort, graph, options, index), f"cuda:{index}"
+    try:
+        session = _cuda_session(ort, graph, options, index)
+    except DeviceError as error:
+        level = logging.WARNING if _CUDA in ort.get_available_providers() else logging.INFO
+        logger.log(level, "device='auto' chose cpu: %s", error)
+        return _session(ort, graph, options, [_CPU]), "cpu"
+    logger.info("device='auto' chose cuda:%d", index)
+    return session, f"cuda:{index}"
+
+
+def thread_count(threads: int | None) -> int:
+    """Return the number of CPU threads to use; None means all that this process may use.
+
+    Raises:
+        InputError: `threads` is not an integer from 1 to 1024.
+    """
+    if threads is None:
+        return usable_cpus()
+    return as_count(threads, "threads", most=MAX_THREADS)
+
+
+def _session_options(ort: ModuleType, graph: bytes, threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SILENT
+    # Worker threads spin while they wait, which saves 50 microseconds at the next operator. By default they spin for
+    # milliseconds after the call, and slow down whatever runs next.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_MICROSECONDS)
+    if has_int8_products(graph) and not default_kernels_are_exact():
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    options.enable_mem_pattern = False  # it caches one plan for each batch size that was ever seen
+    return options
+
+
+def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> Any:
+    device = f"cuda:{index}"
+    if _CUDA not in ort.get_available_providers():
+        raise DeviceError(
+            f"{device} is not available: this ONNX Runtime ({ort.__version__}) was built without CUDA. Uninstall "
+            f"onnxruntime and install the extra 'gpu' ({install_hint('gpu')}), or use device='cpu'"
+        )
+    # TF32 would differ from the CPU by about 1e-3. The default convolution search tries every new batch size for
+    # seconds.
+    cuda = (_CUDA, {"device_id": index, "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"})
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # loads CUDA and cuDNN from the nvidia wheels; prints what it does not find
+        reason = _missing_library(ort)
+        if reason is not None:
+            raise DeviceError(
+                f"{device} is not available: the library of the CUDA provider cannot be loaded: {reason}. Check that "
+                f"the driver is installed (nvidia-smi) and that the extra 'gpu' brought CUDA and cuDNN, or use "
+                "device='cpu'"
+            )
+        session = _session(ort, graph, options, [cuda])
+    if session.get_providers()[0] != _CUDA:
+        messages = " ".join([printed.getvalue(), *(str(warning.message) for warning in warned)]).split()
+        raise DeviceError(
+            f"{device} is not available: ONNX Runtime fell back to the CPU. Its messages: "
+            f"{' '.join(messages) or 'none'}. Check the driver (nvidia-smi) and that the extra 'gpu' brought CUDA and "
+            "cuDNN, or use device='cpu'"
+        )
+    return session
+
+
+def _missing_library(ort: ModuleType) -> str | None:
+    """Return why the library of the CUDA provider cannot be loaded, or None where nothing speaks against it.
+
+    ONNX Runtime would log the reason to stderr and raise nothing. The library needs one symbol that ONNX Runtime
+    provides only while it loads the library itself. The loader resolves symbols after all dependencies were found, so
+    this one error means that none of them is missing.
+    """
+    name = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
+    library = Path(ort.__file__).parent / "capi" / name
+    if sys.platform == "win32" or not library.exists():
+        return None
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return None if _RESOLVED_BY_ONNXRUNTIME in str(error) else str(error)
+    return None
+
+
+def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) -> Any:
+    try:
+        # Without enable_fallback=0 a failed provider prints a message and is replaced by the CPU;
+        # without read_config_from_model=0 a model file could set session options.
+        with no_fork():
+            return ort.InferenceSession(graph, options, providers, enable_fallback=0, read_config_from_model=0)
+    except Exception as error:  # its exceptions share no base class
+        if providers != [_CPU]:
+            raise DeviceError(f"ONNX Runtime cannot open the graph on {providers[0][0]}: {error}") from error
+        raise BundleError(f"ONNX Runtime {ort.__version__} cannot load a graph of this bundle: {error}") from error

@@ -1,0 +1,90 @@
+"""`upgrade_bundle` rewrites an older bundle in the newest format, and leaves its graphs byte for byte."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vaedge
+from vaedge.cli import main
+from vaedge_export import ExportError, upgrade, upgrade_bundle
+
+FORMAT_1 = Path(__file__).parents[1] / "data" / "format-1"
+
+
+@pytest.fixture
+def old(tmp_path):
+    return Path(shutil.copytree(FORMAT_1, tmp_path / "format-1"))
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_upgraded_bundle_is_format_2_with_a_reference_for_each_variant(old):
+    before = contents(old)
+    assert upgrade_bundle(old) == old
+    after = contents(old)
+    assert {name: after[name] for name in before if name.endswith(".onnx")} == {
+        name: content for name, content in before.items() if name.endswith(".onnx")
+    }
+    tree = json.loads(after["manifest.json"])
+    assert tree["format_version"] == 2
+    assert {name: variant["reference"] for name, variant in tree["variants"].items()} == {
+        "fp32": "reference.npz",
+        "int8": "reference.int8.npz",
+    }
+    old_tree = json.loads(before["manifest.json"])
+    for key in ("metrics", "verification", "producers", "input", "latent"):
+        assert tree[key] == old_tree[key]
+    report = vaedge.check(old)
+    assert report.passed
+    assert report.differences.keys() == {"fp32", "int8"}
+
+
+def test_old_and_upgraded_bundle_give_the_same_results(old):
+    before = vaedge.load(FORMAT_1)
+    upgrade_bundle(old)
+    after = vaedge.load(old)
+    np.testing.assert_array_equal(after.sample(500, seed=3), before.sample(500, seed=3))
+    x = before.sample(20, seed=0).round()
+    np.testing.assert_allclose(after.log_prob(x, k=5, seed=0), before.log_prob(x, k=5, seed=0), atol=1e-5)
+
+
+def test_upgrading_again_changes_nothing(old):
+    upgrade_bundle(old)
+    once = contents(old)
+    upgrade_bundle(old)
+    assert contents(old) == once
+
+
+def test_damaged_bundle_is_refused_and_left_as_it_was(old):
+    (old / "decoder.int8.onnx").write_bytes(b"damaged")
+    before = contents(old)
+    with pytest.raises(vaedge.BundleError, match=r"decoder\.int8\.onnx"):
+        upgrade_bundle(old)
+    assert contents(old) == before
+
+
+@pytest.mark.parametrize("step", ["copytree", "check"])
+def test_failed_upgrade_leaves_the_bundle_and_nothing_else(old, monkeypatch, step):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    before = contents(old)
+    monkeypatch.setattr(upgrade.shutil if step == "copytree" else upgrade.vaedge, step, fail)
+    with pytest.raises(ExportError, match=r"No space left on device; it was not changed"):
+        upgrade_bundle(old)
+    assert contents(old) == before
+    assert [path.name for path in old.parent.iterdir()] == ["format-1"]
+
+
+def test_command(old, capsys):
+    assert main(["export", "--upgrade", str(old)]) == 0
+    assert capsys.readouterr().out == f"{old}: upgraded to format 2 and checked\n"
+    for wrong in (["export"], ["export", "run"], ["export", "--upgrade", str(old), "--out", "x"]):
+        with pytest.raises(SystemExit) as caught:
+            main(wrong)
+        assert caught.value.code == 2

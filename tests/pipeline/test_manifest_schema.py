@@ -1,0 +1,82 @@
+"""`docs/manifest.schema.json` describes the manifests of format 2, and refuses what the strict reader refuses."""
+
+import copy
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+
+import vaedge
+from hostile.manifests import MANIFESTS
+from vaedge_export import export_vae
+from vaedge_train import TrainConfig
+from vaedge_train.build import build_vae
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "docs" / "manifest.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+SHIPPED = sorted(ROOT.glob("models/*/manifest.json"))
+
+
+def test_schema_is_valid():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_shipped_manifests_are_valid(path):
+    VALIDATOR.validate(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_exported_manifest_is_valid(tmp_path, conditional):
+    torch.manual_seed(0)
+    config = TrainConfig(hidden=(8,), latent=3, likelihood="gaussian", condition="label" if conditional else "none")
+    vae = build_vae(config, (4,), 2 if conditional else 0).eval()
+    examples = {"x": np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)}
+    conditions = {}
+    if conditional:
+        conditions = {"y": vaedge.Condition("int64", (), ("no", "yes"))}
+        examples["y"] = np.arange(64) % 2
+    export_vae(
+        vae.encoder,
+        vae.decoder,
+        tmp_path / "bundle",
+        input_shape=(4,),
+        latent_shape=(3,),
+        likelihood="gaussian",
+        conditions=conditions,
+        examples=examples,
+        variants=["int8"],
+        allow_loss=10,
+    )
+    VALIDATOR.validate(json.loads((tmp_path / "bundle" / "manifest.json").read_text()))
+    assert vaedge.check(tmp_path / "bundle").passed
+
+
+# Rules that JSON Schema cannot state: about sums and orders of numbers, about text that can be printed, and about names
+# that must agree with other names or with the files.
+BEYOND_THE_SCHEMA = {
+    "a reference that is not listed",
+    "a terminal's escape",
+    "half a pair",
+    "an item of a petabyte",
+    "a latent of a petabyte",
+    "a range without an end",
+    "a range of a number too large to convert",
+    "a range the wrong way round",
+    "a condition with an argument's name",
+    "a prior without its file",
+    "a prior that is the encoder",
+    "a file of more bytes than there are",
+    "another sha256",
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_schema_refuses_hostile_manifests(name):
+    tree = copy.deepcopy(json.loads(SHIPPED[0].read_text()))
+    MANIFESTS[name](tree)
+    assert VALIDATOR.is_valid(tree) == (name in BEYOND_THE_SCHEMA)
