@@ -33,7 +33,7 @@ test-slow: $(READY)
 
 # The runtime's suite with the oldest numpy and ONNX Runtime that it claims, and with the newest there are.
 test-matrix: $(READY)
-	$(BIN)/pytest -m matrix tests/pipeline/test_wheel.py
+	$(BIN)/pytest -m matrix
 
 # How much of the runtime its own tests reach, branch by branch.
 coverage: $(READY)

@@ -89,7 +89,8 @@ def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
     noise = np.abs(found - expected).max(axes).reshape(wanted.shape)
     size = np.abs(expected).max(axes).reshape(wanted.shape)
     tiny = np.finfo(np.float32).tiny
-    return np.maximum.reduce([wanted, _NOISE_FACTOR * noise, _ROUNDING * size, np.full_like(wanted, tiny)])
+    allowed: Array = np.maximum.reduce([wanted, _NOISE_FACTOR * noise, _ROUNDING * size, np.full_like(wanted, tiny)])
+    return allowed
 
 
 def _reduce(function: Any, array: Array, name: str) -> Array:

@@ -11,7 +11,7 @@ import vaedge
 from vaedge.bundle.manifest import MANIFEST_NAME, FileEntry
 from vaedge.bundle.reading import Bundle, read_variants
 from vaedge.bundle.reference import read_reference
-from vaedge.files.pictures import grid_png, is_picture_shape
+from vaedge.files.pictures import is_picture_shape
 from vaedge.prior import Mixture
 from vaedge_export import card
 from vaedge_export.card_pictures import samples_png

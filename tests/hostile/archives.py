@@ -32,7 +32,10 @@ def encrypted(content):
     return content
 
 
-def mixture(mean=bytes(160), std=struct.pack("<40f", *[1] * 40), cumulative=(2**52, 2**53), kinds=("'<f4'", "'<i8'")):
+ONES = struct.pack("<40f", *[1] * 40)
+
+
+def mixture(mean=bytes(160), std=ONES, cumulative=(2**52, 2**53), kinds=("'<f4'", "'<i8'")):
     """A prior of two components over 20 latents, as format 2 stores it."""
     return archive(
         mean=npy(kinds[0], "(2, 20)", mean),

@@ -8,9 +8,9 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from hostile.manifests import MANIFESTS
 
 import vaedge
-from hostile.manifests import MANIFESTS
 from vaedge_export import export_vae
 from vaedge_train import TrainConfig
 from vaedge_train.build import build_vae

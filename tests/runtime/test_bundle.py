@@ -137,6 +137,12 @@ def test_the_manifest_reads_back_as_it_was_written(bundle):
     text = (bundle / "manifest.json").read_text()
     manifest = vaedge.Manifest.from_json(text)
     assert manifest.to_json() == text
-    assert set(manifest.files) == {*GRAPHS, "reference.npz", "encoder.int8.onnx", "decoder.int8.onnx", "reference.int8.npz"}
+    assert set(manifest.files) == {
+        *GRAPHS,
+        "reference.npz",
+        "encoder.int8.onnx",
+        "decoder.int8.onnx",
+        "reference.int8.npz",
+    }
     assert all(entry.bytes == (bundle / name).stat().st_size for name, entry in manifest.files.items())
     assert json.loads(text)["latent"]["shape"] == [20]

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +50,8 @@ def test_latents_do_not_depend_on_vector_instructions():
     except ImportError:  # numpy 1
         from numpy.core._multiarray_umath import __cpu_dispatch__, __cpu_features__
     disabled = " ".join(name for name in __cpu_dispatch__ if __cpu_features__.get(name))
-    code = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import test_sameness as t; print(*t.digests())"
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); import test_sameness as t; print(*t.digests())"
     environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": disabled}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert result.stdout.split() == [SAMPLES, NORMALS, POSTERIOR], result.stderr

@@ -11,7 +11,6 @@ from vaedge.bundle.npz import read_npz
 from vaedge.bundle.reading import Bundle
 from vaedge.errors import BundleError
 
-
 TOLERANCE_PREFIX = "tolerance."
 
 
@@ -55,7 +54,8 @@ def _validate_tolerance(arrays: Mapping[str, npt.NDArray[Any]], output: str, fil
     if tolerance is None:
         raise BundleError(f"{file} has no array {TOLERANCE_PREFIX + output!r}; export the bundle again")
     fits = tolerance.ndim < arrays[output].ndim and all(
-        size in (1, expected) for size, expected in zip(tolerance.shape[::-1], arrays[output].shape[:0:-1], strict=False)
+        size in (1, expected)
+        for size, expected in zip(tolerance.shape[::-1], arrays[output].shape[:0:-1], strict=False)
     )
     if tolerance.dtype != np.float32 or not fits or not (tolerance > 0).all() or not np.isfinite(tolerance).all():
         raise BundleError(

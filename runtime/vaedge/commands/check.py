@@ -22,7 +22,9 @@ def run(args: argparse.Namespace) -> int:
         for name, difference in row.items():
             print(f"  {variant:<6}{name:<12} difference from the reference: {difference:.2g} of the tolerance")
     for variant in report.unchecked:
-        print(f"  {variant:<6}not compared: bundles of format 1 store no reference for it; see `vaedge export --upgrade`")
+        print(
+            f"  {variant:<6}not compared: bundles of format 1 store no reference for it; see `vaedge export --upgrade`"
+        )
     verdict = "reproduces" if report.passed else "DOES NOT reproduce"
     print(f"{report.device} {verdict} the reference")
     return 0 if report.passed else 3

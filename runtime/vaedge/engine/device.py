@@ -132,7 +132,7 @@ def _missing_library(ort: ModuleType) -> str | None:
     this one error means that none of them is missing.
     """
     name = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
-    library = Path(ort.__file__).parent / "capi" / name
+    library = Path(str(ort.__file__)).parent / "capi" / name
     if sys.platform == "win32" or not library.exists():
         return None
     try:
