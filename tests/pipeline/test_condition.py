@@ -46,7 +46,7 @@ def test_every_call_gives_what_torch_gives(run, vae):
         np.testing.assert_allclose(vae.encode(x, y=y).mean, mean, atol=1e-5)
         np.testing.assert_allclose(vae.encode(x, y=y).log_var, log_var, atol=1e-5)
         np.testing.assert_allclose(vae.reconstruct(x, y=y), run.vae.reconstruct(tx, ty), atol=1e-5)
-        z = np.random.default_rng(0).standard_normal((10, 4), np.float32)
+        z = np.random.default_rng(0).standard_normal((10, 4)).astype(np.float32)
         logits = run.vae.generative(torch.from_numpy(z), torch.arange(10))[0]
     np.testing.assert_allclose(vae.decode(z, y=range(10)), torch.sigmoid(logits), atol=1e-5)
     np.testing.assert_allclose(vae.parameters(z, y=range(10))["logits"], logits, atol=1e-4)
@@ -61,7 +61,7 @@ def test_the_same_z_under_another_label_is_another_digit(vae):
 def test_labels_are_cut_with_their_items(vae):
     y = np.arange(1200) % 10
     whole = vae.sample(1200, seed=1, y=y)
-    z = np.random.default_rng(1).standard_normal((1200, 4), np.float32)
+    z = np.random.default_rng(1).standard_normal((1200, 4)).astype(np.float32)
     np.testing.assert_allclose(whole[1100:], vae.decode(z[1100:], y=y[1100:]), atol=1e-6)
     x = np.random.default_rng(2).random((1200, 1, 28, 28), np.float32)
     np.testing.assert_allclose(vae.encode(x, y=y).mean[700:], vae.encode(x[700:], y=y[700:]).mean, atol=1e-5)

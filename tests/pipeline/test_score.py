@@ -51,7 +51,7 @@ def items(n):
 def test_the_bound_is_torch_s_with_the_same_noise(run, vae):
     x, k = items(1000), 8
     found = vae.log_prob(x, k=k, seed=5)
-    eps = np.random.default_rng(5).standard_normal((1000, k, 8), np.float32)
+    eps = np.random.default_rng(5).standard_normal((1000, k, 8)).astype(np.float32)
     with torch.no_grad():
         tx, teps = torch.from_numpy(x), torch.from_numpy(eps).transpose(0, 1)
         mean, log_var = run.vae.inference(tx)
@@ -77,7 +77,7 @@ def test_a_linear_model_s_evidence(tmp_path):
 
     shapes = {"input_shape": (4,), "latent_shape": (1,), "likelihood": "gaussian"}
     vae = vaedge.load(export_vae(Encoder().eval(), Decoder().eval(), tmp_path / "b", **shapes))
-    x = np.random.default_rng(1).standard_normal((6, 4), np.float32)
+    x = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
     covariance = np.eye(4) + 1
     exact = -0.5 * (np.einsum("ni,ij,nj->n", x, np.linalg.inv(covariance), x) + math.log(np.linalg.det(covariance)))
     exact -= 2 * math.log(2 * math.pi)
