@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := cpu,cli,train,export,examples,engines,dev
+EXTRAS := cpu,cli,train,export,examples,engines,cluster,dev
 # Where torchvision finds, or puts, the data sets that it downloads.
 DATA_DIR ?= data
 
