@@ -1,6 +1,7 @@
 """`vaedge.Batch` on a local Ray with two workers."""
 
 import os
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ MODEL = Path(__file__).parents[2] / "models" / "article"
 @pytest.fixture(scope="module")
 def ray():
     with pytest.MonkeyPatch.context() as patch:
-        # Ray's processes inherit these: they send no usage statistics, and they connect to this machine only.
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # Ray's processes inherit it
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray writes one into the home folder
         import ray
         import ray.data
 
