@@ -18,8 +18,6 @@ import vaedge
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "article"
 
-pytestmark = pytest.mark.xdist_group("kills")
-
 # The children are forked when the first export, which takes the longest, is about to write its bundle. They write that
 # bundle, or make an export of their own.
 _EXPORTS = """
