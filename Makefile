@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := cpu,cli,train,export,examples,engines,dev
+EXTRAS := cpu,cli,train,export,examples,engines,cluster,dev
 # Where torchvision finds, or puts, the data sets that it downloads.
 DATA_DIR ?= data
 
@@ -25,8 +25,9 @@ demo: $(READY)
 	$(BIN)/vaedge reconstruct demo/bundle demo/run/examples.npz --out demo/reconstructions.png
 	@echo "Look at demo/samples.png and demo/reconstructions.png."
 
+# Two processes. Each runs whole files, so that the fixtures that the tests of a file share are built once.
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
@@ -37,7 +38,7 @@ test-matrix: $(READY)
 
 # How much of the runtime its own tests reach, branch by branch.
 coverage: $(READY)
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered tests/runtime tests/pipeline
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered tests/runtime tests/pipeline
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

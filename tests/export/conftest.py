@@ -10,17 +10,22 @@ from vaedge_train.build import build_vae
 SHAPE = (1, 4, 4)
 
 
-@pytest.fixture
-def vae():
-    return build_vae(TrainConfig(hidden=(8,), latent=3), SHAPE).eval()
+@pytest.fixture(scope="session")
+def make_vae():
+    return lambda: build_vae(TrainConfig(hidden=(8,), latent=3), SHAPE).eval()
 
 
 @pytest.fixture
+def vae(make_vae):
+    return make_vae()
+
+
+@pytest.fixture(scope="session")
 def shapes():
     return {"input_shape": SHAPE, "latent_shape": (3,)}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def examples():
     return np.random.default_rng(0).random((20, *SHAPE), np.float32)
 

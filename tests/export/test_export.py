@@ -17,9 +17,13 @@ from vaedge_export import export_run, export_vae
 from vaedge_train import TrainConfig, train
 
 
-@pytest.fixture
-def bundle(vae, shapes, examples, tmp_path):
-    return export_vae(vae.encoder, vae.decoder, tmp_path / "bundle", **shapes, examples=examples)
+@pytest.fixture(scope="module")
+def bundle(make_vae, shapes, examples, tmp_path_factory):
+    """The bundle of the modules that the fixture `vae` gives: they are made of the same seed."""
+    torch.manual_seed(0)
+    vae = make_vae()
+    out = tmp_path_factory.mktemp("export") / "bundle"
+    return export_vae(vae.encoder, vae.decoder, out, **shapes, examples=examples)
 
 
 def test_the_bundle_s_files(bundle):

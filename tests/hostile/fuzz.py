@@ -10,13 +10,13 @@ import functools
 import hashlib
 import json
 import random
-import resource
 import struct
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from memory import peak
 
 import vaedge
 from hostile.graphs import graph, model, node, tensor, value
@@ -158,12 +158,12 @@ def main(folder, seed, count):
     for name, content in {**files, "manifest.json": text.encode()}.items():
         (folder / name).write_bytes(content)
     use(folder)
-    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    idle = peak()
     outcomes: collections.Counter[str] = collections.Counter()
     slowest = 0.0, seed
     for number in range(seed, seed + count):
         name = write_mutant(folder, number)
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             use(folder)
             outcome = "accepted"
@@ -174,8 +174,8 @@ def main(folder, seed, count):
             print(f"mutant {number} of {name}:", file=sys.stderr)
             raise
         outcomes[f"{name}: {outcome}"] += 1
-        slowest = max(slowest, (time.perf_counter() - began, number))
-    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) / 1024
+        slowest = max(slowest, (time.process_time() - began, number))
+    more = (peak() - idle) / 2**20
     print(json.dumps({"outcomes": outcomes, "slowest": slowest, "megabytes": more}))
 
 

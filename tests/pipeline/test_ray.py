@@ -1,5 +1,7 @@
-"""`vaedge.Batch` on a local Ray with two workers. Slow: `pip install 'ray[data]'`, then `pytest -m slow`."""
+"""`vaedge.Batch` on a local Ray with two workers."""
 
+import os
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +11,24 @@ import vaedge
 
 MODEL = Path(__file__).parents[2] / "models" / "article"
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def ray():
-    ray = pytest.importorskip("ray")
-    pytest.importorskip("ray.data")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    yield ray
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # Ray's processes inherit it
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray writes one into the home folder
+        import ray
+        import ray.data
+
+        options = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+        ray.init(num_cpus=2, object_store_memory=100 * 2**20, _node_ip_address="127.0.0.1", **options)
+        yield ray
+        ray.shutdown()
+
+
+def test_workers_send_no_usage_statistics(ray):
+    setting = ray.remote(lambda: os.environ["RAY_USAGE_STATS_ENABLED"])
+    assert ray.get(setting.remote()) == "0"
 
 
 def test_two_workers_encode_what_one_call_encodes(ray):

@@ -1,18 +1,15 @@
 """Every bundle of the corpus is refused: in time, within memory, by one clear error, before ONNX Runtime sees it."""
 
-import json
-import subprocess
-import sys
 import time
-from pathlib import Path
 
+import memory
 import pytest
 from hostile.corpus import CORPUS, make
 
 import vaedge
 
 MEGABYTES = 200
-SECONDS = 1
+SECONDS = 1  # of CPU time of the calling thread, which other processes do not change
 
 
 @pytest.mark.parametrize("name", CORPUS)
@@ -21,38 +18,35 @@ def test_a_hostile_bundle_is_refused(bundle, tmp_path, monkeypatch, name):
     monkeypatch.setattr(
         vaedge.engine.device, "_session", lambda *_: pytest.fail("ONNX Runtime was given a hostile bundle")
     )
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(vaedge.BundleError) as caught:
         vaedge.load(folder)
-    assert time.perf_counter() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
     assert str(folder) in str(caught.value)  # where
     assert len(str(caught.value)) < 1000
     assert str(caught.value).isprintable()
 
 
 _ALL = """
-import json, resource, sys, vaedge
-def megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+import json, sys, vaedge
+from memory import peak
 vaedge.load(sys.argv[1]).sample(1)
-idle, found = megabytes(), {}
+idle, found = peak(), {}
 for folder in sys.argv[2:]:
     try:
         vaedge.load(folder)
     except vaedge.BundleError as error:
         found[folder] = type(error).__name__
-print(json.dumps([len(found), megabytes() - idle]))
+print(json.dumps([len(found), (peak() - idle) / 2**20]))
 """
 
 
+@pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
 def test_memory_stays_within_its_bound(bundle, tmp_path):
     folders = [make(bundle, tmp_path / str(index), name) for index, name in enumerate(CORPUS)]
-    words = [sys.executable, "-c", _ALL, str(bundle), *map(str, folders)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(vaedge.__file__).parents[1])
-    refused, more = json.loads(done.stdout)
+    refused, more = memory.measure(_ALL, bundle, *folders)
     assert refused == len(CORPUS) >= 100
     assert more < MEGABYTES
-    assert done.stderr == ""
 
 
 def test_a_link_to_the_file_itself_is_followed(bundle, tmp_path):

@@ -6,9 +6,10 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from pathlib import Path
 
+import memory
 import numpy as np
 import pytest
 
@@ -34,7 +35,7 @@ def test_a_copy_opens_the_same_bundle(bundle, digits, duplicate):
 def test_another_process_gets_it_by_pickle(vae, tmp_path):
     (tmp_path / "vae.pickle").write_bytes(pickle.dumps(vae))
     code = "import pickle, numpy; numpy.save('x.npy', pickle.load(open('vae.pickle', 'rb')).sample(3, seed=0))"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), vae.sample(3, seed=0))
 
 
@@ -65,22 +66,34 @@ def test_a_pickle_of_a_bundle_that_has_changed(edit_manifest, copied):
         pickle.loads(content)
 
 
-def test_asyncio_is_not_blocked(vae, digits):
-    """`asyncio.to_thread` is the await-able form: the loop goes on while ONNX Runtime works."""
+def test_event_loop_runs_while_a_graph_runs(vae, digits, monkeypatch):
+    """`asyncio.to_thread` is the await-able form: ONNX Runtime works without the lock of the interpreter."""
+    import onnxruntime
+
+    monkeypatch.setattr(vaedge.engine.chunks, "CHUNK", 10_000)
     many = np.repeat(digits, 1000, 0)
+    expected = vae.reconstruct(many)
+    honest, running = onnxruntime.InferenceSession.run, threading.Event()
 
-    async def work():
-        ticks = 0
-        calls = asyncio.gather(*(asyncio.to_thread(vae.reconstruct, many) for _ in range(4)))
-        while not calls.done():
-            await asyncio.sleep(0.001)
-            ticks += 1
-        return await calls, ticks
+    def run(*arguments):
+        running.set()
+        try:
+            return honest(*arguments)
+        finally:
+            running.clear()
 
-    found, ticks = asyncio.run(work())
-    assert ticks >= 10
-    for array in found:
-        np.testing.assert_array_equal(array, vae.reconstruct(many))
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", run)
+
+    async def ticks_of_a_call():
+        ticks, call = 0, asyncio.ensure_future(asyncio.to_thread(vae.reconstruct, many))
+        while not call.done():
+            ticks += running.is_set()
+            await asyncio.sleep(0)
+        np.testing.assert_array_equal(await call, expected)
+        return ticks
+
+    # A busy machine may give the loop no time during one call, but not during a hundred.
+    assert any(asyncio.run(ticks_of_a_call()) >= 10 for _ in range(100))
 
 
 def test_use_after_close(bundle, digits):
@@ -114,58 +127,72 @@ def test_closing_while_others_call(bundle, digits):
             calls = [pool.submit(call, vae) for _ in range(4)]
             vae.reconstruct(digits)
             vae.close()
-            assert all(future.result(30) for future in calls)
+            assert all(future.result() for future in calls)
 
 
-def resident():
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_loading_and_closing_leaks_nothing(bundle, digits):
-    def cycle():
+_LOAD_AND_CLOSE = """
+import json, sys
+import numpy as np, vaedge
+from memory import resident
+bundle, blocks, cycles = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+x = np.load(f"{bundle}/reference.npz")["x"]
+def run():
+    for _ in range(cycles):
         vae = vaedge.load(bundle)
-        vae.reconstruct(digits)
+        vae.reconstruct(x)
         vae.close()
-
-    for _ in range(50):
-        cycle()
-    before = resident()
-    for _ in range(200):
-        cycle()
-    assert resident() - before < 1_000_000
+    return resident()
+run(), run()
+print(json.dumps([run() for _ in range(blocks)]))
+"""
 
 
-@pytest.mark.parametrize("calls", [50, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_sixteen_threads_of_mixed_calls(bundle, calls):
-    """Every call's bits are those of the same call alone, and memory stays where it was."""
-    vae = vaedge.load(bundle.parent / "mnist")  # with a prior that is a mixture, and a likelihood that scores
-    rng = np.random.default_rng(0)
-    x = rng.random((64, *vae.input_shape), np.float32)
-    z = rng.standard_normal((64, *vae.latent_shape), np.float32)
-    sizes = (1, 2, 3, 7, 8, 17, 64)
-    operations = {
-        "encode": lambda n: vae.encode(x[:n]).mean,
-        "decode": lambda n: vae.decode(z[:n]),
-        "sample": lambda n: vae.sample(n, seed=n),
-        "reconstruct": lambda n: vae.reconstruct(x[:n]),
-        "log_prob": lambda n: vae.log_prob(x[:n].round(), k=2, seed=0),
-    }
-    expected = {(name, n): call(n) for name, call in operations.items() for n in sizes}
+@pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
+@pytest.mark.parametrize("cycles", [25, pytest.param(250, marks=pytest.mark.slow)])
+def test_loading_and_closing_leaks_nothing(bundle, cycles):
+    samples = memory.measure(_LOAD_AND_CLOSE, bundle, 8, cycles)
+    assert memory.slope(samples) / cycles < 2_000, samples  # bytes for each cycle; one graph has 800,000
 
-    def work(seed):
-        order = np.random.default_rng(seed)
-        for _ in range(calls):
-            name, n = str(order.choice(list(operations))), int(order.choice(sizes))
-            np.testing.assert_array_equal(operations[name](n), expected[name, n])
-        return calls
 
-    with ThreadPoolExecutor(16) as pool:
-        assert sum(pool.map(work, range(16))) == 16 * calls
-        before = resident()
-        assert sum(pool.map(work, range(16, 32))) == 16 * calls
-        assert resident() - before < 20_000_000
+# Sixteen threads make random calls of a model with a mixture prior and a likelihood, and compare the bits of each.
+_MIXED_CALLS = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np, vaedge
+from memory import resident
+blocks, calls = int(sys.argv[2]), int(sys.argv[3])
+vae = vaedge.load(sys.argv[1])
+rng = np.random.default_rng(0)
+x = rng.random((64, *vae.input_shape), np.float32)
+z = rng.standard_normal((64, *vae.latent_shape), np.float32)
+sizes = (1, 2, 3, 7, 8, 17, 64)
+operations = {
+    "encode": lambda n: vae.encode(x[:n]).mean,
+    "decode": lambda n: vae.decode(z[:n]),
+    "sample": lambda n: vae.sample(n, seed=n),
+    "reconstruct": lambda n: vae.reconstruct(x[:n]),
+    "log_prob": lambda n: vae.log_prob(x[:n].round(), k=2, seed=0),
+}
+expected = {(name, n): call(n) for name, call in operations.items() for n in sizes}
+def work(seed):
+    order = np.random.default_rng(seed)
+    for _ in range(calls):
+        name, n = str(order.choice(list(operations))), int(order.choice(sizes))
+        np.testing.assert_array_equal(operations[name](n), expected[name, n])
+    return calls
+with ThreadPoolExecutor(16) as pool:
+    def run(block):
+        assert sum(pool.map(work, range(16 * block, 16 * (block + 1)))) == 16 * calls
+        return resident()
+    run(0), run(1)
+    print(json.dumps([run(block) for block in range(2, 2 + blocks)]))
+"""
+
+
+@pytest.mark.parametrize("calls", [20, pytest.param(2_500, marks=pytest.mark.slow)])
+def test_sixteen_threads_of_mixed_calls_give_the_same_bits_and_leak_nothing(bundle, calls):
+    samples = memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 8, calls)
+    assert memory.slope(samples) / (16 * calls) < 2_000, samples  # bytes for each call; one image has 3,136
 
 
 def test_many_models_in_one_process(bundle, digits):

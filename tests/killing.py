@@ -1,0 +1,190 @@
+"""Kill a process at a chosen line of Python, so that the place of the kill does not depend on the machine's speed.
+
+A server process imports what is slow to import. For each request it forks a child, which counts the lines that it
+executes. At the requested line the child announces itself, and the test kills it there.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+_TESTS = Path(__file__).parent
+_HELPERS = ("pathlib.", "shutil.")  # their lines count where counted code calls them: they write its files
+
+
+class _Lines:
+    """Counts the executed lines of one child, in all of its threads, and stops at one of them.
+
+    Args:
+        counted: Names of the modules and packages whose lines count.
+        at: Number of the line to announce; None announces the end.
+        wait: Whether the child waits at that line. Otherwise it continues until the kill arrives.
+        announce: Called with the message for the test.
+    """
+
+    def __init__(self, counted, at, wait, announce):
+        self._prefixes = tuple(f"{name}." for name in counted)
+        self._kinds = {}
+        self._at, self._wait, self._announce = at, wait, announce
+        self._numbers, self._last = itertools.count(1), 0
+        sys.settrace(self._called)
+        threading.settrace(self._called)
+        frame = sys._getframe()
+        while frame := frame.f_back:  # the functions that were entered before the fork
+            frame.f_trace = self._called(frame)
+
+    def _called(self, frame, *_):
+        file = frame.f_code.co_filename
+        if file not in self._kinds:
+            name = frame.f_globals.get("__name__", "") + "."
+            self._kinds[file] = "counted" if name.startswith(self._prefixes) else name.startswith(_HELPERS)
+        kind = self._kinds[file]
+        if kind == "counted" or (kind and frame.f_back is not None and frame.f_back.f_trace is not None):
+            return self._executed
+        return None
+
+    def _executed(self, frame, event, argument):
+        if event == "line":
+            number = next(self._numbers)
+            self._last = max(self._last, number)
+            if number == self._at:
+                self._announce({"pid": os.getpid()})
+                if self._wait:
+                    _wait_for_the_kill()
+        return self._executed
+
+    def end(self):
+        """Wait for the kill, so that it always finds the child alive."""
+        sys.settrace(None)
+        if self._at is None or self._last < self._at:
+            self._announce({"pid": os.getpid(), "lines": self._last})
+        _wait_for_the_kill()
+
+
+def _wait_for_the_kill():
+    threading.Event().wait()
+
+
+def children(*counted):
+    """Serve the requests on stdin: yield the arguments of each call in a forked child, which ends with its block.
+
+    Args:
+        counted: Names of the modules and packages whose lines count.
+    """
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the code under test prints is no reply
+
+    def reply(message):
+        print(json.dumps(message), file=replies, flush=True)
+
+    reply("ready")
+    for line in sys.stdin:
+        request = json.loads(line)
+        pids = []
+        for call in request["calls"]:
+            pids.append(os.fork())
+            if pids[-1] == 0:
+                lines = _Lines(counted, request["at"], request["wait"], reply) if request["counts"] else None
+                yield call
+                if lines:
+                    lines.end()
+                os._exit(0)
+        for pid in pids:
+            reply({"status": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+
+
+class Server:
+    """A process that runs `code`, which iterates over `children()`."""
+
+    def __init__(self, code, errors):
+        """Start the process.
+
+        Args:
+            code: Python code.
+            errors: Path of a file for the stderr of the server and of its children.
+        """
+        self.errors = errors
+        paths = os.pathsep.join(filter(None, (str(_TESTS), os.environ.get("PYTHONPATH"))))
+        with errors.open("w") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
+        assert self._reply() == "ready"
+
+    def _request(self, *calls, counts=False, at=None, wait=True):
+        words = [[str(argument) for argument in call] for call in calls]
+        request = {"calls": words, "counts": counts, "at": at, "wait": wait}
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+
+    def _reply(self):
+        line = self._process.stdout.readline()
+        assert line, self.errors.read_text()
+        return json.loads(line)
+
+    def run(self, *calls):
+        """Run one child for each call, all at the same time; return their exit statuses."""
+        self._request(*calls)
+        return [self._reply()["status"] for _ in calls]
+
+    def kill(self, *arguments, at=None, delay=None):
+        """Kill one child.
+
+        Args:
+            arguments: Arguments of the call.
+            at: Line at which the child announces itself. A child that executes fewer lines waits at its end, and so
+                does any child if this is None.
+            delay: None kills the child at that line. Otherwise the child continues, and the kill is sent after this
+                number of seconds; it arrives anywhere between that line and the end.
+
+        Returns:
+            How many lines the child executed if it reached its end before it announced itself, else None.
+        """
+        self._request(arguments, counts=True, at=at, wait=delay is None)
+        reply = self._reply()
+        assert "pid" in reply, self.errors.read_text()
+        if delay is not None:
+            time.sleep(delay)
+        os.kill(reply["pid"], signal.SIGKILL)
+        assert self._reply() == {"status": -signal.SIGKILL}
+        return reply.get("lines")
+
+    def close(self):
+        """End the server."""
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@contextlib.contextmanager
+def serving(code, errors):
+    """Give a server, which ends with the block."""
+    server = Server(code, errors)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def moments(kills, lines):
+    """Spread kills evenly from the first line to the last; every second one arrives some time after its line.
+
+    Yields:
+        The keyword arguments of `Server.kill`.
+    """
+    delays = random.Random(0)
+    for index in range(kills):
+        at = 1 + round(index * (lines - 1) / (kills - 1))
+        yield {"at": at, "delay": delays.uniform(0, 0.01) if index % 2 else None}
