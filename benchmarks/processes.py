@@ -32,7 +32,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 """
 _COMMAND = """
 import sys
-from vaedge.cli import main
+from vaedge.cli.main import main
 assert main() == 0
 """
 _MEMORY = """

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 import vaedge
-from vaedge.bench import time_calls
-from vaedge.bundle.reading import read_bundle
+from vaedge.benchmark.baselines import Peer, onnxruntime_run, openvino_run
+from vaedge.benchmark.timing import time_calls
+from vaedge.bundle.reader import read_bundle
 from vaedge.engine.int8 import int8_kernels
-from vaedge.engine.merge import RECONSTRUCTION, merged
+from vaedge.engine.merge import RECONSTRUCTION, merge_graphs
 from vaedge.engine.onnxruntime import import_onnxruntime
-from vaedge.peers import Peer, onnxruntime_run, openvino_run
 
 Array = npt.NDArray[np.float32]
 Reconstruct = Callable[[Array], object]
@@ -100,7 +100,7 @@ def contestants(model: str, threads: int) -> dict[str, Reconstruct]:
     prior = vaedge.load(model, threads=threads).prior
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    graph = merged(bundle.encoder, bundle.decoder, ())
+    graph = merge_graphs(bundle.encoder, bundle.decoder, ())
     by_hand = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     torch.set_num_threads(threads)
     network = torch_model(model)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vaedge_train import TrainConfig, train
-from vaedge_train.torchvision_data import import_torchvision
+from vaedge_train.data.torchvision_data import import_torchvision
 
 _EPOCHS = 10
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vaedge_export import export_vae
-from vaedge_train.torchvision_data import import_torchvision
+from vaedge_train.data.torchvision_data import import_torchvision
 
 
 class Encoder(nn.Module):

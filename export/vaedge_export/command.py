@@ -8,7 +8,7 @@ from vaedge_export.folder import require_absent
 from vaedge_export.from_run import export_run
 from vaedge_export.triton import write_triton
 from vaedge_export.upgrade import upgrade_bundle
-from vaedge_export.variants import VARIANTS
+from vaedge_export.variants.measure import VARIANTS
 from vaedge_train import TrainError
 
 ERRORS = (TrainError,)

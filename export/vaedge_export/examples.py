@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 import vaedge
-from vaedge.arrays import as_batch, as_condition
-from vaedge.noise import standard_normal
+from vaedge.distributions.random import standard_normal
+from vaedge.validation import as_batch, as_condition
 from vaedge_export.errors import ExportError
 
 Array = npt.NDArray[Any]

@@ -15,19 +15,19 @@ from torch import nn
 
 import vaedge
 from vaedge.bundle.manifest import MANIFEST_NAME, FileEntry, Manifest, Variant, may_name_condition
-from vaedge.bundle.reading import Bundle
-from vaedge.prior import Mixture
-from vaedge_export import card
-from vaedge_export.card_pictures import card_pictures
-from vaedge_export.check_graphs import BATCHES
+from vaedge.bundle.reader import Bundle
+from vaedge.distributions.prior import Mixture
+from vaedge_export.card import template as card
+from vaedge_export.card.images import card_pictures
+from vaedge_export.checks.graphs import BATCHES
+from vaedge_export.checks.verifier import ROWS, Verifier
 from vaedge_export.errors import ExportError
 from vaedge_export.examples import ExamplesLike, given_rows, random_rows
 from vaedge_export.folder import new_folder, require_absent
 from vaedge_export.graphs import IR_VERSION, OPSET, with_fixed_batch
 from vaedge_export.reference import REFERENCE_ROWS, fp32_reference, reference_file, variant_reference
-from vaedge_export.variants import Comparison, Graphs, make_variant, require_known
-from vaedge_export.verify import ROWS, Verifier
-from vaedge_train.likelihoods import LIKELIHOODS
+from vaedge_export.variants.measure import Comparison, Graphs, make_variant, require_known
+from vaedge_train.model.likelihoods import LIKELIHOODS
 
 # The oldest release on which the runtime's tests were run.
 MINIMUM_ONNXRUNTIME = "1.24"
@@ -73,7 +73,7 @@ def export_vae(
         out: the bundle's folder, which must not exist yet.
         input_shape: shape of one item of x.
         latent_shape: shape of one z.
-        likelihood: name of p(x|z), a key of vaedge_train.likelihoods.LIKELIHOODS. It says which parameters the
+        likelihood: name of p(x|z), a key of vaedge_train.model.likelihoods.LIKELIHOODS. It says which parameters the
             decoder returns, how their mean follows, and which values x may have: "bernoulli", "bce_surrogate" and
             "continuous_bernoulli" take logits, "gaussian" and "discretized_logistic" loc and log_scale.
         prior: p(z); None is N(0, I).

@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from vaedge import Condition
-from vaedge.prior import Mixture
+from vaedge.distributions.prior import Mixture
 from vaedge_export.export import Provenance, export_vae
 from vaedge_export.folder import require_absent
 from vaedge_train import Run, load_run
-from vaedge_train.priors import StandardNormal
+from vaedge_train.model.priors import StandardNormal
 
 _FIGURES = ("elbo", "distortion", "rate")
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vaedge_export.errors import ExportError
 from vaedge_export.examples import Array
-from vaedge_train.likelihoods import Likelihood
+from vaedge_train.model.likelihoods import Likelihood
 
 OPSET = 20
 IR_VERSION = 10

@@ -9,8 +9,8 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 import vaedge
+from vaedge._check import outputs
 from vaedge.bundle.reference import TOLERANCE_PREFIX
-from vaedge.selftest import outputs
 from vaedge_export.examples import Array
 
 REFERENCE_ROWS = 8

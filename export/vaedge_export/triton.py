@@ -8,7 +8,7 @@ DIR/NAME_reconstruct/{config.pbtxt,1/}          x -> the reconstruction through 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vaedge.bundle.reading import Bundle, read_bundle
+from vaedge.bundle.reader import Bundle, read_bundle
 from vaedge_export.folder import new_folder
 
 _MOST_BATCH = 512

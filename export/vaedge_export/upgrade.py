@@ -9,12 +9,12 @@ from pathlib import Path
 
 import vaedge
 from vaedge.bundle.manifest import MANIFEST_NAME, FileEntry
-from vaedge.bundle.reading import Bundle, read_variants
+from vaedge.bundle.reader import Bundle, read_variants
 from vaedge.bundle.reference import read_reference
-from vaedge.files.pictures import is_picture_shape
-from vaedge.prior import Mixture
-from vaedge_export import card
-from vaedge_export.card_pictures import samples_png
+from vaedge.distributions.prior import Mixture
+from vaedge.files.images import is_picture_shape
+from vaedge_export.card import template as card
+from vaedge_export.card.images import samples_png
 from vaedge_export.errors import ExportError
 from vaedge_export.examples import Rows
 from vaedge_export.from_run import export_command

@@ -22,8 +22,10 @@ if "ORT_DISABLE_TELEMETRY" not in os.environ:
             stacklevel=2,
         )
 
+from vaedge._check import CheckReport, check
 from vaedge.batch import Batch
 from vaedge.bundle.manifest import Condition, Manifest
+from vaedge.distributions.posterior import Posterior
 from vaedge.errors import (
     BundleError,
     BundleNotFoundError,
@@ -35,8 +37,6 @@ from vaedge.errors import (
     VaedgeError,
 )
 from vaedge.loading import load
-from vaedge.posterior import Posterior
-from vaedge.selftest import CheckReport, check
 from vaedge.vae import VAE
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ from onnx.reference import ReferenceEvaluator
 from tritonclient.grpc import model_config_pb2
 
 import vaedge
-from vaedge.cli import main
+from vaedge.cli.main import main
 from vaedge_export import ExportError, export_run
 from vaedge_export.triton import write_triton
 from vaedge_train import TrainConfig, train

@@ -13,7 +13,7 @@ import vaedge
 from vaedge_export import export_vae
 from vaedge_train import TrainConfig
 from vaedge_train.build import build_vae
-from vaedge_train.torchvision_data import import_torchvision
+from vaedge_train.data.torchvision_data import import_torchvision
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -9,7 +9,7 @@ from vaedge_export import ExportError, export_run, export_vae
 from vaedge_export.errors import MeaningError
 from vaedge_train import TrainConfig, train
 from vaedge_train.build import build_vae
-from vaedge_train.likelihoods import LIKELIHOODS
+from vaedge_train.model.likelihoods import LIKELIHOODS
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
@@ -86,7 +86,7 @@ def test_arguments_that_cannot_be_used(vae, shapes, tmp_path, change, says):
 
 
 def test_an_evaluation_goes_onto_the_card(tmp_path):
-    from vaedge.cli import main
+    from vaedge.cli.main import main
 
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (60, 4, 4)).astype(np.uint8))
     words = ["--dataset", str(tmp_path / "x.npy"), "--hidden", "8", "--latent", "2", "--epochs", "1"]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import vaedge
-import vaedge_export.verify
+import vaedge_export.checks.verifier
 from vaedge_export import ExportError, export_vae
 from vaedge_export.errors import (
     AgreementError,
@@ -104,7 +104,7 @@ def test_a_module_that_torch_cannot_trace(vae, shapes, out):
 
 def test_a_graph_that_differs(vae, shapes, out, monkeypatch):
     """The comparison is with the graph that users run, so a graph of other weights cannot pass."""
-    honest = vaedge_export.verify.trace
+    honest = vaedge_export.checks.verifier.trace
 
     def trace(module, name, *arguments):
         content, flushed = honest(module, name, *arguments)
@@ -113,7 +113,7 @@ def test_a_graph_that_differs(vae, shapes, out, monkeypatch):
             content = content.replace(bias.numpy().tobytes(), (bias + 1e-3).numpy().tobytes())
         return content, flushed
 
-    monkeypatch.setattr(vaedge_export.verify, "trace", trace)
+    monkeypatch.setattr(vaedge_export.checks.verifier, "trace", trace)
     refused(
         AgreementError,
         "encoder: mean differs from torch by 1.0",
@@ -170,7 +170,7 @@ def test_a_folder_that_cannot_be_written(vae, shapes, tmp_path):
 
 FULL_DISK = """
 import resource, signal, sys
-from vaedge.cli import main
+from vaedge.cli.main import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 sys.exit(main(["export", {run!r}, "--out", {out!r}]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vaedge
-from vaedge.cli import main
+from vaedge.cli.main import main
 from vaedge_export import ExportError, upgrade, upgrade_bundle
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format-1"

@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 import vaedge
-import vaedge_export.variants
-from vaedge.cli import main
+import vaedge_export.variants.measure
+from vaedge.cli.main import main
 from vaedge_export import ExportError, LossError, export_run, export_vae
 from vaedge_train import TrainConfig, train
 
@@ -148,7 +148,7 @@ def test_a_variant_that_yields_nan_costs_infinitely_much(run, tmp_path, monkeypa
                 tensor.CopyFrom(onnx.numpy_helper.from_array(weights * np.float32(np.nan), tensor.name))
         return model
 
-    monkeypatch.setitem(vaedge_export.variants.QUANTIZERS, "fp16", broken)
+    monkeypatch.setitem(vaedge_export.variants.measure.QUANTIZERS, "fp16", broken)
     with pytest.raises(LossError, match="variant fp16 costs inf nats"):
         export_run(run.path, tmp_path / "b", variants=["fp16"])
 

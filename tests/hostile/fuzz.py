@@ -20,9 +20,9 @@ from memory import peak
 
 import vaedge
 from hostile.graphs import graph, model, node, tensor, value
-from vaedge.bundle import wire
+from vaedge.bundle import protobuf as wire
 from vaedge.bundle.manifest import FileEntry, Manifest, Variant
-from vaedge.prior import Mixture
+from vaedge.distributions.prior import Mixture
 
 _INPUT, _LATENT = 6, 2
 _ODD_NUMBERS = (-1, 0, 1, 2**31, 2**63, 2**64, 10**400, 1.5, -1e308, 1e-320, True)

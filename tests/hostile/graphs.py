@@ -3,7 +3,7 @@
 import itertools
 import struct
 
-from vaedge.bundle import wire
+from vaedge.bundle import protobuf as wire
 
 
 def number(field, value):

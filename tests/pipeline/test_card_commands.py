@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from vaedge.cli import main
+from vaedge.cli.main import main
 
 
 def printed_commands(bundle):

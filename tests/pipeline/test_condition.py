@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import vaedge
-from vaedge.cli import main
+from vaedge.cli.main import main
 from vaedge_export import ExportError, export_vae
 from vaedge_export.from_run import export_run
 from vaedge_train import TrainConfig, train

@@ -114,7 +114,7 @@ _COMMANDS = """
 import os
 from killing import children
 from vaedge import cli
-from vaedge.files import bulk
+from vaedge.files import shards as bulk
 bulk._SHARD_BYTES = 2**21
 for words in children("vaedge.files"):
     if cli.main(words):

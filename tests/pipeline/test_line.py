@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaedge.cli import main
+from vaedge.cli.main import main
 
 
 def vaedge(*words):

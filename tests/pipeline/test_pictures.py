@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 import vaedge
-from vaedge.files.pictures import read_picture
+from vaedge.files.images import read_picture
 from vaedge_train import DataError, TrainConfig
-from vaedge_train.data import load_dataset
-from vaedge_train.items import scale
+from vaedge_train.data.examples import scale
+from vaedge_train.dataset import load_dataset
 
 GREY = np.linspace(0, 255, 48).astype(np.uint8).reshape(8, 6)
 
@@ -86,7 +86,7 @@ def test_grey_folders_stay_grey_when_resized(tmp_path):
 @pytest.mark.parametrize("content", [b"nothing", b"PK\x03\x04", b""])
 @pytest.mark.parametrize("name", ["x.npy", "x.npz"])
 def test_damaged_arrays(tmp_path, name, content):
-    from vaedge.files.items import read_items
+    from vaedge.files.arrays import read_items
 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(vaedge.InputError, match=f"{name} cannot be read"):
@@ -94,7 +94,7 @@ def test_damaged_arrays(tmp_path, name, content):
 
 
 def test_a_grid_of_too_many(tmp_path):
-    from vaedge.files.pictures import grid_png
+    from vaedge.files.images import grid_png
 
     with pytest.raises(vaedge.InputError, match=r"write a \.npy"):
         grid_png(np.zeros((10_001, 1, 2, 2), np.float32))

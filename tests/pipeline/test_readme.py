@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vaedge.cli import COMMANDS
+from vaedge.cli.main import COMMANDS
 from vaedge_train import TrainConfig
 from vaedge_train.build import build_vae
 from vaedge_train.config import flag

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import vaedge
-from vaedge.cli import main
-from vaedge.likelihoods import LIKELIHOODS as RUNTIME
+from vaedge.cli.main import main
+from vaedge.distributions.likelihoods import LIKELIHOODS as RUNTIME
 from vaedge_export import export_run, export_vae
 from vaedge_train import TrainConfig, train
-from vaedge_train.likelihoods import LIKELIHOODS
-from vaedge_train.vae import gaussian_log_prob
+from vaedge_train.model.likelihoods import LIKELIHOODS
+from vaedge_train.model.vae import gaussian_log_prob
 
 
 def test_every_likelihood_of_training_is_known():

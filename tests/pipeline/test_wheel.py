@@ -65,7 +65,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names}
     assert tops - {top for top in tops if top.endswith(".dist-info")} == set(PACKAGES)
-    assert "vaedge_train/mnist_sample/digits.npz" in names
+    assert "vaedge_train/data/mnist_sample/digits.npz" in names
     assert all(f"{package}/py.typed" in names for package in PACKAGES)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 2_500_000

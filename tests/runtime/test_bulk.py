@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import vaedge
-import vaedge.files.bulk
-from vaedge.cli import main
+import vaedge.files.shards
+from vaedge.cli.main import main
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(vaedge.files.bulk, "_SHARD_BYTES", 600 * 4 * 784)  # 512 rows of this model
+    monkeypatch.setattr(vaedge.files.shards, "_SHARD_BYTES", 600 * 4 * 784)  # 512 rows of this model
 
 
 def shards(folder, name):
@@ -151,7 +151,7 @@ def test_an_interrupted_job_says_how_to_go_on(bundle, tmp_path, capsys, monkeypa
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vaedge.files.bulk.Sampled, "take", interrupted)
+    monkeypatch.setattr(vaedge.files.shards.Sampled, "take", interrupted)
     words = ["sample", str(bundle), "-n", "600", "--seed", "3", "--out", str(tmp_path / "s")]
     assert main(words) == 130
     assert "interrupted: the shards in" in capsys.readouterr().err

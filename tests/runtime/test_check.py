@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vaedge
-from vaedge.cli import main
+from vaedge.cli.main import main
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format-1"
 OUTPUTS = {"mean", "log_var", "decoded", "logits"}

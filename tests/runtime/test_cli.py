@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import vaedge
-import vaedge.peers
-from vaedge.cli import COMMANDS, main
+import vaedge.benchmark.baselines
+from vaedge.cli.main import COMMANDS, main
 
 
 @pytest.fixture
@@ -115,7 +115,9 @@ def test_bench_against_plain_onnxruntime(bundle, capsys, monkeypatch):
     names = [row["contestant"].split()[0] for row in json.loads(capsys.readouterr().out)["timings"]]
     assert names == ["fp32", "onnxruntime"]
     assert "known are onnxruntime, openvino" in fails(capsys, [*argv, "--against", "tensorflow"])
-    monkeypatch.setattr(vaedge.peers.Peer, "decode", lambda self, z: np.zeros((len(z), 1, 28, 28), np.float32) - 3)
+    monkeypatch.setattr(
+        vaedge.benchmark.baselines.Peer, "decode", lambda self, z: np.zeros((len(z), 1, 28, 28), np.float32) - 3
+    )
     assert "do not compute the same: decode of 2 items" in fails(capsys, [*argv, "--against", "onnxruntime"])
 
 
@@ -165,7 +167,9 @@ def test_wrong_calls(capsys, words):
 
 @pytest.mark.parametrize(("command", "package"), [("train", "torch"), ("export", "torch")])
 def test_a_stage_whose_packages_are_missing(command, package):
-    code = f"import sys; sys.modules[{package!r}] = None; from vaedge.cli import main; sys.exit(main([{command!r}]))"
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; from vaedge.cli.main import main; sys.exit(main([{command!r}]))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
@@ -180,7 +184,7 @@ def test_a_full_disk_leaves_the_old_file(bundle, tmp_path, monkeypatch, capsys):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vaedge.files.items.os.fsync", full)
+    monkeypatch.setattr("vaedge.files.arrays.os.fsync", full)
     said = fails(capsys, ["sample", bundle, "--out", out])
     assert said == f"vaedge: {out}: No space left on device\n"
     assert out.read_bytes() == b"old"
@@ -191,6 +195,6 @@ def test_an_interrupt_is_no_traceback(bundle, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vaedge.selftest.read_variants", interrupt)
+    monkeypatch.setattr("vaedge._check.read_variants", interrupt)
     assert main(["check", str(bundle)]) == 130
     assert capsys.readouterr().err == "vaedge: interrupted\n"

@@ -3,12 +3,12 @@
 import logging
 
 import vaedge
-import vaedge.fastest
+import vaedge.benchmark.fastest
 
 
 def test_it_takes_the_fastest_and_says_so(bundle, monkeypatch, caplog):
     durations = {"fp32": [[4000], [4000]], "int8": [[3000], [3000]]}
-    monkeypatch.setattr(vaedge.fastest, "time_in_turn", lambda calls, seconds: durations)
+    monkeypatch.setattr(vaedge.benchmark.fastest, "time_in_turn", lambda calls, seconds: durations)
     with caplog.at_level(logging.INFO, "vaedge"):
         vae = vaedge.load(bundle, variant="fastest")
     assert vae.variant == "int8"

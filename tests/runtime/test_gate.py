@@ -7,7 +7,7 @@ import pytest
 from hostile.graphs import GRAPHS, graph, model, sizes, tensor
 
 import vaedge
-from vaedge.bundle.gate import check_graph
+from vaedge.bundle.graph_checks import check_graph
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import vaedge
-from vaedge.bundle import wire
-from vaedge.engine.merge import merged
+from vaedge.bundle import protobuf as wire
+from vaedge.engine.merge import merge_graphs
 
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 2**31, 2**63 - 1])
@@ -39,9 +39,9 @@ def test_it_is_made_when_it_is_first_needed_and_once(bundle, digits, monkeypatch
 
     def counted(*arguments):
         made.append(arguments)
-        return merged(*arguments)
+        return merge_graphs(*arguments)
 
-    monkeypatch.setattr("vaedge.engine.graphs.merged", counted)
+    monkeypatch.setattr("vaedge.engine.sessions.merged", counted)
     vae = vaedge.load(bundle)
     vae.sample(3, seed=0)
     vae.encode(digits)

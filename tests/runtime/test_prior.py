@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vaedge
-from vaedge.prior import Mixture, StandardNormal
+from vaedge.distributions.prior import Mixture, StandardNormal
 
 WEIGHTS = np.array([0.2, 0.5, 0.3])
 

@@ -11,7 +11,7 @@ import pytest
 
 import vaedge
 import vaedge.engine.chunks
-from vaedge.prior import Mixture, StandardNormal
+from vaedge.distributions.prior import Mixture, StandardNormal
 
 # Digests of latents that were drawn with numpy 1.26 and 2.4, with and without vector instructions. numpy may change
 # its streams in a later release; bundles would then give other samples, and these tests would fail.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vaedge.prior import Mixture, StandardNormal
+from vaedge.distributions.prior import Mixture, StandardNormal
 
 RNG = np.random.default_rng(0)
 MIXTURE = Mixture.from_parameters(

@@ -65,7 +65,7 @@ def test_samples_decode_the_documented_noise(vae):
 
 
 def test_the_noise_stream_is_frozen():
-    z = vaedge.noise.standard_normal((2, 3), seed=0)
+    z = vaedge.distributions.random.standard_normal((2, 3), seed=0)
     frozen = np.array(
         [
             [0.1257302165031433, -0.13210485875606537, 0.6404226422309875],
@@ -129,7 +129,7 @@ def test_out_is_written_and_returned(vae, digits):
 
 
 def test_float32_that_is_contiguous_is_not_copied(digits):
-    assert np.shares_memory(vaedge.arrays.as_batch(digits, "x", (1, 28, 28)), digits)
+    assert np.shares_memory(vaedge.validation.as_batch(digits, "x", (1, 28, 28)), digits)
 
 
 @pytest.mark.parametrize(

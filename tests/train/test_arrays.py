@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vaedge_train import DataError, TrainConfig, train
-from vaedge_train.data import load_dataset
+from vaedge_train.dataset import load_dataset
 
 PIXELS = np.arange(40 * 4 * 4, dtype=np.uint8).reshape(40, 4, 4)
 

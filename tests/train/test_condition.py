@@ -7,7 +7,7 @@ from PIL import Image
 
 from vaedge_train import ConfigError, DataError, TrainConfig, train
 from vaedge_train.build import build_vae
-from vaedge_train.data import load_dataset
+from vaedge_train.dataset import load_dataset
 
 RNG = np.random.default_rng(0)
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-import vaedge_train.torchvision_data
+import vaedge_train.data.torchvision_data
 from vaedge_train import DataError, TrainConfig
-from vaedge_train.data import load_dataset
-from vaedge_train.items import scale
+from vaedge_train.data.examples import scale
+from vaedge_train.dataset import load_dataset
 
-SAMPLE = Path(vaedge_train.__file__).parent / "mnist_sample"
+SAMPLE = Path(vaedge_train.__file__).parent / "data" / "mnist_sample"
 
 
 def test_mnist_sample_is_the_default_and_fits_in_two_megabytes():
@@ -139,7 +139,7 @@ class OneByOne:
 
 
 def test_torchvision_s_two_ways_of_keeping_pictures(monkeypatch):
-    vaedge_train.torchvision_data.import_torchvision()
+    vaedge_train.data.torchvision_data.import_torchvision()
     from torchvision import datasets
 
     monkeypatch.setattr(datasets, "MNIST", InMemory)

@@ -10,14 +10,14 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from vaedge_train import DataError, TrainConfig, train
 from vaedge_train.build import build_vae
-from vaedge_train.data import load_dataset
+from vaedge_train.data.examples import Items
+from vaedge_train.dataset import load_dataset
 from vaedge_train.evaluation import evaluate
-from vaedge_train.items import Items
-from vaedge_train.likelihoods import LIKELIHOODS
-from vaedge_train.objective import Objective
-from vaedge_train.priors import MixturePrior, StandardNormal
-from vaedge_train.vae import gaussian_log_prob, kl_to_standard_normal
-from vaedge_train.writer import evaluate as evaluate_epoch
+from vaedge_train.loop.writer import evaluate as evaluate_epoch
+from vaedge_train.model.likelihoods import LIKELIHOODS
+from vaedge_train.model.objective import Objective
+from vaedge_train.model.priors import MixturePrior, StandardNormal
+from vaedge_train.model.vae import gaussian_log_prob, kl_to_standard_normal
 
 
 def noise(*shape, seed=0):
@@ -189,7 +189,7 @@ def test_bug_the_last_batch_forgotten_or_batches_averaged(monkeypatch, size):
     with torch.no_grad():  # a posterior without width, for which the noise does not matter
         vae.encoder.output.weight[3:] = 0
         vae.encoder.output.bias[3:] = -30
-    monkeypatch.setattr("vaedge_train.writer._TEST_BATCH", size)
+    monkeypatch.setattr("vaedge_train.loop.writer._TEST_BATCH", size)
     found = evaluate_epoch(vae, Items(x), 3)
     exact = vae.elbo(x, torch.zeros(1, 300, 3))
     expected = torch.stack([exact.distortion.double().mean(), exact.rate.double().mean()])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import distributions
 
-from vaedge_train.likelihoods import LIKELIHOODS
+from vaedge_train.model.likelihoods import LIKELIHOODS
 
 PARAMETERS = {
     "bernoulli": [(-3.0,), (0.0,), (1.5,)],

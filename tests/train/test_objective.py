@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
+from vaedge_train.data.examples import Items
 from vaedge_train.evaluation import evaluate
-from vaedge_train.items import Items
-from vaedge_train.likelihoods import LIKELIHOODS
-from vaedge_train.objective import Objective
-from vaedge_train.priors import MixturePrior, StandardNormal
-from vaedge_train.vae import VAE
+from vaedge_train.model.likelihoods import LIKELIHOODS
+from vaedge_train.model.objective import Objective
+from vaedge_train.model.priors import MixturePrior, StandardNormal
+from vaedge_train.model.vae import VAE
 
 D, LATENT, SCALE = 5, 2, 0.7
 

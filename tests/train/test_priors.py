@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from vaedge_train.priors import Mixture, MixturePrior, StandardNormal, VampPrior
+from vaedge_train.model.priors import Mixture, MixturePrior, StandardNormal, VampPrior
 
 
 def encode(x):

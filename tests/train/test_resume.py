@@ -16,8 +16,8 @@ import torch
 from killing import serving
 from PIL import Image
 
-import vaedge_train.trainer
-import vaedge_train.writer
+import vaedge_train.loop.trainer
+import vaedge_train.loop.writer
 from vaedge_train import ConfigError, DataError, NonFiniteError, RunError, TrainConfig, train
 
 RICH = {
@@ -64,7 +64,7 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("stop", [1, 3, 7, 8, 17])
 def test_stopped_at_any_step(config, uninterrupted, tmp_path, monkeypatch, stop):
-    monkeypatch.setattr(vaedge_train.trainer, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(vaedge_train.loop.trainer, "_CHECKPOINT_SECONDS", 0.0)
     steps, honest = iter(range(1, 1000)), torch.optim.AdamW.step
 
     def step(self, *arguments):
@@ -81,13 +81,13 @@ def test_stopped_at_any_step(config, uninterrupted, tmp_path, monkeypatch, stop)
 
 def test_stopped_between_checkpoints(config, uninterrupted, tmp_path, monkeypatch):
     """The steps since the last checkpoint are done again, and the same."""
-    honest = vaedge_train.writer.evaluate
+    honest = vaedge_train.loop.writer.evaluate
 
     def evaluate(*arguments):
-        monkeypatch.setattr(vaedge_train.writer, "evaluate", honest)
+        monkeypatch.setattr(vaedge_train.loop.writer, "evaluate", honest)
         raise KilledError
 
-    monkeypatch.setattr(vaedge_train.writer, "evaluate", evaluate)
+    monkeypatch.setattr(vaedge_train.loop.writer, "evaluate", evaluate)
     with pytest.raises(KilledError):
         train(config, tmp_path / "run", progress=False)
     train(config, tmp_path / "run", resume=True, progress=False)
@@ -108,12 +108,12 @@ def command(config):
 _TRAINING = """
 import os, sys
 import torch._dynamo
-import vaedge_train.__main__, vaedge_train.trainer
+import vaedge_train.__main__, vaedge_train.loop.trainer
 from killing import children
-from vaedge_train.torchvision_data import import_torchvision
+from vaedge_train.data.torchvision_data import import_torchvision
 import_torchvision()
 torch.set_num_threads(1)
-vaedge_train.trainer._CHECKPOINT_SECONDS = 0.0
+vaedge_train.loop.trainer._CHECKPOINT_SECONDS = 0.0
 for words in children(*(f"vaedge_train.{name}" for name in ("run_folder", "state", "trainer", "writer"))):
     sys.argv[1:] = words
     if vaedge_train.__main__.main():
@@ -160,19 +160,19 @@ def test_ctrl_c_saves_and_says_how_to_go_on(pictures, tmp_path):
 
 
 def test_more_training_drops_the_evaluation_of_other_weights(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(vaedge_train.trainer, "_CHECKPOINT_SECONDS", 0.0)
-    honest, calls = vaedge_train.writer.evaluate, iter(range(10))
+    monkeypatch.setattr(vaedge_train.loop.trainer, "_CHECKPOINT_SECONDS", 0.0)
+    honest, calls = vaedge_train.loop.writer.evaluate, iter(range(10))
 
     def evaluate(*arguments):
         if next(calls) == 1:
             raise KilledError
         return honest(*arguments)
 
-    monkeypatch.setattr(vaedge_train.writer, "evaluate", evaluate)
+    monkeypatch.setattr(vaedge_train.loop.writer, "evaluate", evaluate)
     with pytest.raises(KilledError):
         train(config, tmp_path / "run", progress=False)
     (tmp_path / "run" / "evaluation.json").write_text("[]")
-    monkeypatch.setattr(vaedge_train.writer, "evaluate", lambda *_: torch.zeros(2))  # better than any before
+    monkeypatch.setattr(vaedge_train.loop.writer, "evaluate", lambda *_: torch.zeros(2))  # better than any before
     assert train(config, tmp_path / "run", resume=True, progress=False).evaluations == []
 
 
@@ -206,14 +206,14 @@ def test_nothing_to_resume(config, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(config, tmp_path, monkeypatch):
-    honest = vaedge_train.trainer.Objective.forward
+    honest = vaedge_train.loop.trainer.Objective.forward
 
     def forward(self, *batch):
         loss, distortion, rate = honest(self, *batch)
         return (loss * torch.nan if next(calls) == 12 else loss), distortion, rate
 
     calls = iter(range(1000))
-    monkeypatch.setattr(vaedge_train.trainer.Objective, "forward", forward)
+    monkeypatch.setattr(vaedge_train.loop.trainer.Objective, "forward", forward)
     with pytest.raises(NonFiniteError, match="step 12: the loss is nan"):
         train(config, tmp_path / "run", progress=False)
     monkeypatch.undo()
@@ -234,7 +234,7 @@ def test_a_full_disk_ends_the_run_with_the_last_checkpoint_intact(config, tmp_pa
             return honest(path, content)
 
         monkeypatch.setattr(Path, "write_bytes", write_bytes)
-        monkeypatch.setattr(vaedge_train.writer, "_PICTURE_SECONDS", 0.0)
+        monkeypatch.setattr(vaedge_train.loop.writer, "_PICTURE_SECONDS", 0.0)
         with pytest.raises(OSError, match="No space left on device") as failure:
             train(config, folder, progress=False)
         assert failure.value.filename == str(folder / victim)
@@ -245,7 +245,7 @@ def test_a_full_disk_ends_the_run_with_the_last_checkpoint_intact(config, tmp_pa
 
 
 def test_a_recipe_does_not_change_a_run_that_is_resumed(config, tmp_path, capsys):
-    from vaedge.cli import main
+    from vaedge.cli.main import main
 
     train(config, tmp_path / "run", progress=False)
     assert main(["train", "--resume", "--recipe", "best", "--out", str(tmp_path / "run")]) == 1

@@ -73,8 +73,8 @@ def test_the_caller_s_random_state_is_left_alone(config, tmp_path):
 def test_training_beats_the_best_model_without_latents(tmp_path):
     """Independent pixels at the training set's mean are the optimum that ignores z."""
     run = train(TrainConfig(epochs=2, hidden=(200,)), tmp_path / "run", progress=False)
-    from vaedge_train.data import load_dataset
-    from vaedge_train.items import scale
+    from vaedge_train.data.examples import scale
+    from vaedge_train.dataset import load_dataset
 
     dataset = load_dataset(run.config)
     mean = scale(dataset.train.x).mean(0).clamp(1e-3, 1 - 1e-3)
@@ -85,8 +85,8 @@ def test_training_beats_the_best_model_without_latents(tmp_path):
 
 def test_an_untrained_decoder_starts_at_the_data_s_mean(pictures):
     from vaedge_train.build import build_vae
-    from vaedge_train.data import load_dataset
-    from vaedge_train.items import scale
+    from vaedge_train.data.examples import scale
+    from vaedge_train.dataset import load_dataset
 
     config = TrainConfig(dataset=str(pictures), hidden=(4,), latent=1)
     x = scale(load_dataset(config).train.x)

@@ -7,10 +7,10 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vaedge_train import TrainConfig
 from vaedge_train.build import build_vae
-from vaedge_train.likelihoods import LIKELIHOODS
-from vaedge_train.networks import Decoder, Encoder
-from vaedge_train.priors import StandardNormal
-from vaedge_train.vae import VAE, kl_to_standard_normal
+from vaedge_train.model.likelihoods import LIKELIHOODS
+from vaedge_train.model.mlp import Decoder, Encoder
+from vaedge_train.model.priors import StandardNormal
+from vaedge_train.model.vae import VAE, kl_to_standard_normal
 
 SHAPE = (1, 4, 4)
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from vaedge_train import TrainConfig
-from vaedge_train.workers import Workers
+from vaedge_train.loop.distributed import Workers
 
 
 @pytest.mark.parametrize("items", [1, 2, 7, 8])

@@ -7,9 +7,9 @@
 from vaedge_train.config import TrainConfig
 from vaedge_train.errors import ConfigError, DataError, NonFiniteError, RunError, TrainError
 from vaedge_train.evaluation import Evaluation, evaluate
+from vaedge_train.loop.trainer import train
+from vaedge_train.model.vae import VAE, Elbo
 from vaedge_train.run_folder import Run, load_run
-from vaedge_train.trainer import train
-from vaedge_train.vae import VAE, Elbo
 
 __all__ = [
     "VAE",

@@ -5,15 +5,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vaedge_train.adapters import Labelled, SharedScale
 from vaedge_train.config import TrainConfig
-from vaedge_train.conv import ConvDecoder, ConvEncoder
+from vaedge_train.data.examples import scale
 from vaedge_train.errors import ConfigError
-from vaedge_train.items import scale
-from vaedge_train.likelihoods import LIKELIHOODS
-from vaedge_train.networks import Decoder, Encoder
-from vaedge_train.priors import MixturePrior, Prior, StandardNormal, VampPrior
-from vaedge_train.vae import VAE
+from vaedge_train.model.adapters import Labelled, SharedScale
+from vaedge_train.model.conv import ConvDecoder, ConvEncoder
+from vaedge_train.model.likelihoods import LIKELIHOODS
+from vaedge_train.model.mlp import Decoder, Encoder
+from vaedge_train.model.priors import MixturePrior, Prior, StandardNormal, VampPrior
+from vaedge_train.model.vae import VAE
 
 
 def build_vae(config: TrainConfig, input_shape: tuple[int, ...], classes: int = 0, items: Tensor | None = None) -> VAE:

@@ -11,8 +11,8 @@ from typing import Any
 
 from vaedge_train.config import CHOICES, TrainConfig, flag
 from vaedge_train.errors import ConfigError, TrainError
+from vaedge_train.loop.trainer import train
 from vaedge_train.run_folder import read_config
-from vaedge_train.trainer import train
 
 ERRORS = (TrainError,)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from vaedge_train.errors import ConfigError
-from vaedge_train.likelihoods import LIKELIHOODS
-from vaedge_train.networks import ACTIVATIONS
-from vaedge_train.objective import OBJECTIVES
-from vaedge_train.priors import PRIORS
-from vaedge_train.schedules import SCHEDULES
+from vaedge_train.loop.schedules import SCHEDULES
+from vaedge_train.model.likelihoods import LIKELIHOODS
+from vaedge_train.model.mlp import ACTIVATIONS
+from vaedge_train.model.objective import OBJECTIVES
+from vaedge_train.model.priors import PRIORS
 
 
 def _field(default: Any, help: str) -> Any:  # noqa: A002 - argparse's own word

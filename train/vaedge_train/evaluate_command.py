@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from vaedge_train.data import BINARIZE_SEED, load_dataset
+from vaedge_train.data.examples import scale
+from vaedge_train.dataset import BINARIZE_SEED, load_dataset
 from vaedge_train.errors import ConfigError, DataError, TrainError
 from vaedge_train.evaluation import evaluate
-from vaedge_train.items import scale
 from vaedge_train.run_folder import EVALUATION, load_run, write_atomically
 
 ERRORS = (TrainError,)

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaedge_train.items import Items, scale
-from vaedge_train.likelihoods import BceSurrogate
-from vaedge_train.priors import StandardNormal
-from vaedge_train.vae import VAE, gaussian_log_prob, kl_to_standard_normal
+from vaedge_train.data.examples import Items, scale
+from vaedge_train.model.likelihoods import BceSurrogate
+from vaedge_train.model.priors import StandardNormal
+from vaedge_train.model.vae import VAE, gaussian_log_prob, kl_to_standard_normal
 
 _ROWS = 2_500  # decoded at once: what a MLP makes of them stays in the caches, and takes a third of the time
 ACTIVE_VARIANCE = 0.01  # of the posterior's mean over the data, above which Burda et al. call a unit active

@@ -20,7 +20,7 @@ import safetensors.torch
 from vaedge_train.build import build_vae
 from vaedge_train.config import TrainConfig
 from vaedge_train.errors import RunError
-from vaedge_train.vae import VAE
+from vaedge_train.model.vae import VAE
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

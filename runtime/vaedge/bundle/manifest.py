@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vaedge.bundle.fields import Fields, parse_json
+from vaedge.bundle.json_reader import Fields, parse_json
 from vaedge.errors import BundleError
 
 FORMAT = "vaedge"

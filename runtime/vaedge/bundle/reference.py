@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vaedge.bundle.npz import read_npz
-from vaedge.bundle.reading import Bundle
+from vaedge.bundle.reader import Bundle
 from vaedge.errors import BundleError
 
 TOLERANCE_PREFIX = "tolerance."

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vaedge.bundle import wire
+from vaedge.bundle import protobuf as wire
 from vaedge.bundle.manifest import Manifest
 from vaedge.errors import BundleError
 

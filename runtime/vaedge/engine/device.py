@@ -11,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vaedge.arrays import as_count
 from vaedge.engine.cpus import usable_cpus
 from vaedge.engine.forks import no_fork
 from vaedge.engine.int8 import default_kernels_are_exact, has_int8_products
 from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge.errors import BundleError, DeviceError, InputError, install_hint
+from vaedge.validation import as_count
 
 logger = logging.getLogger("vaedge")
 

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from vaedge.bundle import wire
+from vaedge.bundle import protobuf as wire
 from vaedge.engine.forks import no_fork
 from vaedge.engine.onnxruntime import import_onnxruntime
 

@@ -6,7 +6,7 @@ the processor from those of the second. One graph has one session, and on CUDA t
 
 from collections.abc import Callable, Collection
 
-from vaedge.bundle import wire
+from vaedge.bundle import protobuf as wire
 
 RECONSTRUCTION = "decoder/x"
 
@@ -17,7 +17,7 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME = 1, 2, 3
 _TENSOR_NAME, _VALUE_NAME = 8, 1
 
 
-def merged(encoder: bytes, decoder: bytes, conditions: Collection[str]) -> bytes:
+def merge_graphs(encoder: bytes, decoder: bytes, conditions: Collection[str]) -> bytes:
     """Return the graph whose one output, RECONSTRUCTION, is what the decoder makes of the encoder's mean.
 
     Args:
