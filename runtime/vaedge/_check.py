@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from vaedge.bundle.reader import Bundle, read_bundle, read_variants
 from vaedge.vae import VAE
-from vaedge.validation import FloatArray
+from vaedge._types import FloatArray
 
 # Bundles of format 1 store no tolerances. Theirs is relative to max(1, |reference|). CPUs, thread counts and releases
 # of ONNX Runtime differ by a tenth of this; TF32 or bfloat16 in place of float32 by ten times as much.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaedge.distributions.random import standard_normal
-from vaedge.validation import FloatArray
+from vaedge._types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from vaedge.distributions.posterior import standard_deviation
 from vaedge.distributions.random import draw_normals, generator, second_generator
 from vaedge.errors import BundleError
-from vaedge.validation import MOST_LATENT, FloatArray
+from vaedge._types import FloatArray
+from vaedge.validation import MAX_LATENT
 
 Draw = Callable[[int], FloatArray]
 
@@ -110,8 +111,8 @@ class Mixture:
             raise BundleError("the prior's mean and std must be float32, and its cumulative int64")
         if mean.ndim < 2 or not mean.size or std.shape != mean.shape or cumulative.shape != mean.shape[:1]:
             raise BundleError(f"the prior's arrays {mean.shape}, {std.shape} and {cumulative.shape} are no mixture")
-        if not np.abs(mean).max() <= MOST_LATENT:  # NaN fails too
-            raise BundleError(f"the prior's mean holds NaN, or values beyond {MOST_LATENT:g}")
+        if not np.abs(mean).max() <= MAX_LATENT:  # NaN fails too
+            raise BundleError(f"the prior's mean holds NaN, or values beyond {MAX_LATENT:g}")
         if not (std.min() > 0 and std.max() <= _MAX_STD):
             raise BundleError(f"the prior's std holds NaN, or values outside of 0 to {_MAX_STD:.3g}")
         in_range = cumulative.min() >= 0 and cumulative.max() == cumulative[-1] == _UNIT

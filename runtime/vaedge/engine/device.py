@@ -74,7 +74,7 @@ def thread_count(threads: int | None) -> int:
     """
     if threads is None:
         return usable_cpus()
-    return as_count(threads, "threads", most=MAX_THREADS)
+    return as_count(threads, "threads", maximum=MAX_THREADS)
 
 
 def _session_options(ort: ModuleType, graph: bytes, threads: int) -> Any:
