@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vaedge._types import FloatArray
 from vaedge.bundle.reader import Bundle, read_bundle, read_variants
 from vaedge.vae import VAE
-from vaedge._types import FloatArray
 
 # Bundles of format 1 store no tolerances. Theirs is relative to max(1, |reference|). CPUs, thread counts and releases
 # of ONNX Runtime differ by a tenth of this; TF32 or bfloat16 in place of float32 by ten times as much.
@@ -91,14 +91,14 @@ def _differences(bundle: Bundle, vae: VAE) -> dict[str, float]:
 
 
 def outputs(vae: VAE, reference: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
-    """Run a VAE on the inputs of a reference, and return its outputs under the names that they have there."""
+    """Run a VAE on the inputs of a reference, and return the outputs by their names in the reference."""
     conditions: dict[str, Any] = {name: reference[name] for name in vae.manifest.conditions}
-    posterior = vae.encode(reference["x"], **conditions)
+    posterior = vae.encode(reference["x"], conditions=conditions)
     return {
         "mean": posterior.mean,
         "log_var": posterior.log_var,
-        "decoded": vae.decode(reference["z"], **conditions),
-        **vae.parameters(reference["z"], **conditions),
+        "decoded": vae.decode(reference["z"], conditions=conditions),
+        **vae.parameters(reference["z"], conditions=conditions),
     }
 
 

@@ -13,12 +13,12 @@ Range: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class Condition:
-    """One further input of both graphs of a conditional model, beside x and z.
+    """A further input of both graphs of a conditional model.
 
     Attributes:
-        dtype: "int64" for the number of a class, "float32" for anything else.
+        dtype: "int64" for the index of a class, "float32" for any other value.
         shape: Shape of the value of one example; () for a single number.
-        classes: For int64 the names of the values 0, 1, ..., whose count is the number of classes; otherwise empty.
+        classes: For int64 the names of the classes 0, 1, ...; otherwise empty.
     """
 
     dtype: str

@@ -13,7 +13,7 @@ from vaedge.bundle.reader import Bundle, ModelFiles, read_bundle
 from vaedge.distributions.bounds import Bounds, estimate_bounds
 from vaedge.distributions.likelihoods import require_scorable
 from vaedge.distributions.posterior import Posterior
-from vaedge.distributions.prior import Mixture, Prior, StandardNormal
+from vaedge.distributions.prior import Prior, read_prior
 from vaedge.engine.chunks import run
 from vaedge.engine.merge import RECONSTRUCTION
 from vaedge.engine.sessions import Sessions
@@ -262,7 +262,7 @@ class VAE:
             elbo and importance_weighted, each (n,) float64, nats.
 
         Raises:
-            InputError: x, k, the seed or a condition is invalid or missing, or this vaedge does not know the likelihood.
+            InputError: x, k, the seed or a condition is invalid or missing, or the likelihood is unknown.
             InferenceError: ONNX Runtime failed.
         """
         k = as_count(k, "k")
@@ -311,7 +311,7 @@ class VAE:
         both = {name: np.stack([array[0], array[-1]]) for name, array in values.items()}
         first, last = self._encode(np.concatenate(ends), both).mean
         weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(-1, *(1,) * first.ndim)
-        return self.decode((1 - weight) * first + weight * last, conditions=values)
+        return self._decode((1 - weight) * first + weight * last, values)
 
     def close(self) -> None:
         """Release the sessions and their memory; later calls raise ClosedError. Also usable as a context manager."""
@@ -367,10 +367,8 @@ class VAE:
 
 def _read_prior(files: ModelFiles) -> Prior:
     manifest = files.manifest
-    if files.prior is None:
-        return StandardNormal(manifest.latent_shape)
     try:
-        return Mixture.from_npz(files.prior, manifest.latent_shape)
+        return read_prior(manifest.prior, files.prior, manifest.latent_shape)
     except BundleError as error:
         raise BundleError(f"{manifest.prior_file} of {manifest.name} is refused: {error}") from error.__cause__
 

@@ -1,23 +1,25 @@
-"""`vaedge check MODEL`."""
+"""`vaedge check BUNDLE`."""
 
 import argparse
 
-from vaedge._check import check
-from vaedge.cli.arguments import positive
+import vaedge
+from vaedge.cli.arguments import DEVICE_HELP, THREADS_HELP, positive
+
+FAILED = 3  # the exit status of a negative verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge check`."""
-    parser.add_argument("model", metavar="MODEL", help="a bundle's folder")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 or auto")
-    parser.add_argument("--threads", type=positive, help="CPU threads (default: all this process may use)")
-    parser.add_argument("--variant", help="run this variant only (default: all)")
+    parser.add_argument("model", metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument("--device", default="cpu", help=DEVICE_HELP)
+    parser.add_argument("--threads", type=positive, help=THREADS_HELP)
+    parser.add_argument("--variant", help="the only variant to run (default: all)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Verify the files and compare with the stored references; status 3 when this device differs."""
-    report = check(args.model, device=args.device, threads=args.threads, variant=args.variant)
-    print(f"{args.model}: every file that the manifest names agrees with its SHA-256")
+    """Verify the files, compare this device with the stored references, and print the differences."""
+    report = vaedge.check(args.model, device=args.device, threads=args.threads, variant=args.variant)
+    print(f"{args.model}: every file that the manifest names matches its SHA-256")
     for variant, row in report.differences.items():
         for name, difference in row.items():
             print(f"  {variant:<6}{name:<12} difference from the reference: {difference:.2g} of the tolerance")
@@ -27,4 +29,4 @@ def run(args: argparse.Namespace) -> int:
         )
     verdict = "reproduces" if report.passed else "DOES NOT reproduce"
     print(f"{report.device} {verdict} the reference")
-    return 0 if report.passed else 3
+    return 0 if report.passed else FAILED

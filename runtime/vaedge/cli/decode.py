@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decode, write."""
+    """Decode latents and write the results."""
     output = Output.of(args.out, ".npy", ".png", SHARDS)
     if args.input.suffix.lower() not in ARRAY_SUFFIXES:
-        raise InputError(f"{args.input}: latents are read from .npy or .npz")
+        raise InputError(f"{args.input} is not a file of latents; give a .npy or .npz file")
     vae = load_bundle(args)
     z = read_examples(args.input, vae.latent_shape, key="mean")
     conditions = read_conditions(args, vae.manifest)

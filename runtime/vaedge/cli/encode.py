@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Encode, write."""
+    """Encode examples and write the means and log-variances."""
     output = Output.of(args.out, ".npz", SHARDS)
     vae = load_bundle(args)
     x = read_examples(args.input, vae.input_shape, resize=args.resize)

@@ -1,20 +1,20 @@
-"""`vaedge info MODEL`."""
+"""`vaedge info BUNDLE`."""
 
 import argparse
 from pathlib import Path
 
-from vaedge.bundle.manifest import Condition, Manifest
+from vaedge import Condition, Manifest
 from vaedge.bundle.reader import read_manifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge info`."""
-    parser.add_argument("model", metavar="MODEL", help="a bundle's folder")
+    parser.add_argument("model", metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the bundle says of itself; nothing is loaded."""
+    """Print the manifest; no graph is loaded."""
     manifest, sha256 = read_manifest(args.model)
     print(manifest.to_json() if args.json else _describe(manifest, Path(args.model), sha256), end="")
     return 0
@@ -25,10 +25,10 @@ def _describe(manifest: Manifest, folder: Path, sha256: str) -> str:
     rows = {
         "name": manifest.name,
         "folder": str(folder),
-        "sha256": f"{sha256} (of its manifest: pins the bundle)",
+        "sha256": f"{sha256} (SHA-256 of manifest.json, identifies the bundle)",
         "input x": f"{manifest.input_shape} float32"
         + (f" in [{value_range[0]:g}, {value_range[1]:g}]" if value_range else ""),
-        **{name: _condition(condition) for name, condition in manifest.conditions.items()},
+        **{name: _describe_condition(condition) for name, condition in manifest.conditions.items()},
         "latent z": f"{manifest.latent_shape} float32",
         "prior p(z)": manifest.prior,
         "likelihood": f"{manifest.likelihood} ({', '.join(manifest.parameters)})",
@@ -39,18 +39,18 @@ def _describe(manifest: Manifest, folder: Path, sha256: str) -> str:
         sizes = ", ".join(f"{file} {manifest.files[file].bytes:,} bytes" for file in (variant.encoder, variant.decoder))
         rows[f"variant {name}"] = f"{sizes}, opset {variant.opset}"
     for name, value in manifest.metrics.items():
-        rows[name] = f"{value:.4f} nats per item" if isinstance(value, float) else str(value)
+        rows[name] = f"{value:.4f} nats per example" if isinstance(value, float) else str(value)
     if "command" in manifest.training:
         rows["trained by"] = str(manifest.training["command"])
     width = max(map(len, rows))
-    return "".join(f"{_printable(f'{name:<{width}}  {value}')}\n" for name, value in rows.items())
+    return "".join(f"{_escape(f'{name:<{width}}  {value}')}\n" for name, value in rows.items())
 
 
-def _printable(text: str) -> str:
-    """Write control characters as Python does: those of a stranger's bundle could take the terminal over."""
+def _escape(text: str) -> str:
+    """Escape control characters, because those of an untrusted bundle could manipulate the terminal."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
-def _condition(condition: Condition) -> str:
+def _describe_condition(condition: Condition) -> str:
     classes = f", 0 to {len(condition.classes) - 1}: {', '.join(condition.classes)}" if condition.classes else ""
     return f"condition, {condition.shape} {condition.dtype}{classes}"

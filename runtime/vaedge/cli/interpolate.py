@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Interpolate, write."""
+    """Interpolate and write the steps."""
     output = Output.of(args.out, ".npy", ".png")
     vae = load_bundle(args)
     ends = []

@@ -1,7 +1,6 @@
-"""The command `vaedge`. A subcommand's module, and with it its stage, is imported only when it runs.
+"""The command `vaedge`. The module of a subcommand, and with it torch or onnx, is imported only when it runs.
 
-Each module in the table has `add_arguments(parser)` and `run(args)`, which returns the exit status; it may
-name further exceptions that are the user's to mend in `ERRORS`.
+Each module in COMMANDS has the functions `add_arguments(parser)` and `run(args)`, which returns the exit status.
 """
 
 import argparse
@@ -17,17 +16,17 @@ from vaedge.errors import VaedgeError, install_hint
 
 COMMANDS = {
     "train": ("vaedge_train.command", "train a VAE: data set -> run folder"),
-    "evaluate": ("vaedge_train.evaluate_command", "say in nats how good a trained VAE is"),
+    "evaluate": ("vaedge_train.evaluate_command", "evaluate a trained VAE (ELBO and IWAE bound, nats)"),
     "export": ("vaedge_export.command", "export a trained VAE: run folder -> bundle"),
-    "info": ("vaedge.cli.info", "say what a bundle is"),
-    "check": ("vaedge.cli.check", "verify a bundle and test it on this machine"),
-    "sample": ("vaedge.cli.sample", "draw new items"),
-    "reconstruct": ("vaedge.cli.reconstruct", "encode items and decode them again"),
-    "encode": ("vaedge.cli.encode", "items -> means and log-variances of q(z|x)"),
-    "decode": ("vaedge.cli.decode", "latents -> items"),
-    "score": ("vaedge.cli.score", "items -> bounds on log p(x), in nats"),
-    "interpolate": ("vaedge.cli.interpolate", "walk from one item to another through the latents"),
-    "bench": ("vaedge.cli.bench", "measure latency and throughput on this machine"),
+    "info": ("vaedge.cli.info", "print the manifest of a bundle"),
+    "check": ("vaedge.cli.check", "verify a bundle and test it on this device"),
+    "sample": ("vaedge.cli.sample", "draw samples from the model"),
+    "reconstruct": ("vaedge.cli.reconstruct", "encode examples and decode them again"),
+    "encode": ("vaedge.cli.encode", "examples -> means and log-variances of q(z|x)"),
+    "decode": ("vaedge.cli.decode", "latents -> means of p(x|z)"),
+    "score": ("vaedge.cli.score", "examples -> bounds on log p(x), in nats"),
+    "interpolate": ("vaedge.cli.interpolate", "interpolate between two examples in latent space"),
+    "bench": ("vaedge.cli.bench", "measure latency and throughput on this device"),
 }
 
 
@@ -35,10 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: the words after `vaedge`; None takes the process's own.
+        argv: The arguments after `vaedge`; None takes those of the process.
 
     Returns:
-        0 when the job was done, 1 after one line on stderr that says why not. A wrong call exits with 2.
+        The exit status: 0 if the job was done, 3 for a negative verdict, 1 after one line on stderr that says why the
+        job failed, and 130 after Ctrl-C. A wrong call exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"vaedge: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError as error:
@@ -56,15 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C, which leaves nothing half-written, with the status that a shell expects."""
+    """Exit on SIGTERM as on Ctrl-C, so that no partial file stays; the exit status is the one that shells expect."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
+        yield  # only the main thread may set signal handlers
         return
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None where C had set it
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None if C code had set the handler
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -87,7 +87,7 @@ def _run(argv: Sequence[str]) -> int:
         status: int = module.run(args)  # type: ignore[union-attr]  # argparse required a known command
     except BrokenPipeError:
         raise
-    except (VaedgeError, OSError, *getattr(module, "ERRORS", ())) as error:
+    except (VaedgeError, OSError) as error:
         return _fail(error)
     return status
 
@@ -111,10 +111,10 @@ def _missing(command: str, error: ImportError) -> str:
 
 
 def _fail(error: object) -> int:
-    said = str(error)
+    """Print an error as one line, and return the exit status."""
+    message = str(error)
     if isinstance(error, OSError) and not isinstance(error, VaedgeError) and error.strerror:
-        said = (
-            f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        )  # without Python's [Errno 28]
-    print(f"vaedge: {' '.join(said.split())}", file=sys.stderr)
+        # str(error) would begin with "[Errno 28]".
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    print(f"vaedge: {' '.join(message.split())}", file=sys.stderr)
     return 1

@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Reconstruct, write."""
+    """Reconstruct examples and write the results."""
     if args.seed is not None and not args.sample:
-        raise InputError("--seed is for --sample: without it nothing is drawn")
+        raise InputError("--seed needs --sample, because nothing is drawn without it; add --sample or remove --seed")
     output = Output.of(args.out, ".npy", ".png", SHARDS)
     if args.sample and output.suffix == SHARDS:
         raise InputError("--sample cannot write shards; use a .npy or .png path")

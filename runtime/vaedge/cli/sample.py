@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw from the prior, decode, write."""
+    """Draw samples and write them."""
     output = Output.of(args.out, ".npy", ".png", SHARDS)
     as_count(args.n, "-n")
     vae = load_bundle(args)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, print the mean, and write the nats of each example if --out is given."""
+    """Print the mean bound, and write the bound of each example if --out is given."""
     output = None if args.out is None else Output.of(args.out, ".npy")
     vae = load_bundle(args)
     x = read_examples(args.input, vae.input_shape, resize=args.resize)

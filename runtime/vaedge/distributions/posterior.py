@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaedge.distributions.random import standard_normal
 from vaedge._types import FloatArray
+from vaedge.distributions.random import standard_normal
 
 
 @dataclass(frozen=True, eq=False)

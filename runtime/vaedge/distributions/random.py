@@ -8,8 +8,8 @@ probability below 2e-12.
 
 import numpy as np
 
-from vaedge.errors import InputError
 from vaedge._types import FloatArray
+from vaedge.errors import InputError
 
 _BLOCK = 2**16  # float64 values drawn at once, so that the temporary array stays in the cache
 

@@ -26,13 +26,16 @@ class Graph:
     def __init__(self, session: Any, name: str, signature: Signature) -> None:
         """Wrap a session whose inputs and outputs must be those of the signature.
 
+        The reader has compared what the file declares. ONNX Runtime merges the declared shapes with those that it
+        infers from the operators, so this comparison also finds, for example, operators that fix the batch size.
+
         Args:
             session: An onnxruntime.InferenceSession.
             name: Name of the graph's file, for errors.
             signature: The expected inputs and outputs.
 
         Raises:
-            BundleError: The session has others.
+            BundleError: The inputs or outputs are different.
         """
         signature.require(Signature(_tensors(session.get_inputs()), _tensors(session.get_outputs())), name)
         self.session = session
@@ -57,7 +60,7 @@ class Graph:
         """
         try:
             result: list[FloatArray] = self.session.run(outputs, inputs)
-        except Exception as error:  # its exceptions share no base class
+        except Exception as error:  # its exceptions have no common base class
             shapes = ", ".join(f"{name} {array.shape}" for name, array in inputs.items())
             raise InferenceError(f"ONNX Runtime failed on a batch of {shapes}: {error}") from error
         return result
