@@ -41,10 +41,11 @@ def help_text(command: str) -> str:
     """Return the help of a command, or of `vaedge` itself."""
     arguments = ["--help"] if command == "vaedge" else [command, "--help"]
     printed = io.StringIO()
-    with (
-        mock.patch.dict(os.environ, COLUMNS=_COLUMNS),
-        contextlib.redirect_stdout(printed),
-        contextlib.suppress(SystemExit),
-    ):
-        main(arguments)
+    with mock.patch.dict(os.environ, COLUMNS=_COLUMNS), contextlib.redirect_stdout(printed):
+        try:
+            status = main(arguments)
+        except SystemExit as stop:  # argparse ends with it
+            status = stop.code
+    if status:
+        raise RuntimeError(f"vaedge {' '.join(arguments)} failed with status {status}")
     return printed.getvalue()
