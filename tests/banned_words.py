@@ -43,7 +43,7 @@ BANNED_PREFIXES = {"LEAST_": "MIN_", "MOST_": "MAX_"}
 # Correct uses of the words, which are removed before the search.
 CORRECT = (
     r"\.items?\(|from_items|itemsize|__\w+item__",  # methods of Python, numpy and Ray
-    r"wire (type|format)s?",  # terms of Protocol Buffers
+    r"wire[ _](type|format)s?",  # terms of Protocol Buffers
 )
 
 

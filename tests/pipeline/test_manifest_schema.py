@@ -59,19 +59,21 @@ def test_exported_manifest_is_valid(tmp_path, conditional):
 # Rules that JSON Schema cannot state: about sums and orders of numbers, about text that can be printed, and about names
 # that must agree with other names or with the files.
 BEYOND_THE_SCHEMA = {
-    "a reference that is not listed",
-    "a terminal's escape",
-    "half a pair",
-    "an item of a petabyte",
-    "a latent of a petabyte",
-    "a range without an end",
-    "a range of a number too large to convert",
-    "a range the wrong way round",
-    "a condition with an argument's name",
-    "a prior without its file",
-    "a prior that is the encoder",
-    "a file of more bytes than there are",
-    "another sha256",
+    "reference that is not listed",
+    "terminal escape sequence",
+    "unpaired surrogate",
+    "example of a petabyte",
+    "latent of a petabyte",
+    "infinite range",
+    "range with a number too large for float",
+    "reversed range",
+    "condition with a reserved name",
+    "condition with the name of a parameter",
+    "condition that the graphs do not have",
+    "prior without its file",
+    "prior that is the encoder",
+    "file size that overflows",
+    "another SHA-256",
 }
 
 

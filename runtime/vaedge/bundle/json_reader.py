@@ -154,7 +154,7 @@ class Fields:
         """Return an object, to be read field by field."""
         return Fields(self.mapping(key), self._path_of(key), self._file)
 
-    def items(self) -> list[tuple[str, "Fields"]]:
+    def entries(self) -> list[tuple[str, "Fields"]]:
         """Return the names and values of all fields, whose values must be objects."""
         return [(key, self.fields(key)) for key in self._tree]
 

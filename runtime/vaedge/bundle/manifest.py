@@ -178,13 +178,13 @@ class Manifest:
             input_shape=example.shape("shape"),
             input_range=example.range("range"),
             latent_shape=latent.shape("shape"),
-            conditions={name: _read_condition(entry) for name, entry in top.fields("conditions").items()},
+            conditions={name: _read_condition(entry) for name, entry in top.fields("conditions").entries()},
             likelihood=likelihood.text("name"),
             parameters=likelihood.texts("parameters"),
             prior=prior.text("name"),
             prior_file=prior.text("file") if PRIORS[prior.text("name")] else None,
             variants=_read_variants(top, version),
-            files={name: _read_file(entry) for name, entry in top.fields("files").items()},
+            files={name: _read_file(entry) for name, entry in top.fields("files").entries()},
             minimum_onnxruntime=top.matching("minimum_onnxruntime", _RELEASE),
             producers=top.mapping("producers"),
             verification=top.mapping("verification"),
@@ -227,7 +227,7 @@ def _read_file(entry: Fields) -> FileEntry:
 
 def _read_variants(top: Fields, version: int) -> dict[str, Variant]:
     """Read the variants; in format 1 the only reference is that of fp32, and it is a field of the whole manifest."""
-    entries = top.fields("variants").items()
+    entries = top.fields("variants").entries()
     if version > 1:
         return {name: _read_variant(entry, entry.text("reference")) for name, entry in entries}
     reference = top.text("reference")
