@@ -43,7 +43,8 @@ class Signature:
         Raises:
             BundleError: The signatures differ.
         """
-        if [*found.inputs.items(), *found.outputs.items()] != [*self.inputs.items(), *self.outputs.items()]:
+        pairs = (found.inputs, self.inputs), (found.outputs, self.outputs)
+        if any(list(one.items()) != list(other.items()) for one, other in pairs):  # the order matters
             raise BundleError(f"{name} has the tensors {found}; the manifest requires {self}")
 
     def __str__(self) -> str:
