@@ -1,4 +1,4 @@
-"""A data set in memory, split and ready to train on."""
+"""The data set of a run: read, split and validated."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaedge.files.arrays import ARRAY_SUFFIXES, UNREADABLE, unreadable_reason
 from vaedge_train.config import TrainConfig
 from vaedge_train.data.array_files import load_arrays
-from vaedge_train.data.examples import Items, Source, scale
+from vaedge_train.data.examples import Examples, Source, scale
 from vaedge_train.data.image_folder import load_folder
 from vaedge_train.data.torchvision_data import is_torchvision, load_torchvision
 from vaedge_train.errors import DataError
@@ -23,40 +24,53 @@ BINARIZE_SEED = 123
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a run sees; no item is in two parts.
+    """The parts of a data set, which have no example in common.
 
     Attributes:
-        train: to train on.
-        validation: to choose the best epoch by; may be empty.
-        test: which no choice ever sees.
-        classes: names of the values of y; empty where the model is not conditional.
+        train: Examples for training.
+        validation: Examples for choosing the best epoch; may be empty.
+        test: Held out; never used for model selection.
+        classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
     """
 
-    train: Items
-    validation: Items
-    test: Items
+    train: Examples
+    validation: Examples
+    test: Examples
     classes: tuple[str, ...]
 
     @property
-    def item_shape(self) -> tuple[int, ...]:
-        """Shape of one item of x."""
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
         return tuple(self.train.x.shape[1:])
+
+    @property
+    def monitored(self) -> str:
+        """Name of the part that is evaluated after each epoch: "validation", or "test" if nothing is held out."""
+        return "validation" if len(self.validation) else "test"
 
 
 def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw 0 or 1 from each grey level of x, in [0, 1]."""
+    """Return 1 with the probability of each gray level, otherwise 0.
+
+    Args:
+        x: Gray levels in [0, 1], of any shape.
+        generator: Source of the random numbers.
+
+    Returns:
+        float32 tensor of the shape of x.
+    """
     return (torch.rand(x.shape, generator=generator) < x).float()
 
 
 def load_dataset(config: TrainConfig) -> Dataset:
-    """Load the data set that a configuration names, wherever it comes from.
+    """Load the data set that a configuration names.
 
-    With `binarize`, validation and test parts are binarised here, once, from a seed of their own: every run and
-    every evaluation sees the same bits.
+    With `binarize`, this function binarizes the validation and test parts once, with a constant seed: every run and
+    every evaluation uses the same bits.
 
     Raises:
-        DataError: it is unknown, missing, damaged, has no labels for a conditional model, or has values that the
-            likelihood cannot score.
+        DataError: The data set is unknown, missing or damaged, has no classes for a conditional model, or has values
+            that the likelihood cannot score.
     """
     source = _read(config)
     train, validation = source.train.hold_out(round(len(source.train) * config.validation))
@@ -64,19 +78,14 @@ def load_dataset(config: TrainConfig) -> Dataset:
     if config.condition == "label":
         if not source.classes:
             raise DataError(
-                f"{config.dataset} has no labels, which condition 'label' needs: a folder has a subfolder for each "
-                "class, and no picture outside of them; a .npz the array y beside x, or train_labels and test_labels "
-                "beside train and test"
+                f"{config.dataset} has no labels, and condition 'label' needs them. An image folder needs one "
+                "subfolder for each class and no image outside of them; a .npz file needs the array y beside x, or "
+                "train_labels and test_labels beside train and test"
             )
     else:
-        train, validation, test = (Items(part.x) for part in (train, validation, test))
-    # Training items are binarised each time they are seen; what matters of them here is that they are grey levels.
-    train_as = "bce_surrogate" if config.binarize == "dynamic" else config.likelihood
+        train, validation, test = (Examples(part.x) for part in (train, validation, test))
     for part in filter(len, (train, validation, test)):
-        for values in _distinct(part.x):
-            if refusal := LIKELIHOODS[train_as].refusal(scale(values)):
-                wish = "grey levels from 0 to 1 can be binarised, but " if config.binarize == "dynamic" else ""
-                raise DataError(f"{config.dataset}: {wish}{refusal}")
+        _require_support(part, config)
     if config.binarize == "dynamic":
         generator = torch.Generator().manual_seed(BINARIZE_SEED)
         test, validation = (_binarized(part, generator) for part in (test, validation))
@@ -84,19 +93,47 @@ def load_dataset(config: TrainConfig) -> Dataset:
 
 
 def _read(config: TrainConfig) -> Source:
-    if config.image_size is not None and not Path(config.dataset).is_dir():
-        raise DataError(f"image_size is for folders of pictures, and {config.dataset} is none")
+    path = Path(config.dataset)
+    if config.image_size is not None and not path.is_dir():
+        raise DataError(f"image_size applies only to folders of images, and {config.dataset!r} is not a folder")
     if config.dataset == SAMPLE_NAME:
         return _load_sample()
-    if Path(config.dataset).suffix in (".npy", ".npz"):
-        return load_arrays(Path(config.dataset))
-    if is_torchvision(config.dataset) or not Path(config.dataset).is_dir():
+    if path.suffix in ARRAY_SUFFIXES:
+        return load_arrays(path)
+    if is_torchvision(config.dataset) or not path.is_dir():
         return load_torchvision(config.dataset, config.data_dir)
-    return load_folder(Path(config.dataset), config.image_size, skip_broken=config.skip_broken)
+    return load_folder(path, config.image_size, skip_broken=config.skip_broken)
+
+
+def _load_sample() -> Source:
+    resource = files("vaedge_train") / "data" / "mnist_sample" / "digits.npz"
+    try:
+        with resource.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            train, test = (
+                Examples(
+                    torch.from_numpy(archive[f"{part}_images"][:, None]),
+                    torch.from_numpy(archive[f"{part}_labels"].astype(np.int64)),
+                )
+                for part in ("train", "test")
+            )
+    except UNREADABLE as error:
+        reason = unreadable_reason(error)
+        raise DataError(f"{resource} is missing or damaged ({reason}); install vaedge again") from error
+    return Source(train, test, tuple("0123456789"))
+
+
+def _require_support(part: Examples, config: TrainConfig) -> None:
+    """Raise DataError unless the likelihood can score the values; with `binarize` they must be gray levels."""
+    dynamic = config.binarize == "dynamic"
+    likelihood = LIKELIHOODS["bce_surrogate" if dynamic else config.likelihood]
+    for values in _distinct(part.x):
+        if reason := likelihood.refusal(scale(values)):
+            expected = "binarize needs gray levels from 0 to 1, but " if dynamic else ""
+            raise DataError(f"{config.dataset}: {expected}{reason}")
 
 
 def _distinct(x: Tensor) -> Iterator[Tensor]:
-    """Yield the values that occur, in tensors that fit the memory: of 8-bit pixels, each level once."""
+    """Yield all values of x in small tensors; of 8-bit pixels only one tensor, with each level once."""
     if x.dtype == torch.uint8:
         counts = torch.zeros(256, dtype=torch.int64)
         for chunk in x.split(1000):
@@ -106,21 +143,5 @@ def _distinct(x: Tensor) -> Iterator[Tensor]:
         yield from x.split(1000)
 
 
-def _binarized(part: Items, generator: torch.Generator) -> Items:
-    return Items(binarize(scale(part.x), generator).mul_(255).byte(), part.y)
-
-
-def _load_sample() -> Source:
-    resource = files("vaedge_train") / "data" / "mnist_sample" / "digits.npz"
-    try:
-        with resource.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            train, test = (
-                Items(
-                    torch.from_numpy(archive[f"{part}_images"][:, None]),
-                    torch.from_numpy(archive[f"{part}_labels"].astype(np.int64)),
-                )
-                for part in ("train", "test")
-            )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{resource} is missing or damaged ({error}): install vaedge again") from error
-    return Source(train, test, tuple("0123456789"))
+def _binarized(part: Examples, generator: torch.Generator) -> Examples:
+    return Examples(binarize(scale(part.x), generator).mul_(255).byte(), part.y)

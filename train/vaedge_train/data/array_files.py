@@ -1,7 +1,6 @@
-"""Anybody's arrays: .npy and .npz files, of pictures or of tables."""
+"""Data sets from .npy and .npz files, of images or of tables."""
 
-import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,68 +8,74 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vaedge_train.data.examples import Items, Source, without_test_part
+from vaedge.files.arrays import UNREADABLE, unreadable_reason
+from vaedge_train.data.examples import Examples, Source, numbered_classes, with_test_part
 from vaedge_train.errors import DataError
+
+_Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 def load_arrays(path: Path) -> Source:
-    """Read a data set from a file.
+    """Read a data set from a .npy or .npz file.
+
+    uint8 arrays are pixels from 0 to 255, and uint8 arrays (n, height, width) are gray images. Floating-point arrays
+    are used as they are.
 
     Args:
-        path: .npy, or .npz with `train` and `test`, with `x`, or with one array. uint8 is taken for pixels of 0..255,
-            and (n, height, width) of them for grey pictures; floating numbers are taken as they are. Labels are whole
-            numbers from 0, one per item: `train_labels` and `test_labels`, or `y`.
+        path: A .npy file; or a .npz archive with the arrays `train` and `test`, with `x`, or with only one array. The
+            archive may also have the class of each example, an integer from 0: as `train_labels` and `test_labels`,
+            or as `y`.
 
     Returns:
-        Train and test items, uint8 or float32. Without a test part one item in ten is held out.
+        Train and test examples, uint8 or float32. If the file has no test part, a tenth of the examples is held out.
 
     Raises:
-        DataError: the file cannot be read, or holds no items that can be trained on.
+        DataError: The file cannot be read, or its arrays cannot be used for training.
     """
+    arrays = _read(path)
+    if {"train", "test"} <= arrays.keys():
+        train, test = (_examples(arrays, part, f"{part}_labels", path) for part in ("train", "test"))
+        return Source(train, test, numbered_classes(train, test))
+    if "x" not in arrays and len(arrays) != 1:
+        raise DataError(f"{path} has the arrays {', '.join(arrays) or '(none)'}; expected train and test, or x")
+    examples = _examples(arrays, "x" if "x" in arrays else next(iter(arrays)), "y", path)
+    return with_test_part(examples, numbered_classes(examples))
+
+
+def _read(path: Path) -> _Arrays:
+    """Return all arrays of a file by name; the array of a .npy file is `x`."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            arrays = {"x": loaded}
-        else:
-            with loaded:
-                arrays = {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        said = "it is no array, or holds Python objects" if "pickle" in str(error) else error
-        raise DataError(f"{path} cannot be read as an array: {said}") from error
-    if {"train", "test"} <= arrays.keys():
-        train, test = (_labelled(arrays, part, f"{part}_labels", path) for part in ("train", "test"))
-        return Source(train, test, _classes(train, test))
-    if "x" not in arrays and len(arrays) != 1:
-        raise DataError(f"{path} has the arrays {', '.join(arrays) or 'none'}; expected train and test, or x")
-    items = _labelled(arrays, "x" if "x" in arrays else next(iter(arrays)), "y", path)
-    return without_test_part(items, _classes(items))
+            return {"x": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except UNREADABLE as error:
+        raise DataError(f"{path} cannot be read as an array: {unreadable_reason(error)}") from error
 
 
-def _labelled(arrays: dict[str, npt.NDArray[np.generic]], name: str, labels: str, path: Path) -> Items:
+def _examples(arrays: _Arrays, name: str, labels: str, path: Path) -> Examples:
     x = _tensor(arrays[name], f"{path}: {name}")
     if labels not in arrays:
-        return Items(x)
+        return Examples(x)
     y = arrays[labels]
     if y.dtype.kind not in "iu" or y.shape != (len(x),) or int(y.min()) < 0:
         raise DataError(
-            f"{path}: {labels} is an array of {y.dtype}, shape {y.shape}; expected whole numbers from 0, one for each "
-            f"of the {len(x)} items"
+            f"{path}: {labels} is an array of {y.dtype} with shape {y.shape}; expected integers from 0, one for each "
+            f"of the {len(x)} examples"
         )
-    return Items(x, torch.from_numpy(y.astype(np.int64)))
-
-
-def _classes(*parts: Items) -> tuple[str, ...]:
-    labels = [int(part.y.max()) for part in parts if part.y is not None]
-    return tuple(map(str, range(max(labels) + 1))) if len(labels) == len(parts) else ()
+    return Examples(x, torch.from_numpy(y.astype(np.int64)))
 
 
 def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
     if array.dtype != np.uint8:
         if array.dtype.kind != "f":
-            raise DataError(f"{name} is an array of {array.dtype}; expected uint8 pixels, or floating numbers")
+            raise DataError(f"{name} is an array of {array.dtype}; expected uint8 pixels, or floating-point numbers")
         array = array.astype(np.float32)
     elif array.ndim == 3:
         array = array[:, None]
     if array.ndim < 2 or len(array) < 2 or 0 in array.shape:
-        raise DataError(f"{name} has shape {array.shape}; expected (n, ...) with at least 2 items")
+        raise DataError(
+            f"{name} has shape {array.shape}; expected (n, ...) with at least 2 examples, none of them empty"
+        )
     return torch.from_numpy(np.ascontiguousarray(array))

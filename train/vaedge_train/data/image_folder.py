@@ -1,95 +1,87 @@
-"""Anybody's pictures: a folder of them becomes one tensor."""
+"""Data sets from folders of images.
+
+torchvision's `ImageFolder` is not used, because it does not name the files that are broken or differ in size.
+"""
 
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from vaedge_train.data.examples import Items, Source, without_test_part
+from vaedge.errors import InputError
+from vaedge.files.images import IMAGE_SUFFIXES, find_images, open_image, resize_image
+from vaedge_train.data.examples import Examples, Source, with_test_part
 from vaedge_train.errors import DataError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
-_GREY = frozenset({"1", "L", "LA"})
+_GRAY_MODES = frozenset({"1", "L", "LA"})
 
 
 def load_folder(folder: Path, image_size: tuple[int, ...] | None, *, skip_broken: bool = False) -> Source:
-    """Read every picture below a folder: grey if all are grey, else colour; one in ten is held out for testing.
+    """Read all images of a folder and its subfolders, as gray if all of them are gray, otherwise as color.
 
-    Where all pictures lie in subfolders, the name of the first subfolder is a picture's class.
+    A tenth of the images is held out for testing. If all images are in subfolders, the name of the first subfolder
+    is the class of an image.
 
     Args:
-        folder: searched with its subfolders; other files are passed over.
-        image_size: (height, width) that every picture is resized to; None demands that all are of one size.
-        skip_broken: leave out pictures that cannot be read, and name them on stderr.
+        folder: The folder; files other than images are ignored.
+        image_size: (height, width) to which all images are resized. None requires that all have the same size.
+        skip_broken: Skip images that cannot be read, and print their names to stderr.
 
     Returns:
-        Train and test pictures, each (n, 1 or 3, height, width) uint8.
+        Train and test images, each (n, 1 or 3, height, width) uint8.
 
     Raises:
-        DataError: fewer than two pictures, one that cannot be read, or sizes that differ.
+        DataError: There are fewer than two images, an image cannot be read, or the sizes differ.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = find_images(folder)
     if len(paths) < 2:
-        raise DataError(f"{folder} holds {len(paths)} pictures ({', '.join(sorted(SUFFIXES))}); at least 2 are needed")
-    read = {path: _read(path, skip_broken) for path in tqdm(paths, "reading pictures", unit="", disable=None)}
-    paths = [path for path in paths if read[path] is not None]
-    pictures = [picture for picture in read.values() if picture is not None]
-    if len(paths) < 2:
-        raise DataError(f"{folder}: of {len(read)} pictures only {len(paths)} can be read; at least 2 are needed")
-    mode = "L" if all(picture.mode in _GREY for picture in pictures) else "RGB"
-    pictures = [picture.convert(mode) for picture in pictures]
+        raise DataError(
+            f"{folder} holds {len(paths)} images ({', '.join(sorted(IMAGE_SUFFIXES))}); expected at least 2"
+        )
+    found = {path: _read(path, skip_broken) for path in tqdm(paths, "reading images", unit="", disable=None)}
+    images = {path: image for path, image in found.items() if image is not None}
+    if len(images) < 2:
+        raise DataError(f"{folder}: only {len(images)} of {len(paths)} images can be read; expected at least 2")
+    mode = "L" if all(image.mode in _GRAY_MODES for image in images.values()) else "RGB"
+    images = {path: image.convert(mode) for path, image in images.items()}
     if image_size is not None:
-        height, width = image_size
-        pictures = [picture.resize((width, height), Image.Resampling.LANCZOS) for picture in pictures]
-    for path, picture in zip(paths, pictures, strict=True):
-        if picture.size != pictures[0].size:
+        images = {path: resize_image(image, *image_size) for path, image in images.items()}
+    _require_equal_sizes(images)
+    array = np.stack([np.atleast_3d(np.asarray(image)) for image in images.values()])
+    x = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
+    y, classes = _labels([path.relative_to(folder) for path in images])
+    return with_test_part(Examples(x, y), classes)
+
+
+def _read(path: Path, skip_broken: bool) -> Image.Image | None:
+    """Open an image, or return None for a broken one that is to be skipped."""
+    try:
+        return open_image(path)
+    except InputError as error:
+        if not skip_broken:
+            raise DataError(f"{error}; use --skip-broken to skip such images") from error
+        tqdm.write(f"skipped: {error}", file=sys.stderr)
+        return None
+
+
+def _require_equal_sizes(images: dict[Path, Image.Image]) -> None:
+    first, *others = images
+    for path in others:
+        if images[path].size != images[first].size:
+            sizes = ["{} x {}".format(*images[name].size) for name in (path, first)]
             raise DataError(
-                f"{path} is {_size(picture)} pixels and {paths[0]} is {_size(pictures[0])}: "
-                f"give the size that all shall have, --image-size HEIGHT WIDTH"
+                f"{path} has {sizes[0]} pixels, but {first} has {sizes[1]}; give one size for all images, with "
+                "--image-size HEIGHT WIDTH"
             )
-    array = np.stack([np.atleast_3d(np.asarray(picture)) for picture in pictures])
-    tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
-    y, classes = _labels([path.relative_to(folder) for path in paths])
-    return without_test_part(Items(tensor, y), classes)
 
 
 def _labels(paths: list[Path]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Return the class of each picture and the classes' names, where every one lies in a subfolder."""
+    """Return the class of each image and the names of the classes, if all images are in subfolders."""
     if any(len(path.parts) == 1 for path in paths):
         return None, ()
     classes = sorted({path.parts[0] for path in paths})
     return torch.tensor([classes.index(path.parts[0]) for path in paths]), tuple(classes)
-
-
-def _read(path: Path, skip_broken: bool) -> Image.Image | None:
-    """Read a picture of 8-bit pixels, turned as its EXIF orientation says; 16 bits become 8."""
-    try:
-        with Image.open(path) as file:
-            return _in_8_bits(ImageOps.exif_transpose(file))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
-        if skip_broken:
-            tqdm.write(f"skipped {path}: {error}", file=sys.stderr)
-            return None
-        raise DataError(
-            f"{path} cannot be read as a picture: {error}; --skip-broken leaves such pictures out"
-        ) from error
-
-
-def _in_8_bits(picture: Image.Image) -> Image.Image:
-    """Return the picture with 8-bit pixels; Pillow's own conversion would clip wider ones, and drop transparency."""
-    if picture.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(picture) / 257).round().astype(np.uint8))
-    if picture.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of {picture.mode!r} type, whose range is unknown; save it with 8 or 16 bits")
-    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-        raise ValueError("parts of it are transparent; put it on a background first")
-    picture.load()
-    return picture
-
-
-def _size(picture: Image.Image) -> str:
-    return f"{picture.width} x {picture.height}"

@@ -1,9 +1,8 @@
-"""torchvision's data sets by name, and the import of torchvision itself."""
+"""Data sets of torchvision by name, and the import of torchvision itself."""
 
 import inspect
 import io
 import re
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from types import ModuleType
 from typing import Any
@@ -12,16 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaedge_train.data.examples import Items, Source
+from vaedge_train.data.examples import Examples, Source, numbered_classes
 from vaedge_train.errors import DataError
 
 
 def import_torchvision() -> ModuleType:
-    """Import torchvision, also a CUDA build of it beside a CPU build of torch.
+    """Import torchvision, even if it was built for CUDA and torch was built for CPU only.
 
-    That pair cannot load torchvision's compiled operators, and its import then fails with "operator
-    torchvision::nms does not exist". Data sets and picture grids need none of them: declaring the two schemas
-    that the import looks for is enough.
+    With this pair torchvision cannot load its compiled operators, and its import fails with "operator
+    torchvision::nms does not exist". Data sets do not need the operators: declaring the two schemas that the import
+    looks for is enough.
+
+    Returns:
+        The module `torchvision`.
     """
     try:
         import torchvision
@@ -37,61 +39,63 @@ def import_torchvision() -> ModuleType:
 
 
 def load_torchvision(name: str, data_dir: str) -> Source:
-    """Load, and where it is not there yet download, one of torchvision's data sets.
+    """Load a data set of torchvision, and download it first if it is missing.
 
     Args:
-        name: the class's name in lower case, hyphens as you like: mnist, fashion-mnist, cifar10, svhn, ...
-        data_dir: the folder that torchvision calls root.
+        name: Name of the class, without regard to case and hyphens: mnist, fashion-mnist, cifar10, svhn, ...
+        data_dir: The directory that torchvision calls `root`.
 
     Returns:
-        Train and test pictures, each (n, channels, height, width) uint8, with the labels that torchvision has.
+        Train and test images, each (n, channels, height, width) uint8, with the classes that torchvision provides.
 
     Raises:
-        DataError: there is no such data set, it has no train and test part of equal pictures, or it could
-            neither be found nor downloaded.
+        DataError: There is no such data set, it has no train and test part of images of one size, or it could neither
+            be found nor downloaded.
     """
-    chosen = _classes().get(_plain(name))
-    if chosen is None:
+    dataset = _classes().get(_normalized(name))
+    if dataset is None:
         raise DataError(
-            f"unknown data set {name!r}: neither mnist-sample, nor a folder of pictures, nor a .npy or .npz, nor one "
-            "of torchvision's (mnist, fashion-mnist, kmnist, cifar10, svhn, ...)"
+            f"unknown data set {name!r}; expected mnist-sample, a folder of images, a .npy or .npz file, or a data set "
+            "of torchvision (mnist, fashion-mnist, kmnist, cifar10, svhn, ...)"
         )
-    takes = inspect.signature(chosen).parameters
-    if "train" in takes:
+    arguments = inspect.signature(dataset).parameters
+    if "train" in arguments:
         parts: list[dict[str, Any]] = [{"train": True}, {"train": False}]
-    elif "split" in takes:
+    elif "split" in arguments:
         parts = [{"split": "train"}, {"split": "test"}]
     else:
-        raise DataError(f"{name!r} has no train and test part in torchvision; give a folder of its pictures instead")
-    if "download" in takes:
+        raise DataError(f"{name!r} has no train and test part in torchvision; give a folder of its images instead")
+    if "download" in arguments:
         parts = [{**part, "download": True} for part in parts]
     try:
         with redirect_stdout(io.StringIO()):
-            train, test = (chosen(data_dir, **part) for part in parts)
+            train, test = (dataset(data_dir, **part) for part in parts)
     except (OSError, RuntimeError, ValueError, TypeError, ImportError) as error:
         raise DataError(f"torchvision could not find {name!r} in {data_dir!r} or download it there: {error}") from error
-    first, second = (Items(_pictures(part, name), _labels(part)) for part in (train, test))
-    return Source(first, second, _class_names(train, (first, second)))
+    train_part, test_part = (Examples(_images(part, name), _labels(part)) for part in (train, test))
+    numbers = numbered_classes(train_part, test_part)
+    names = tuple(map(str, getattr(train, "classes", ())))
+    return Source(train_part, test_part, names if len(names) == len(numbers) else numbers)
 
 
 def is_torchvision(name: str) -> bool:
-    """Say whether torchvision has a data set of this name; a path, such as ./mnist, is none."""
-    return "/" not in name and _plain(name) in _classes()
+    """Return whether torchvision has a data set of this name; a name with a slash is a path."""
+    return "/" not in name and _normalized(name) in _classes()
 
 
 def _classes() -> dict[str, Any]:
     import_torchvision()
     from torchvision import datasets
 
-    return {_plain(known): getattr(datasets, known) for known in datasets.__all__}
+    return {_normalized(known): getattr(datasets, known) for known in datasets.__all__}
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _labels(dataset: Any) -> Tensor | None:
-    """Return the numbers of the classes, which torchvision calls targets, or labels; None where there are none."""
+    """Return the class of each example, which torchvision calls targets or labels, or None if there are no classes."""
     labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
     if labels is None or len(labels) != len(dataset):
         return None
@@ -99,17 +103,8 @@ def _labels(dataset: Any) -> Tensor | None:
     return torch.from_numpy(array.astype(np.int64)) if array.ndim == 1 and array.dtype.kind in "iu" else None
 
 
-def _class_names(dataset: Any, parts: Sequence[Items]) -> tuple[str, ...]:
-    labels = [int(part.y.max()) for part in parts if part.y is not None]
-    if len(labels) < len(parts):
-        return ()
-    names = getattr(dataset, "classes", ())
-    count = max(labels) + 1
-    return tuple(map(str, names)) if len(names) == count else tuple(map(str, range(count)))
-
-
-def _pictures(dataset: Any, name: str) -> Tensor:
-    """Gather a data set's pictures in one tensor; those that torchvision keeps in memory are taken whole."""
+def _images(dataset: Any, name: str) -> Tensor:
+    """Return the images of a data set as one tensor; without a copy where torchvision keeps them in one array."""
     if hasattr(dataset, "data") and len(dataset.data) == len(dataset):
         array = np.asarray(dataset.data)
         if array.ndim == 3:
@@ -117,10 +112,12 @@ def _pictures(dataset: Any, name: str) -> Tensor:
         elif array.shape[-1] in (1, 3):
             array = array.transpose(0, 3, 1, 2)
     else:
-        pictures = [np.atleast_3d(np.asarray(dataset[index][0])) for index in range(len(dataset))]
-        if len({picture.shape for picture in pictures}) != 1:
-            raise DataError(f"the pictures of {name!r} differ in size; give them as a folder, with an image size")
-        array = np.stack(pictures).transpose(0, 3, 1, 2)
+        images = [np.atleast_3d(np.asarray(dataset[index][0])) for index in range(len(dataset))]
+        if len({image.shape for image in images}) != 1:
+            raise DataError(
+                f"the images of {name!r} differ in size; give them as a folder, with --image-size HEIGHT WIDTH"
+            )
+        array = np.stack(images).transpose(0, 3, 1, 2)
     if array.dtype != np.uint8 or array.ndim != 4:
-        raise DataError(f"{name!r} holds {array.dtype} arrays of shape {array.shape[1:]}, not 8-bit pictures")
+        raise DataError(f"{name!r} holds {array.dtype} arrays of shape {array.shape[1:]}; expected 8-bit images")
     return torch.from_numpy(np.ascontiguousarray(array))

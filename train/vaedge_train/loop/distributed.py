@@ -1,4 +1,4 @@
-"""Several processes that train one model: what each takes of a batch, and how they add up. One is the usual case."""
+"""Training in several processes: the share of each process in a batch, and the sums over all processes."""
 
 import os
 from collections.abc import Iterator
@@ -11,39 +11,48 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes that `torchrun` started.
+    """The processes that `torchrun` started; by default only this one.
 
     Attributes:
-        rank: which one this is; 0 is the one that writes.
-        count: how many there are.
+        rank: Index of this process; the process of rank 0 writes the run folder.
+        count: Number of processes.
     """
 
     rank: int = 0
     count: int = 1
 
-    def share(self, items: int) -> slice:
-        """Return this worker's part of a batch; a batch smaller than the workers is everybody's."""
-        return slice(self.rank, None, self.count) if items >= self.count else slice(None)
+    def share(self, batch_size: int) -> slice:
+        """Return the rows of a batch that this process computes; all of them if there are fewer rows than processes."""
+        return slice(self.rank, None, self.count) if batch_size >= self.count else slice(None)
 
-    def weight(self, items: int) -> float:
-        """Return the factor of this worker's mean loss whose average over the workers is the batch's mean loss."""
-        return len(range(items)[self.share(items)]) * self.count / items if items >= self.count else 1.0
+    def weight(self, batch_size: int) -> float:
+        """Return the weight of this process's mean loss.
 
-    def total(self, values: Tensor, items: int) -> Tensor:
-        """Add up values summed over each worker's part of a batch."""
-        if self.count > 1 and items >= self.count:
+        The average of the weighted losses over the processes is the mean loss of the batch.
+        """
+        if batch_size < self.count:
+            return 1.0
+        return len(range(batch_size)[self.share(batch_size)]) * self.count / batch_size
+
+    def total(self, values: Tensor, batch_size: int) -> Tensor:
+        """Return the sum over the processes of values that each one summed over its share of a batch."""
+        if self.count > 1 and batch_size >= self.count:
             distributed.all_reduce(values)
         return values
 
     def wait(self) -> None:
-        """Go on when all workers have come here."""
+        """Wait until all processes have called this method."""
         if self.count > 1:
             distributed.barrier()
 
+    def distribute(self, objective: torch.nn.Module) -> torch.nn.Module:
+        """Return a module whose gradients are averaged over the processes."""
+        return objective if self.count == 1 else torch.nn.parallel.DistributedDataParallel(objective)
+
 
 @contextmanager
-def joined() -> Iterator[Workers]:
-    """Join the other workers, where `torchrun` (or anything that sets WORLD_SIZE) started more than one."""
+def joined_workers() -> Iterator[Workers]:
+    """Join the other processes, if `torchrun` (or anything else that sets WORLD_SIZE) started more than one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Workers()
         return
@@ -52,10 +61,3 @@ def joined() -> Iterator[Workers]:
         yield Workers(distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()
-
-
-def distribute(objective: torch.nn.Module, workers: Workers) -> torch.nn.Module:
-    """Have the workers average their gradients."""
-    if workers.count == 1:
-        return objective
-    return torch.nn.parallel.DistributedDataParallel(objective)

@@ -1,4 +1,4 @@
-"""What training writes into its run folder, epoch by epoch: figures, the weights worth keeping, pictures."""
+"""Write the run folder during training: metrics, the weights to keep, checkpoints and image grids."""
 
 import io
 import math
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
 
-from vaedge_train.config import TrainConfig
-from vaedge_train.data.examples import Items, scale
+from vaedge.files.atomic import write_atomically
+from vaedge.files.images import grid_png, interleave_rows, is_image_shape
+from vaedge_train.data.examples import scale
 from vaedge_train.dataset import Dataset
-from vaedge_train.loop.images import grid_png, is_picture_shape, reconstructions_png
 from vaedge_train.loop.state import TrainingState
 from vaedge_train.model.vae import VAE
 from vaedge_train.run_folder import (
@@ -22,145 +22,146 @@ from vaedge_train.run_folder import (
     EXAMPLES,
     append_metrics,
     create_run,
-    keep_metrics,
-    write_atomically,
+    load_run,
+    truncate_metrics,
     write_config,
     write_weights,
 )
 
-_TEST_BATCH = 1000
-_EXAMPLES = 500  # test items that stay in the run folder: what an export measures its variants on
-_PICTURED = 64
-_COLUMNS, _MOST_COLUMNS = 8, 16
-# Evaluation and pictures draw their noise from a seed of their own, the same in every epoch and every run.
-_TEST_SEED = 1
-_PICTURE_SECONDS = 5.0  # between pictures, which would take half the time of a small data set's epochs
+_EXAMPLES = 500  # test examples in the run folder, on which an export measures its variants
+_GRID_EXAMPLES = 64
+_GRID_COLUMNS, _MAX_GRID_COLUMNS = 8, 16
+_GRID_SEED = 1  # constant, so that the grids of epochs and runs are comparable
+_GRID_SECONDS = 5.0  # minimum time between grids, which would take half of the time of short epochs
 
 
-class Writer:
-    """Writes one run folder.
+class SilentWriter:
+    """A writer that writes nothing, for the processes whose rank is not 0."""
 
-    Attributes:
-        folder: the run folder.
-        monitored: the part that each epoch is evaluated on: "validation", or "test" where nothing is held out; then
-            no choice is made by it, and the last epoch is the one that is kept.
-    """
+    def begin(self, resume: bool) -> None:
+        """Create the run folder, or prepare an existing one."""
 
-    def __init__(self, folder: Path, config: TrainConfig, dataset: Dataset) -> None:
-        """Prepare; nothing is written yet."""
-        self.folder = folder
-        self.monitored = "validation" if len(dataset.validation) else "test"
-        self._config = config
-        self._dataset = dataset
-        self._drawn = -math.inf
-        self._events: SummaryWriter | None = None
+    def end_epoch(self, row: dict[str, Any]) -> None:
+        """Write the results of an epoch."""
 
-    def begin(self, state: TrainingState, resume: bool) -> None:
-        """Make the folder, with the configuration, a few test items and a first checkpoint; or go on in it.
+    def save(self) -> None:
+        """Write a checkpoint."""
 
-        Raises:
-            RunError: a new run's folder exists.
-        """
-        if resume:
-            keep_metrics(self.folder, state.epoch)
-        else:
-            self._create(state)
-        # Whatever a killed session wrote past the checkpoint, TensorBoard then leaves out.
-        self._events = SummaryWriter(str(self.folder / "events"), purge_step=state.epoch + 1)
-
-    def _create(self, state: TrainingState) -> None:
-        create_run(self.folder)
-        write_config(self.folder, self._config, self._dataset.item_shape, self._dataset.classes)
-        content = io.BytesIO()
-        examples = self._dataset.test[:_EXAMPLES]
-        arrays: dict[str, Any] = {
-            "x": scale(examples.x).numpy(),
-            **({} if examples.y is None else {"y": examples.y.numpy()}),
-        }
-        np.savez_compressed(content, **arrays)
-        write_atomically(self.folder / EXAMPLES, content.getvalue())
-        state.save(self.folder, self._config)
-
-    def end_epoch(self, state: TrainingState, row: dict[str, Any]) -> str:
-        """Evaluate, keep the weights if they are the ones to keep, write figures and checkpoint.
-
-        Args:
-            state: at the end of an epoch.
-            row: the epoch's figures so far; the monitored part's are added.
-
-        Returns:
-            The line for the terminal.
-        """
-        terms = evaluate(state.trained, getattr(self._dataset, self.monitored), self._config.latent)
-        row.update(figures(self.monitored, terms))
-        elbo = -float(terms.sum())
-        row["kept"] = self.monitored == "test" or elbo > state.best
-        if row["kept"]:
-            state.best = elbo
-            write_weights(self.folder, state.trained)
-            (self.folder / EVALUATION).unlink(missing_ok=True)  # it was of other weights
-            if time.perf_counter() - self._drawn > _PICTURE_SECONDS:
-                self.draw(state.trained)
-                self._drawn = time.perf_counter()
-        append_metrics(self.folder, row)
-        self._add_events(row)
-        state.save(self.folder, self._config)
-        return self._describe(row)
-
-    def draw(self, vae: VAE) -> None:
-        """Write the picture grids, where items can be shown; of a conditional model a column for each class."""
-        if is_picture_shape(self._dataset.item_shape):
-            columns = min(len(self._dataset.classes), _MOST_COLUMNS) or _COLUMNS
-            y = torch.arange(columns).repeat(_COLUMNS) if self._dataset.classes else None
-            samples = vae.sample(columns * _COLUMNS, torch.Generator().manual_seed(_TEST_SEED), y)
-            write_atomically(self.folder / "samples.png", grid_png(samples, columns))
-            examples = self._dataset.test[:_PICTURED]
-            x = scale(examples.x)
-            reconstructions = vae.reconstruct(x, examples.y)
-            write_atomically(self.folder / "reconstructions.png", reconstructions_png(x, reconstructions))
+    def finish(self) -> None:
+        """Write what belongs to a finished run."""
 
     def close(self) -> None:
-        """Write what TensorBoard's writer still holds."""
+        """Close open files."""
+
+
+class Writer(SilentWriter):
+    """Writes one run folder.
+
+    Args:
+        folder: The run folder.
+        state: The state of the run.
+        dataset: The data set of the run.
+        progress: Print a line after each epoch.
+    """
+
+    def __init__(self, folder: Path, state: TrainingState, dataset: Dataset, *, progress: bool) -> None:
+        self._folder = folder
+        self._state = state
+        self._dataset = dataset
+        self._progress = progress
+        self._grid_time = -math.inf
+        self._events: SummaryWriter | None = None
+
+    def begin(self, resume: bool) -> None:
+        """Create the run folder with configuration, test examples and a first checkpoint; or prepare to resume.
+
+        Args:
+            resume: Whether the run exists already.
+
+        Raises:
+            RunError: The folder of a new run exists.
+        """
+        if resume:
+            truncate_metrics(self._folder, self._state.epoch)
+        else:
+            create_run(self._folder)
+            write_config(self._folder, self._state.config, self._dataset.input_shape, self._dataset.classes)
+            self._write_examples()
+            self.save()
+        # TensorBoard then ignores the events that a killed session wrote after its last checkpoint.
+        self._events = SummaryWriter(str(self._folder / "events"), purge_step=self._state.epoch + 1)
+
+    def end_epoch(self, row: dict[str, Any]) -> None:
+        """Write metrics and checkpoint, and the weights if they are the ones to keep.
+
+        Args:
+            row: The epoch's line of `metrics.jsonl`.
+        """
+        if row["kept"]:
+            write_weights(self._folder, self._state.trained)
+            (self._folder / EVALUATION).unlink(missing_ok=True)  # it belongs to the earlier weights
+            if time.perf_counter() - self._grid_time > _GRID_SECONDS:
+                self._write_grids(self._state.trained)
+                self._grid_time = time.perf_counter()
+        append_metrics(self._folder, row)
+        self._add_events(row)
+        self.save()
+        if self._progress:
+            tqdm.write(self._describe(row))
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self._state.save(self._folder)
+
+    def finish(self) -> None:
+        """Write the image grids of the weights that were kept."""
+        self._write_grids(load_run(self._folder).vae)
+
+    def close(self) -> None:
+        """Close the file of TensorBoard's events."""
         if self._events is not None:
             self._events.close()
 
+    def _write_examples(self) -> None:
+        examples = self._dataset.test[:_EXAMPLES]
+        arrays: dict[str, Any] = {"x": scale(examples.x).numpy()}
+        if examples.y is not None:
+            arrays["y"] = examples.y.numpy()
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_atomically(self._folder / EXAMPLES, content.getbuffer())
+
+    def _write_grids(self, vae: VAE) -> None:
+        """Write grids of samples and reconstructions, if the examples are images.
+
+        The samples of a conditional model have one column for each class.
+        """
+        if not is_image_shape(self._dataset.input_shape):
+            return
+        columns = min(len(self._dataset.classes), _MAX_GRID_COLUMNS) or _GRID_COLUMNS
+        y = torch.arange(columns).repeat(_GRID_COLUMNS) if self._dataset.classes else None
+        samples = vae.sample(columns * _GRID_COLUMNS, torch.Generator().manual_seed(_GRID_SEED), y)
+        write_atomically(self._folder / "samples.png", grid_png(samples.numpy(), columns))
+        examples = self._dataset.test[:_GRID_EXAMPLES]
+        x = scale(examples.x)
+        pairs, columns = interleave_rows(x.numpy(), vae.reconstruct(x, examples.y).numpy())
+        write_atomically(self._folder / "reconstructions.png", grid_png(pairs, columns))
+
     def _add_events(self, row: dict[str, Any]) -> None:
-        """Add the epoch's figures as elbo/train, rate/test, ..., so that TensorBoard draws the parts together."""
+        """Add the metrics as elbo/train, rate/test and so on, so that TensorBoard draws the parts in one plot."""
         if self._events is None:
             return
-        for part in ("train", self.monitored):
+        for part in ("train", self._dataset.monitored):
             for name in ("elbo", "distortion", "rate"):
                 self._events.add_scalar(f"{name}/{part}", row[f"{part}_{name}"], row["epoch"])
         self._events.flush()
 
     def _describe(self, row: dict[str, Any]) -> str:
-        shown = "  ".join(
+        """Return the line that is printed after an epoch."""
+        parts = "  ".join(
             f"{part} ELBO {row[f'{part}_elbo']:9.3f} (distortion {row[f'{part}_distortion']:8.3f}, "
             f"rate {row[f'{part}_rate']:7.3f})"
-            for part in ("train", self.monitored)
+            for part in ("train", self._dataset.monitored)
         )
-        epochs = self._config.epochs
-        return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:7.1f} s  {shown} nats"
-
-
-def figures(part: str, terms: Tensor) -> dict[str, float]:
-    """Name the figures of a part: ELBO, distortion and rate, from (2,) distortion and rate in nats per item."""
-    distortion, rate = terms.tolist()
-    return {f"{part}_elbo": -(distortion + rate), f"{part}_distortion": distortion, f"{part}_rate": rate}
-
-
-@torch.no_grad()
-def evaluate(vae: VAE, items: Items, latent: int) -> Tensor:
-    """Return mean distortion and rate over all items, (2,) in nats per item; the same noise in every call.
-
-    Args:
-        vae: the model.
-        items: as the data set holds them.
-        latent: size of z.
-    """
-    generator = torch.Generator().manual_seed(_TEST_SEED)
-    totals = torch.zeros(2, dtype=torch.float64)
-    for chunk in items.split(_TEST_BATCH):
-        terms = vae.elbo(scale(chunk.x), torch.randn(1, len(chunk), latent, generator=generator), chunk.y)
-        totals += torch.stack([terms.distortion.double().sum(), terms.rate.double().sum()])
-    return totals / len(items)
+        epochs = self._state.config.epochs
+        return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:7.1f} s  {parts} nats"

@@ -1,21 +1,21 @@
-"""What stands around a network: labels that come in beside x or z, a scale that goes out beside loc."""
+"""Modules around a network: a label as a further input, or one scale for all elements as a further output."""
 
 import torch
 from torch import Tensor, nn
 
 
-class Labelled(nn.Module):
-    """A network that is told the class of each item, one-hot beside its input (Sohn et al. 2015)."""
+class Labeled(nn.Module):
+    """A network whose input is x or z together with the class of each example, one-hot (Sohn et al. 2015)."""
 
     classes: Tensor
 
     def __init__(self, network: nn.Module, classes: int, *, flatten: bool = False) -> None:
-        """Wrap a network whose input has `classes` more columns, or channels, than what is given.
+        """Wrap a network.
 
         Args:
-            network: of one input.
-            classes: how many there are.
-            flatten: make one row of each item first, for a network that does so anyway.
+            network: The network; its input has `classes` more columns or channels than x or z.
+            classes: Number of classes.
+            flatten: Flatten each example to one row first, for a network that takes rows.
         """
         super().__init__()
         self.network = network
@@ -23,7 +23,12 @@ class Labelled(nn.Module):
         self.register_buffer("classes", torch.arange(classes), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        """Return what the network makes of x (n, channels, ...) and y (n,) int64, the number of each item's class."""
+        """Return the outputs of the network.
+
+        Args:
+            x: (n, channels, ...).
+            y: (n,) int64, the class of each example.
+        """
         x = x.flatten(1) if self.flatten else x
         one_hot = (y[:, None] == self.classes).to(x.dtype)
         planes = one_hot.reshape(*one_hot.shape, *(1,) * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
@@ -32,7 +37,7 @@ class Labelled(nn.Module):
 
 
 class SharedScale(nn.Module):
-    """A decoder of loc, with one log_scale for all elements: learned, or a constant (sigma-VAE, Rybkin et al. 2021)."""
+    """A decoder of loc with one log_scale for all elements, learned or constant (sigma-VAE, Rybkin et al. 2021)."""
 
     log_scale: Tensor
 
@@ -40,9 +45,9 @@ class SharedScale(nn.Module):
         """Wrap a decoder.
 
         Args:
-            decoder: returns loc alone.
-            log_scale: where to start, or to stay.
-            learned: whether training moves it.
+            decoder: Returns loc alone.
+            log_scale: The initial value, or the constant.
+            learned: Whether training changes the value.
         """
         super().__init__()
         self.decoder = decoder

@@ -1,4 +1,4 @@
-"""The convolutional encoder and decoder: residual blocks at two scales, for pictures."""
+"""The convolutional encoder and decoder for images: residual blocks at two scales."""
 
 from collections.abc import Sequence
 
@@ -6,39 +6,43 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaedge_train.model.mlp import LOG_VAR_RANGE
+from vaedge_train.model.gaussian import LOG_VAR_RANGE
 
 
 class Residual(nn.Module):
-    """x + convolution(SiLU(convolution(SiLU(x)))), after He et al. 2016's pre-activation."""
+    """x + convolution(SiLU(convolution(SiLU(x)))), the pre-activation block of He et al. 2016."""
 
     def __init__(self, channels: int) -> None:
-        """Make both convolutions, 3 x 3."""
+        """Create the two 3 x 3 convolutions.
+
+        Args:
+            channels: Number of channels of input and output.
+        """
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (n, channels, height, width), as x has."""
+        """Return a tensor of the shape of x, (n, channels, height, width)."""
         hidden: Tensor = self.second(F.silu(self.first(F.silu(x))))
         return x + hidden
 
 
 class ConvEncoder(nn.Module):
-    """q(z|x) by convolutions: x -> (mean, log_var)."""
+    """q(z|x) by convolutional layers: x -> (mean, log_var)."""
 
     def __init__(self, input_shape: Sequence[int], channels: int, latent: int) -> None:
-        """Make the layers.
+        """Create the layers.
 
         Args:
-            input_shape: (colours, height, width), height and width multiples of four.
-            channels: at half the size; twice as many at a quarter.
-            latent: size of z.
+            input_shape: (colors, height, width); height and width are multiples of four.
+            channels: Number of channels at half the resolution; a quarter of the resolution has twice as many.
+            latent: Size of z.
         """
         super().__init__()
-        colours, height, width = input_shape
+        colors, height, width = input_shape
         self.body = nn.Sequential(
-            nn.Conv2d(colours, channels, 4, stride=2, padding=1),
+            nn.Conv2d(colors, channels, 4, stride=2, padding=1),
             Residual(channels),
             nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
             Residual(2 * channels),
@@ -48,28 +52,29 @@ class ConvEncoder(nn.Module):
         self.output = nn.Linear(2 * channels * (height // 4) * (width // 4), 2 * latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log_var = log sigma^2 of q(z|x), each (n, latent), for x (n, *input_shape)."""
+        """Return mean and log_var of q(z|x), each (n, latent), for x (n, *input_shape)."""
         mean, log_var = self.output(self.body(x)).chunk(2, dim=1)
         return mean, log_var.clamp(*LOG_VAR_RANGE)
 
 
 class ConvDecoder(nn.Module):
-    """The parameters of p(x|z) by convolutions: z -> one tensor of x's shape for each parameter.
+    """The parameters of p(x|z) by convolutional layers: z -> one tensor of the shape of x for each parameter.
 
-    It grows by repeating pixels and convolving, which leaves no chequerboard and runs everywhere (Odena et al. 2016).
+    It repeats pixels and then convolves, which avoids checkerboard artifacts (Odena et al. 2016) and needs only
+    operators that every runtime has.
     """
 
     def __init__(self, latent: int, channels: int, output_shape: Sequence[int], parameters: int) -> None:
-        """Make the layers.
+        """Create the layers.
 
         Args:
-            latent: size of z.
-            channels: as for the encoder.
-            output_shape: (colours, height, width), height and width multiples of four.
-            parameters: how many parameters p(x|z) has.
+            latent: Size of z.
+            channels: Number of channels at half the resolution; a quarter of the resolution has twice as many.
+            output_shape: (colors, height, width); height and width are multiples of four.
+            parameters: Number of parameters of p(x|z).
         """
         super().__init__()
-        colours, height, width = output_shape
+        colors, height, width = output_shape
         self.input = nn.Linear(latent, 2 * channels * (height // 4) * (width // 4))
         self.body = nn.Sequential(
             nn.Unflatten(1, (2 * channels, height // 4, width // 4)),
@@ -81,7 +86,7 @@ class ConvDecoder(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.SiLU(),
         )
-        self.output = nn.Conv2d(channels, parameters * colours, 3, padding=1)
+        self.output = nn.Conv2d(channels, parameters * colors, 3, padding=1)
         self.parameters_per_element = parameters
 
     def forward(self, z: Tensor) -> tuple[Tensor, ...]:
@@ -91,7 +96,11 @@ class ConvDecoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, parameters: Sequence[Tensor]) -> None:
-        """Set the output's bias, so that training starts around these parameters' mean colour, each (*output_shape)."""
+        """Set the bias of the output, so that training starts near the mean color of these parameters.
+
+        Args:
+            parameters: One (*output_shape) tensor for each parameter of p(x|z).
+        """
         bias = self.output.bias
         if bias is not None:
             bias.copy_(torch.cat([parameter.mean((1, 2)) for parameter in parameters]))

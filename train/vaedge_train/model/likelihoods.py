@@ -1,10 +1,11 @@
-"""p(x|z): each likelihood names its parameters and gives log-probability, mean and draws. All in nats.
+"""The likelihoods p(x|z): parameters, log-probability in nats, and mean.
 
-What every one of them has is said once, at `Likelihood`. Parameters come from the decoder in the order of
-`parameters`, each (..., *item) like x, with any number of leading axes.
+The decoder returns the parameters in the order of `Likelihood.parameters`. Each parameter has the shape of x, with any
+number of leading axes.
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -15,12 +16,12 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Likelihood:
-    """What training, export and the runtime need to know of p(x|z).
+    """A distribution p(x|z) of independent elements.
 
     Attributes:
-        name: as it stands in configurations and manifests.
-        parameters: names of the decoder's outputs, in order.
-        support: the least and greatest value of x, or None where every finite value is allowed.
+        name: Name of the likelihood in configurations and manifests.
+        parameters: Names of the decoder's outputs, in order.
+        support: Minimum and maximum of x, or None where every finite value is allowed.
     """
 
     name: str
@@ -28,103 +29,105 @@ class Likelihood:
     support: tuple[float, float] | None = (0.0, 1.0)
 
     def log_prob(self, x: Tensor, *parameters: Tensor) -> Tensor:
-        """Return log p(x|z) summed over each item.
+        """Return log p(x|z), summed over the elements of each example.
 
         Args:
-            x: (n, *item).
-            parameters: each (..., n, *item).
+            x: (n, *input_shape).
+            parameters: One (..., n, *input_shape) tensor for each parameter.
 
         Returns:
-            (..., n), nats.
+            (..., n), in nats.
 
         Raises:
-            ValueError: the parameters' shape does not end in x's.
+            ValueError: The last axes of a parameter differ from the shape of x.
         """
         for parameter in parameters:
             if parameter.shape[-x.ndim :] != x.shape:
-                raise ValueError(f"x has shape {tuple(x.shape)}, which {tuple(parameter.shape)} does not end in")
+                raise ValueError(
+                    f"a parameter of p(x|z) has shape {tuple(parameter.shape)}; expected it to end with the shape of "
+                    f"x, {tuple(x.shape)}"
+                )
         leading = parameters[0].ndim - x.ndim
         return self.element_log_prob(x.expand_as(parameters[0]), *parameters).flatten(leading + 1).sum(-1)
 
+    @abstractmethod
     def element_log_prob(self, x: Tensor, *parameters: Tensor) -> Tensor:
-        """Return log p of each element of x, in its shape; all arguments have the same one."""
-        raise NotImplementedError
+        """Return the log-probability of each element of x, in nats; all tensors have the same shape."""
 
+    @abstractmethod
     def mean(self, *parameters: Tensor) -> Tensor:
-        """Return the mean of p(x|z), ready to show."""
-        raise NotImplementedError
+        """Return the mean of p(x|z), in the shape of the parameters."""
 
-    def sample(self, *parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw x from p(x|z)."""
-        raise NotImplementedError
-
+    @abstractmethod
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return the parameters, each in the mean's shape, at which p(x|z) has about this mean: where to start."""
-        raise NotImplementedError
+        """Return parameters at which p(x|z) has about the given mean, as the start of training.
+
+        Args:
+            mean: Any shape, with values in the support.
+
+        Returns:
+            One tensor of that shape for each parameter.
+        """
 
     def refusal(self, x: Tensor) -> str | None:
-        """Say why data x cannot be scored, or None where it can."""
+        """Return the reason why the likelihood cannot score x, of any shape, or None if it can."""
         if not bool(x.isfinite().all()):
             return "it holds NaN or infinity"
         if self.support is not None:
-            least, greatest = self.support
-            if not bool(((x >= least) & (x <= greatest)).all()):
-                return f"{self.name} takes values from {least:g} to {greatest:g}, and this data has others"
+            low, high = self.support
+            if not bool(((x >= low) & (x <= high)).all()):
+                return f"{self.name} takes values from {low:g} to {high:g}, and this data has values outside of them"
         return None
 
 
 class Bernoulli(Likelihood):
-    """Binary x: log p = x * logits - softplus(logits), which is stable for any logits."""
+    """Binary x: log p(x) = x * logits - softplus(logits), which is stable for all logits."""
 
     name = "bernoulli"
     parameters = ("logits",)
 
     def element_log_prob(self, x: Tensor, *parameters: Tensor) -> Tensor:
-        """Return log p of each element; x in {0, 1}."""
+        """Return the log-probability of each element, for x in {0, 1}."""
         return -F.binary_cross_entropy_with_logits(parameters[0], x, reduction="none")
 
     def mean(self, *parameters: Tensor) -> Tensor:
         """Return sigmoid(logits), the probability of 1."""
         return torch.sigmoid(parameters[0])
 
-    def sample(self, *parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw 0 or 1."""
-        return torch.bernoulli(self.mean(*parameters), generator=generator)
-
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return logit(mean), with the mean kept off 0 and 1, where it is infinite."""
+        """Return logit(mean), for means clamped to [0.001, 0.999], because logit(0) and logit(1) are infinite."""
         return (torch.logit(mean, eps=1e-3),)
 
     def refusal(self, x: Tensor) -> str | None:
-        """Refuse x outside {0, 1}."""
+        """Return a reason if x has values other than 0 and 1."""
         if bool(((x == 0) | (x == 1)).all()):
             return None
         return (
-            "a Bernoulli is a distribution of 0 and 1, and this data has other values: binarize it (dynamic), or "
-            "use likelihood bce_surrogate or continuous_bernoulli"
+            "a Bernoulli is a distribution of 0 and 1, and this data has other values: binarize the data (--binarize "
+            "dynamic), or use the likelihood bce_surrogate or continuous_bernoulli"
         )
 
 
 class BceSurrogate(Bernoulli):
-    """The Bernoulli's formula on grey levels in [0, 1]: the usual cross-entropy loss.
+    """The formula of the Bernoulli for gray levels in [0, 1]: the usual cross-entropy loss.
 
-    It is not a likelihood, for it does not integrate to one over [0, 1] (Loaiza-Ganem & Cunningham 2019), so
-    figures under it compare only with figures under it.
+    It is a common loss, but not a normalized likelihood: it does not integrate to one over [0, 1] (Loaiza-Ganem &
+    Cunningham 2019). Its metrics are comparable only with metrics of the same loss.
     """
 
     name = "bce_surrogate"
 
     def refusal(self, x: Tensor) -> str | None:
-        """Refuse x outside [0, 1], and NaN."""
+        """Return a reason if x has NaN, or values outside of [0, 1]."""
         return Likelihood.refusal(self, x)
 
 
 class ContinuousBernoulli(Likelihood):
-    """x in [0, 1]: the Bernoulli's formula with the constant that makes it a density (Loaiza-Ganem & Cunningham 2019).
+    """x in [0, 1]: the formula of the Bernoulli, normalized to a density (Loaiza-Ganem & Cunningham 2019).
 
-    In terms of logits l: log C = log(l / tanh(l / 2)), mean = 1 / (1 - exp(-l)) - 1 / l, which is not sigmoid(l).
-    Near l = 0 both are 0 / 0, and a Taylor series takes over; the unused branch is fed a harmless value, or its NaN
-    gradient would come through `where`.
+    With logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)), and the mean is
+    1 / (1 - exp(-l)) - 1 / l, which differs from sigmoid(l). Near l = 0 both are 0 / 0, so a Taylor series replaces
+    them. The branch that is not used gets the input 1, because NaN in its gradient would pass through `where`.
     """
 
     name = "continuous_bernoulli"
@@ -132,7 +135,7 @@ class ContinuousBernoulli(Likelihood):
     _NEAR_ZERO = 0.1
 
     def element_log_prob(self, x: Tensor, *parameters: Tensor) -> Tensor:
-        """Return log p of each element; x in [0, 1]."""
+        """Return the logarithm of the density of each element, for x in [0, 1]."""
         (logits,) = parameters
         near = logits.abs() < self._NEAR_ZERO
         far = torch.where(near, torch.ones_like(logits), logits).abs()
@@ -146,31 +149,20 @@ class ContinuousBernoulli(Likelihood):
         near = logits.abs() < self._NEAR_ZERO
         far = torch.where(near, torch.ones_like(logits), logits)
         series = 0.5 + logits / 12 - logits.pow(3) / 720
-        # 1 / (1 - exp(-l)) = (1 + 1 / tanh(l / 2)) / 2, which overflows nowhere.
+        # 1 / (1 - exp(-l)) is written as (1 + 1 / tanh(l / 2)) / 2, which does not overflow.
         return torch.where(near, series, 0.5 + 0.5 / torch.tanh(far / 2) - 1 / far)
 
-    def sample(self, *parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw by the inverse of the distribution function."""
-        (logits,) = parameters
-        u = torch.rand(logits.shape, generator=generator, dtype=logits.dtype)
-        near = logits.abs() < 1e-3
-        far = torch.where(near, torch.ones_like(logits), logits)
-        # log(1 + u (exp(l) - 1)) / l, from the side on which exp cannot overflow.
-        side, v = far.abs(), torch.where(far > 0, u, 1 - u)
-        drawn = 1 + torch.log(v + (1 - v) * torch.exp(-side)) / side
-        return torch.where(near, u, torch.where(far > 0, drawn, 1 - drawn)).clamp(0, 1)
-
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return logits of about this mean: 12 (mean - 1/2) near the middle, -1/mean or 1/(1 - mean) at the ends."""
+        """Return 2 - 1 / mean below a mean of 1/2 and 1 / (1 - mean) - 2 above, for means clamped to [0.02, 0.98]."""
         mean = mean.clamp(0.02, 0.98)
         return (torch.where(mean < 0.5, -1 / mean + 2, 1 / (1 - mean) - 2),)
 
 
 class Gaussian(Likelihood):
-    """x of any value: N(loc, exp(log_scale)^2), with a scale per element that the decoder gives.
+    """x of any value: N(loc, exp(log_scale)^2).
 
-    log_scale is bounded below, for at a pixel that never changes the density would grow without end (sigma-VAE,
-    Rybkin et al. 2021, bounds it at -6).
+    log_scale is clamped, because the density of an element that never changes would otherwise grow without limit.
+    The lower limit is that of the sigma-VAE (Rybkin et al. 2021).
     """
 
     name = "gaussian"
@@ -179,30 +171,25 @@ class Gaussian(Likelihood):
     _LOG_SCALE_RANGE = (-6.0, 10.0)
 
     def element_log_prob(self, x: Tensor, *parameters: Tensor) -> Tensor:
-        """Return log p of each element."""
+        """Return the logarithm of the density of each element."""
         loc, log_scale = parameters[0], parameters[1].clamp(*self._LOG_SCALE_RANGE)
         return -0.5 * ((x - loc) * torch.exp(-log_scale)).square() - log_scale - _HALF_LOG_2PI
 
     def mean(self, *parameters: Tensor) -> Tensor:
-        """Return loc."""
+        """Return a copy of loc."""
+        # The exported decoder returns the mean and loc, and an ONNX output must not be an alias of another output.
         return parameters[0] * 1
 
-    def sample(self, *parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw loc + scale * eps."""
-        loc, log_scale = parameters[0], parameters[1].clamp(*self._LOG_SCALE_RANGE)
-        eps = torch.randn(loc.shape, generator=generator, dtype=loc.dtype)
-        return loc + torch.exp(log_scale) * eps
-
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return loc = mean and scale 1."""
+        """Return loc = mean and a scale of 1."""
         return mean, torch.zeros_like(mean)
 
 
 class DiscretizedLogistic(Likelihood):
-    """8-bit x: the logistic distribution gathered into 256 bins, the outer two open (Salimans et al. 2017).
+    """8-bit x, one of j / 255: the probability of a logistic distribution in 256 bins (Salimans et al. 2017).
 
-    x is one of j / 255. S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), S the sigmoid, gives its logarithm without a
-    difference of nearly equal numbers.
+    The first and the last bin extend to infinity. With S the sigmoid, S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), whose
+    logarithm needs no difference of nearly equal numbers.
     """
 
     name = "discretized_logistic"
@@ -211,7 +198,7 @@ class DiscretizedLogistic(Likelihood):
     _LOG_SCALE_RANGE = (-8.0, 8.0)
 
     def element_log_prob(self, x: Tensor, *parameters: Tensor) -> Tensor:
-        """Return log p of each element; x in {0, 1/255, ..., 1}."""
+        """Return the log-probability of each element, for x in {0, 1/255, ..., 1}."""
         loc, log_scale = parameters[0], parameters[1].clamp(*self._LOG_SCALE_RANGE)
         inverse_scale = torch.exp(-log_scale)
         upper = (x + self._HALF_BIN - loc) * inverse_scale
@@ -223,28 +210,21 @@ class DiscretizedLogistic(Likelihood):
         return torch.where((x < self._HALF_BIN) | (x > 1 - self._HALF_BIN), at_ends, inside)
 
     def mean(self, *parameters: Tensor) -> Tensor:
-        """Return the mean of the logistic clipped to [0, 1], which is the bins' mean but for their width squared."""
+        """Return the mean of the logistic clipped to [0, 1], which differs from the mean of the bins by O(width^2)."""
         loc, log_scale = parameters[0], parameters[1].clamp(*self._LOG_SCALE_RANGE)
         scale = torch.exp(log_scale)
         return (scale * (F.softplus(loc / scale) - F.softplus((loc - 1) / scale))).clamp(0, 1)
-
-    def sample(self, *parameters: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw a level j / 255."""
-        loc, log_scale = parameters[0], parameters[1].clamp(*self._LOG_SCALE_RANGE)
-        u = torch.rand(loc.shape, generator=generator, dtype=loc.dtype)
-        drawn = loc + torch.exp(log_scale) * torch.logit(u, eps=1e-7)
-        return (drawn.clamp(0, 1) * 255).round() / 255
 
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
         """Return loc = mean and a scale of about a tenth of the range."""
         return mean, torch.full_like(mean, -2.5)
 
     def refusal(self, x: Tensor) -> str | None:
-        """Refuse x that is not one of 256 levels."""
-        refused = super().refusal(x)
-        if refused is None and not bool(((x * 255).round() - x * 255).abs().max() < 1e-3):
-            return "discretized_logistic scores 8-bit pictures, and this data has values between the 256 levels"
-        return refused
+        """Return a reason if x has values other than the 256 levels."""
+        reason = super().refusal(x)
+        if reason is None and not bool(((x * 255).round() - x * 255).abs().max() < 1e-3):
+            return "discretized_logistic scores 8-bit images, and this data has values between the 256 levels"
+        return reason
 
 
 LIKELIHOODS: Mapping[str, Likelihood] = {

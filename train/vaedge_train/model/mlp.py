@@ -1,4 +1,4 @@
-"""The encoder and the decoder: plain modules, which is all that the export stage knows of them."""
+"""The fully connected encoder and decoder."""
 
 import itertools
 import math
@@ -8,12 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaedge_train.model.gaussian import LOG_VAR_RANGE
+
 
 class Gated(nn.Module):
     """A linear layer whose outputs are multiplied by learned gates, sigmoid(linear) (Dauphin et al. 2017)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        """Make both linear maps as one."""
+        """Create the two linear maps as one layer.
+
+        Args:
+            inputs: Number of columns of the input.
+            outputs: Number of columns of the output.
+        """
         super().__init__()
         self.both = nn.Linear(inputs, 2 * outputs)
 
@@ -33,22 +40,18 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {
     "gated": Gated,
 }
 
-# exp() stays finite in float32, and far outside anything a trained posterior holds. It is a part of the
-# model, so it goes into the exported graph.
-LOG_VAR_RANGE = (-30.0, 20.0)
-
 
 class Encoder(nn.Module):
-    """q(z|x) by a multilayer perceptron: x -> (mean, log_var)."""
+    """q(z|x) by fully connected layers: x -> (mean, log_var)."""
 
     def __init__(self, input_shape: Sequence[int], hidden: Sequence[int], latent: int, activation: str) -> None:
-        """Make the layers.
+        """Create the layers.
 
         Args:
-            input_shape: of one item of x.
-            hidden: widths of the hidden layers.
-            latent: size of z.
-            activation: a key of ACTIVATIONS.
+            input_shape: Shape of one example.
+            hidden: Widths of the hidden layers.
+            latent: Size of z.
+            activation: A key of ACTIVATIONS.
         """
         super().__init__()
         sizes = (math.prod(input_shape), *hidden)
@@ -56,25 +59,25 @@ class Encoder(nn.Module):
         self.output = nn.Linear(sizes[-1], 2 * latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log_var = log sigma^2 of q(z|x), each (n, latent), for x (n, *input_shape)."""
+        """Return mean and log_var of q(z|x), each (n, latent), for x (n, *input_shape)."""
         mean, log_var = self.output(self.hidden(x)).chunk(2, dim=1)
         return mean, log_var.clamp(*LOG_VAR_RANGE)
 
 
 class Decoder(nn.Module):
-    """The parameters of p(x|z) by a multilayer perceptron: z -> one tensor of x's shape for each parameter."""
+    """The parameters of p(x|z) by fully connected layers: z -> one tensor of the shape of x for each parameter."""
 
     def __init__(
         self, latent: int, hidden: Sequence[int], output_shape: Sequence[int], activation: str, parameters: int = 1
     ) -> None:
-        """Make the layers.
+        """Create the layers.
 
         Args:
-            latent: size of z.
-            hidden: widths of the hidden layers.
-            output_shape: of one item of x.
-            activation: a key of ACTIVATIONS.
-            parameters: how many parameters p(x|z) has.
+            latent: Size of z.
+            hidden: Widths of the hidden layers.
+            output_shape: Shape of one example.
+            activation: A key of ACTIVATIONS.
+            parameters: Number of parameters of p(x|z).
         """
         super().__init__()
         sizes = (latent, *hidden)
@@ -91,16 +94,16 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, parameters: Sequence[Tensor]) -> None:
-        """Set the output's bias, so that training starts around these parameters, each (*output_shape).
+        """Set the bias of the output, so that training starts near these parameters, each (*output_shape).
 
-        Starting at the data's mean is worth half a nat or more after ten epochs of MNIST, for nothing; Burda et
-        al. 2016 did so in their code.
+        Burda et al. 2016 start at the mean of the data in their code. After ten epochs of MNIST this is worth half a
+        nat or more.
         """
         self.output.bias.copy_(torch.cat([parameter.flatten() for parameter in parameters]))
 
 
 def _hidden_layers(sizes: Sequence[int], activation: str) -> list[nn.Module]:
-    """Layers from size to size: linear with the activation, or gated, which is both at once."""
+    """Return a layer from each size to the next; a gated layer is linear map and activation in one."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
         if ACTIVATIONS[activation] is Gated:
