@@ -15,6 +15,7 @@ from docs.blocks import PAGES, ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
 FORMAT = (ROOT / "docs" / "bundle-format.md").read_text("utf-8")
+CREATED = ("models/digits", "models/first", "models/labels", "models/mine", "models/theirs", "models/measured")
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 
 
@@ -56,12 +57,16 @@ def test_relative_links_lead_to_files_and_headings():
                 continue
             path, _, anchor = target.partition("#")
             linked = (page.parent / path).resolve() if path else page
-            if linked.name == "results.md" and not linked.exists():
-                continue
             assert linked.exists(), f"{page}: {target}"
             if anchor:
                 headings = re.findall(r"^#+ (.*)$", linked.read_text("utf-8"), re.MULTILINE)
                 assert anchor in map(slug, headings), f"{page}: {target}"
+
+
+def test_named_files_exist():
+    for page in (page for page in PAGES if page.exists()):
+        for name in re.findall(r"\b(?:tests|benchmarks|examples|docs|models)/[\w./-]*\w", page.read_text("utf-8")):
+            assert (ROOT / name).exists() or name.startswith(CREATED), f"{page}: {name}"
 
 
 def test_named_extras_exist():
