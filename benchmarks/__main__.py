@@ -16,7 +16,7 @@ import processes
 import runtime
 import training
 
-from vaedge.engine.cpus import cpu_name
+from vaedge.engine.cpus import describe_cpu
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
@@ -47,7 +47,7 @@ def main() -> None:
     path = HERE / "results.md"
     found = re.split(r"^## (.*)\n", path.read_text(), flags=re.MULTILINE)[1:] if path.exists() else []
     tables = dict(zip(found[::2], found[1::2], strict=True))
-    machine = f"{cpu_name()}, {os.cpu_count()} CPUs, {platform.system()}"
+    machine = f"{describe_cpu()}, {os.cpu_count()} CPUs, {platform.system()}"
     for name, (title, measure) in SECTIONS.items():
         if args.only in (None, name):
             tables[f"{title}: {machine}"] = "\n" + "\n".join(measure(args)) + "\n"

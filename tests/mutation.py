@@ -4,8 +4,8 @@
 
 The order of the mutants depends only on the seed and on the source, so that ranges can run one after the other. Each
 mutant runs in a copy of the checkout, never in the checkout itself. The tests of the changed file run first, then those
-of its folder, then those of its package. The first failure or time-out kills the mutant. Results are appended to a file,
-and the same command resumes after an interruption.
+of its folder, then those of its package. The first failure or time-out kills the mutant. Results are appended to a
+file, and the same command resumes after an interruption.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`docs/manifest.schema.json` describes the manifests of format 2, and refuses what the strict reader refuses."""
+"""`docs/manifest.schema.json` accepts the manifests of format 2, and rejects what the strict reader rejects."""
 
 import copy
 import json
@@ -56,7 +56,7 @@ def test_exported_manifest_is_valid(tmp_path, conditional):
     assert vaedge.check(tmp_path / "bundle").passed
 
 
-# Rules that JSON Schema cannot state: about sums and orders of numbers, about text that can be printed, and about names
+# Rules that JSON Schema cannot express: about products and the order of numbers, about printable text, and about names
 # that must agree with other names or with the files.
 BEYOND_THE_SCHEMA = {
     "reference that is not listed",
@@ -78,7 +78,7 @@ BEYOND_THE_SCHEMA = {
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_schema_refuses_hostile_manifests(name):
+def test_schema_rejects_hostile_manifests(name):
     tree = copy.deepcopy(json.loads(SHIPPED[0].read_text()))
     MANIFESTS[name](tree)
     assert VALIDATOR.is_valid(tree) == (name in BEYOND_THE_SCHEMA)
