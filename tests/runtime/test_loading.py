@@ -2,8 +2,9 @@
 
 import logging
 
-import vaedge
 import vaedge.benchmark.fastest
+
+import vaedge
 
 
 def test_it_takes_the_fastest_and_says_so(bundle, monkeypatch, caplog):

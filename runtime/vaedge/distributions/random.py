@@ -71,5 +71,5 @@ def second_generator(seed: int | None) -> np.random.Generator:
 
 def _checked(seed: int | None) -> int | None:
     if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0):
-        raise InputError(f"seed is {seed!r}; expected a non-negative whole number, or None for a fresh draw")
+        raise InputError(f"seed is {seed!r}; expected a non-negative integer, or None for fresh entropy")
     return seed

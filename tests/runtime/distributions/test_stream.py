@@ -1,4 +1,4 @@
-"""Draws of the prior in pieces are the draws at once."""
+"""Streams of a prior give the same draws as one call, and its density is normalized."""
 
 import numpy as np
 import pytest
@@ -14,16 +14,16 @@ MIXTURE = Mixture.from_parameters(
 
 
 @pytest.mark.parametrize("prior", [StandardNormal((3,)), MIXTURE], ids=["normal", "mixture"])
-def test_pieces(prior):
+def test_stream_gives_the_draws_of_one_call(prior):
     draw = prior.stream(7)
-    pieces = np.concatenate([draw(n) for n in (1, 511, 7, 1, 480)])
-    np.testing.assert_array_equal(pieces, prior.sample(1000, 7))
+    parts = np.concatenate([draw(n) for n in (1, 511, 7, 1, 480)])
+    np.testing.assert_array_equal(parts, prior.sample(1000, 7))
     np.testing.assert_array_equal(prior.sample(10, 7), prior.sample(1000, 7)[:10])
 
 
 @pytest.mark.parametrize("prior", [StandardNormal((3,)), MIXTURE], ids=["normal", "mixture"])
-def test_the_density_integrates_to_one(prior):
-    """By importance sampling from a wide Gaussian."""
+def test_density_integrates_to_one(prior):
+    """The integral is estimated by importance sampling from a wide Gaussian."""
     z = (4 * np.random.default_rng(1).standard_normal((400_000, 3))).astype(np.float32)
     log_proposal = -0.5 * ((z.astype(float) / 4) ** 2 + np.log(2 * np.pi * 16)).sum(1)
     assert np.exp(prior.log_prob(z) - log_proposal).mean() == pytest.approx(1, abs=0.03)

@@ -1,4 +1,4 @@
-"""The device rule: what was asked for, or an error that says why not."""
+"""The device rule: the requested device, or an error that says why not."""
 
 import logging
 import sys
@@ -9,6 +9,7 @@ import pytest
 
 import vaedge
 from vaedge.engine import device as engine
+from vaedge.engine.cpus import usable_cpus
 
 HAS_CUDA = "CUDAExecutionProvider" in engine.import_onnxruntime().get_available_providers()
 without_cuda = pytest.mark.skipif(HAS_CUDA, reason="this ONNX Runtime has CUDA")
@@ -16,33 +17,47 @@ without_cuda = pytest.mark.skipif(HAS_CUDA, reason="this ONNX Runtime has CUDA")
 
 @without_cuda
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_cuda_that_cannot_be_had(bundle, device):
+def test_load_rejects_cuda_that_is_not_built_in(bundle, device):
     with pytest.raises(vaedge.DeviceError, match=r"built without CUDA.*pip install .*\.\[gpu\]"):
         vaedge.load(bundle, device=device)
 
 
 @without_cuda
-def test_auto_says_what_it_chose_and_why(bundle, caplog):
+def test_auto_logs_its_choice_and_the_reason(bundle, caplog):
     with caplog.at_level(logging.INFO, "vaedge"):
         assert vaedge.load(bundle, device="auto").device == "cpu"
     assert "chose cpu" in caplog.text
     assert "built without CUDA" in caplog.text
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", "", None, 0])
-def test_devices_that_are_none(bundle, device):
-    with pytest.raises(vaedge.InputError, match="device is"):
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:1:2", "CPU", "cpu ", "", None, 0])
+def test_load_rejects_unknown_device(bundle, device):
+    with pytest.raises(vaedge.InputError, match=r"device is .*; expected 'cpu', 'cuda', 'cuda:N' or 'auto'"):
         vaedge.load(bundle, device=device)
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
-def test_threads_that_are_none(bundle, threads):
-    with pytest.raises(vaedge.InputError, match="threads is"):
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True, 1025])
+def test_load_rejects_invalid_threads(bundle, threads):
+    with pytest.raises(vaedge.InputError, match="threads is .*; expected an integer from 1 to 1,024"):
         vaedge.load(bundle, threads=threads)
 
 
+def test_number_of_threads_is_limited_to_1024():
+    assert [engine.thread_count(threads) for threads in (1, 1024)] == [1, 1024]
+    assert engine.thread_count(None) == usable_cpus()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sessions_get_the_number_of_threads(bundle, threads):
+    vae = vaedge.load(bundle, threads=threads)
+    assert vae.threads == threads
+    for graph in (vae._sessions.encoder, vae._sessions.decoder, vae._sessions.reconstructor):
+        options = graph.session.get_session_options()
+        assert (options.intra_op_num_threads, options.inter_op_num_threads) == (threads, 1)
+
+
 class FakeSession:
-    """A session as ONNX Runtime makes it: on the first provider that works, or quietly on the processor."""
+    """A session that reports one provider."""
 
     def __init__(self, provider, names):
         self.provider = provider
@@ -59,16 +74,19 @@ class FakeSession:
 
 
 def fake_onnxruntime(monkeypatch, works):
-    """An ONNX Runtime with CUDA in its build, whose CUDA works or does not."""
-    asked = []
+    """Replace ONNX Runtime by one that was built with CUDA; return the requested providers.
+
+    If CUDA does not work, it falls back to the CPU with a warning, as ONNX Runtime does.
+    """
+    requested = []
 
     def tensor(name, shape):
         return types.SimpleNamespace(name=name, shape=["batch", *shape], type="tensor(float)")
 
     def session(graph, options, providers, **_):
-        asked.append(providers)
-        item, latent = (1, 28, 28), (20,)
-        names = [tensor("z", latent)], [tensor("x", item), tensor("logits", item)]  # those of a decoder
+        requested.append(providers)
+        example, latent = (1, 28, 28), (20,)
+        names = [tensor("z", latent)], [tensor("x", example), tensor("logits", example)]  # of a decoder
         first = providers[0] if isinstance(providers[0], str) else providers[0][0]
         if first.startswith("CUDA") and not works:
             warnings.warn("libcublas.so.13: cannot open shared object file", stacklevel=1)
@@ -84,27 +102,27 @@ def fake_onnxruntime(monkeypatch, works):
         preload_dlls=lambda: print("Failed to load libcudnn.so.9"),
     )
     monkeypatch.setattr(engine, "import_onnxruntime", lambda: fake)
-    return asked
+    return requested
 
 
-def test_cuda_that_works(bundle, monkeypatch, capsys):
-    asked = fake_onnxruntime(monkeypatch, works=True)
+def test_cuda_is_opened_on_the_requested_device(bundle, monkeypatch, capsys):
+    requested = fake_onnxruntime(monkeypatch, works=True)
     assert vaedge.load(bundle, device="cuda:1").device == "cuda:1"
     assert vaedge.load(bundle, device="auto").device == "cuda:0"
-    ((name, options),) = asked[0]
+    ((name, options),) = requested[0]
     assert name == "CUDAExecutionProvider"
     assert options["device_id"] == 1
     assert options["use_tf32"] == 0
     assert capsys.readouterr().out == ""
 
 
-def test_cuda_that_falls_back_is_an_error_with_the_cause(bundle, monkeypatch):
+def test_load_rejects_fallback_to_the_cpu_with_the_reason(bundle, monkeypatch):
     fake_onnxruntime(monkeypatch, works=False)
     with pytest.raises(vaedge.DeviceError, match=r"fell back.*libcudnn.so.9.*libcublas.so.13"):
         vaedge.load(bundle, device="cuda")
 
 
-def test_auto_warns_when_cuda_is_there_but_fails(bundle, monkeypatch, caplog):
+def test_auto_warns_if_cuda_is_built_in_but_fails(bundle, monkeypatch, caplog):
     fake_onnxruntime(monkeypatch, works=False)
     assert vaedge.load(bundle, device="auto").device == "cpu"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -119,7 +137,7 @@ def fresh_import():
 
 
 @pytest.mark.usefixtures("fresh_import")
-def test_no_onnxruntime(bundle, monkeypatch):
+def test_load_rejects_missing_onnxruntime(bundle, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(vaedge.DependencyError, match=r"extras .cpu. and .gpu.*\.\[cpu\]") as caught:
         vaedge.load(bundle)
@@ -127,7 +145,7 @@ def test_no_onnxruntime(bundle, monkeypatch):
 
 
 @pytest.mark.usefixtures("fresh_import")
-def test_two_onnxruntimes(bundle, monkeypatch, tmp_path):
+def test_load_rejects_two_installed_onnxruntimes(bundle, monkeypatch, tmp_path):
     for name in ("onnxruntime-1.32.0.dist-info", "onnxruntime_gpu-1.32.0.dist-info", "onnxruntime"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr("onnxruntime.__file__", str(tmp_path / "onnxruntime" / "__init__.py"))
@@ -135,22 +153,22 @@ def test_two_onnxruntimes(bundle, monkeypatch, tmp_path):
         vaedge.load(bundle)
 
 
-def test_missing_library_is_found_before_onnxruntime_is_asked(bundle, monkeypatch, tmp_path, capfd):
-    """The provider's library needs a library that does not exist: the loader's reason is in the error."""
-    asked = fake_onnxruntime(monkeypatch, works=True)
+def test_missing_library_is_found_before_onnxruntime_opens_a_session(bundle, monkeypatch, tmp_path, capfd):
+    """The error contains the reason of the operating system's loader."""
+    requested = fake_onnxruntime(monkeypatch, works=True)
     capi = tmp_path / "capi"
     capi.mkdir()
     (capi / "libonnxruntime_providers_cuda.so").write_bytes(b"not a library")
     engine.import_onnxruntime().__file__ = str(tmp_path / "__init__.py")
     with pytest.raises(vaedge.DeviceError, match=r"cannot be loaded: .*libonnxruntime_providers_cuda.so"):
         vaedge.load(bundle, device="cuda")
-    assert asked == []
+    assert requested == []
     assert vaedge.load(bundle, device="auto").device == "cpu"
     assert capfd.readouterr() == ("", "")
 
 
-def test_library_that_needs_onnxruntime_s_own_symbol_is_tried(bundle, monkeypatch, tmp_path):
-    """Where all dependencies exist, the loader complains about a symbol that ONNX Runtime provides itself."""
+def test_undefined_symbol_of_onnxruntime_itself_is_not_an_error(bundle, monkeypatch, tmp_path):
+    """The loader finds all dependencies, but not the symbol that ONNX Runtime provides itself."""
 
     def load(path):
         raise OSError(f"{path}: undefined symbol: Provider_GetHost")

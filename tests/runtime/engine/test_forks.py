@@ -1,4 +1,4 @@
-"""A forked child has its parent's VAE: it gets sessions of its own, and ends as any process does."""
+"""A forked child can use the VAE of its parent, with new sessions, and exits normally."""
 
 import multiprocessing
 import os
@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 
-# What the child does before it ends in the usual way, with destructors. The alarm ends a child that hangs; it is long
+# The child runs some code and then exits normally, with destructors. The alarm ends a child that hangs; it is long
 # enough for the slowest machine.
 _FORK = """
 import os, signal, sys
@@ -41,13 +41,13 @@ assert all(np.array_equal(*pair) for pair in zip(expected, again))
         "assert all(np.array_equal(*pair) for pair in zip(expected, found))",
         "vae.close(); vaedge.load(sys.argv[1]).sample(1)",
     ],
-    ids=["ends", "deletes it", "closes it", "reconstructs", "does everything", "loads another"],
+    ids=["exits", "deletes the VAE", "closes the VAE", "reconstructs", "runs every graph", "loads another VAE"],
 )
-def test_a_child(bundle, child):
+def test_child_uses_the_vae_and_exits(bundle, child):
     subprocess.run([sys.executable, "-c", _FORK.format(child=child), str(bundle)], check=True)
 
 
-def test_a_grandchild(bundle):
+def test_grandchild_uses_the_vae_and_exits(bundle):
     child = """
     grandchild = os.fork()
     vae.sample(3, seed=1)
@@ -84,13 +84,13 @@ sys.exit(status != 0)
 
 
 @pytest.mark.parametrize("forks", [30, pytest.param(1000, marks=pytest.mark.slow)])
-def test_fork_under_load(bundle, forks):
-    """Other threads call and load while processes are made: no child waits for a lock that nobody holds any more."""
+def test_fork_waits_for_threads_that_open_sessions(bundle, forks):
+    """Other threads call and load during the forks; no child waits for a lock of a thread that does not exist."""
     subprocess.run([sys.executable, "-c", _UNDER_LOAD, str(bundle), str(forks)], check=True)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_multiprocessing(vae, digits, method):
+def test_pools_of_processes_use_the_vae(vae, digits, method):
     expected = vae.reconstruct(digits)
     with multiprocessing.get_context(method).Pool(2) as pool:
         for found in pool.map(vae.reconstruct, [digits] * 4):

@@ -1,4 +1,4 @@
-"""8-bit products are exact on every CPU, and the precise kernels are chosen only where the default ones saturate."""
+"""8-bit products are exact on every CPU; the precise kernels are used only where the default kernels saturate."""
 
 import shutil
 import subprocess
@@ -16,12 +16,12 @@ RUNTIME = Path(vaedge.__file__).parents[1]
 ENTRY = "session.x64quantprecision"
 
 
-def entries(graph):
-    """Return the session option that decides the kernels, as `open_session` sets it for a graph."""
+def kernel_option(graph):
+    """Return the session option that selects the kernels, as `open_session` sets it for a graph."""
     options = device._session_options(import_onnxruntime(), graph, 1)
     try:
         return options.get_session_config_entry(ENTRY)
-    except RuntimeError:  # it was not set
+    except RuntimeError:  # the option was not set
         return None
 
 
@@ -31,11 +31,11 @@ def graphs(bundle):
 
 
 @pytest.mark.parametrize(("exact", "expected"), [(True, None), (False, "1")])
-def test_precise_kernels_are_chosen_only_where_default_ones_saturate(graphs, monkeypatch, exact, expected):
+def test_precise_kernels_are_used_only_where_default_kernels_saturate(graphs, monkeypatch, exact, expected):
     monkeypatch.setattr(device, "default_kernels_are_exact", lambda: exact)
     fp32, quantized = graphs
-    assert entries(quantized) == expected
-    assert entries(fp32) is None
+    assert kernel_option(quantized) == expected
+    assert kernel_option(fp32) is None
 
 
 def test_fp32_does_not_run_the_probe(bundle, monkeypatch):
@@ -54,7 +54,7 @@ def test_probe_runs_once_per_process(bundle, monkeypatch):
 
 
 def test_probe_finds_saturating_products(monkeypatch):
-    """A stand-in session whose products saturate as those of AVX2 do."""
+    """The products of a fake session saturate as those of AVX2 kernels do."""
 
     class Saturating:
         def __init__(self, *_, **__):
@@ -74,8 +74,8 @@ def test_probe_finds_saturating_products(monkeypatch):
 
 
 @pytest.mark.parametrize("exact", [pytest.param(True, id="default"), pytest.param(False, id="precise")])
-def test_both_kernels_reproduce_the_reference_where_they_are_exact(bundle, monkeypatch, exact):
-    """The precise kernels are exact on every CPU, the default ones where the probe says so."""
+def test_exact_kernels_reproduce_the_reference(bundle, monkeypatch, exact):
+    """The precise kernels are exact on every CPU, the default kernels on some CPUs."""
     if exact and not int8.default_kernels_are_exact():
         pytest.skip("the default kernels of this CPU saturate")
     monkeypatch.setattr(device, "default_kernels_are_exact", lambda: exact)
@@ -95,8 +95,8 @@ print(vaedge.check(sys.argv[1], variant="int8").passed)
 
 @pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="qemu-x86_64 (Debian's qemu-user) is not installed")
 @pytest.mark.parametrize("model", ["article", "mnist"])
-def test_cpu_without_vnni_takes_precise_kernels_and_saturation_fails_the_check(bundle, model):
-    """An emulated Haswell has no VNNI: its default kernels saturate, and a run that is forced to use them fails."""
+def test_check_fails_if_kernels_saturate(bundle, model):
+    """An emulated Haswell has no VNNI. A check with its default kernels, which saturate, fails."""
     words = ["qemu-x86_64", "-cpu", "Haswell", sys.executable, "-c", EMULATED, str(bundle.parent / model)]
     result = subprocess.run(words, capture_output=True, text=True, cwd=RUNTIME)
     assert result.stdout.split() == ["x64quantprecision", "True", "False"], result.stderr
