@@ -1,50 +1,47 @@
-"""The pictures of a model card."""
-
-from typing import Any
+"""The images of a model card: samples, reconstructions, and a traverse of the latents."""
 
 import numpy as np
 
 import vaedge
-from vaedge.files.images import beside, grid_png, is_picture_shape
-from vaedge_export.examples import Rows
+from vaedge.bundle.reference import Inputs
+from vaedge.files.images import grid_png, interleave_rows, is_image_shape
 
-_PICTURED = 64
+_IMAGES = 64
 _SEED = 0
-_TRAVERSED = 8  # latents, the most active ones
+_TRAVERSED = 8  # number of latents, the most active ones
 _STEPS = np.linspace(-3, 3, 13, dtype=np.float32)
 
 
-def card_pictures(vae: vaedge.VAE, random: Rows, given: Rows | None) -> dict[str, bytes]:
-    """Return the pictures by file name; none for items that cannot be shown.
+def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs) -> dict[str, bytes]:
+    """Return the PNG images by file name; an empty mapping if the examples are not images.
 
     Args:
-        vae: the float32 graphs.
-        random: whose conditions the samples have, where there are no examples.
-        given: real items, for reconstructions and the latents' traverse.
+        vae: The float32 graphs.
+        real: Real examples, for reconstructions and the traverse of the latents, or None.
+        random: Random examples. The samples have their conditions if there are no real examples.
     """
-    if not is_picture_shape(vae.input_shape):
+    if not is_image_shape(vae.input_shape):
         return {}
-    pictures = {"samples.png": samples_png(vae, given or random)}
-    if given is not None:
-        x = given.x[:_PICTURED]
-        some: dict[str, Any] = {name: values[:_PICTURED] for name, values in given.told.items()}
-        pictures["reconstructions.png"] = grid_png(*beside(x, vae.reconstruct(x, **some)))
-        pictures["traverse.png"] = _traverse(vae, given)
-    return pictures
+    images = {"samples.png": samples_png(vae, real or random)}
+    if real is not None:
+        shown = real.repeated(min(_IMAGES, len(real.x)))
+        reconstructions = vae.reconstruct(shown.x, conditions=shown.conditions)
+        images["reconstructions.png"] = grid_png(*interleave_rows(shown.x, reconstructions))
+        images["traverse.png"] = _traverse_png(vae, real)
+    return images
 
 
-def samples_png(vae: vaedge.VAE, rows: Rows) -> bytes:
-    """Return a grid of samples, with the rows' conditions."""
-    conditions: dict[str, Any] = dict(rows.resized(_PICTURED).told)
-    return grid_png(vae.sample(_PICTURED, seed=_SEED, **conditions))
+def samples_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
+    """Return a grid of samples as PNG, with the conditions of the examples."""
+    return grid_png(vae.sample(_IMAGES, seed=_SEED, conditions=examples.repeated(_IMAGES).conditions))
 
 
-def _traverse(vae: vaedge.VAE, given: Rows) -> bytes:
-    """Walk each of the most active latents from -3 to 3, the others where the first example has them."""
-    means = vae.encode(given.x, **given.told).mean.reshape(len(given.x), -1)
+def _traverse_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
+    """Vary each of the most active latents from -3 to 3; the others keep the values of the first example."""
+    means = vae.encode(examples.x, conditions=examples.conditions).mean.reshape(len(examples.x), -1)
     chosen = np.argsort(-means.var(0), kind="stable")[:_TRAVERSED]
     z = np.tile(means[0], (len(chosen), len(_STEPS), 1))
     z[np.arange(len(chosen)), :, chosen] = _STEPS
     flat = z.reshape(-1, *vae.latent_shape)
-    told = {name: np.repeat(values[:1], len(flat), 0) for name, values in given.told.items()}
-    return grid_png(vae.decode(flat, **told), len(_STEPS))
+    conditions = {name: np.repeat(values[:1], len(flat), 0) for name, values in examples.conditions.items()}
+    return grid_png(vae.decode(flat, conditions=conditions), len(_STEPS))

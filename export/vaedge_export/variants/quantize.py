@@ -1,7 +1,11 @@
-"""A float32 graph -> the same graph in fewer bits."""
+"""Convert a float32 graph to the same graph with fewer bits.
+
+To add a variant, write its quantizer and add it to QUANTIZERS. Everything else takes the names from there.
+"""
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +14,25 @@ import onnx
 from onnx import helper, numpy_helper
 
 from vaedge.engine.onnxruntime import import_onnxruntime
-from vaedge_export.examples import Array
 from vaedge_export.graphs import logging_off
+from vaedge_export.networks import Array
 
-# Of a layer's input channels, by their greatest value: the ones above are scaled down to it. One scale for a whole
-# tensor of activations is set by its few largest channels, and the many small ones then share a handful of levels.
+# The quantile of the channels' maxima to which larger channels are scaled down. One scale for a whole tensor of
+# activations is set by its few largest channels, and the many small channels would share a few quantization steps.
 _OUTLIERS = 0.9
-_BLOCK = 32  # weights that share a scale in 4 bits
+_BLOCK = 32  # number of weights that share a scale in 4 bits
+_CALIBRATION_BATCH_SIZE = 32
 
+# Serialized float32 graph, examples by input name, names of the layers to keep in float32 -> the converted graph.
 Quantize = Callable[[bytes, Mapping[str, Array], Collection[str]], onnx.ModelProto]
 
 
 def layers(content: bytes) -> dict[str, int]:
-    """Return the layers that can be kept in float32: their names, and how many weights each has."""
+    """Return the number of weights of each layer that can be kept in float32, by the layer's name.
+
+    Args:
+        content: The serialized float32 graph.
+    """
     model = _with_matmuls(onnx.load_model_from_string(content))
     weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
     return {
@@ -33,16 +43,17 @@ def layers(content: bytes) -> dict[str, int]:
 
 
 def to_int8(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Quantise to 8 bits, weights per channel and signed.
+    """Quantize to 8 bits, with signed weights and one scale per channel.
 
-    A graph of matrix products takes its activations' scales from each batch (dynamic), after the channels that stand
-    out were levelled (the idea of SmoothQuant, Xiao et al. 2023, for outliers only); one with convolutions takes them
-    from the inputs given here (static, as QDQ), for that is what their kernels are made for.
+    A graph of matrix products computes the scales of its activations from each batch (dynamic quantization), after
+    outlier channels were scaled down (the idea of SmoothQuant, Xiao et al. 2023, for outliers only). A graph with
+    convolutions gets them from the given examples (static quantization in QDQ format), because ONNX Runtime has fast
+    kernels for that format.
 
     Args:
-        content: the float32 graph.
-        inputs: rows to calibrate on, by name.
-        keep: names of the layers to leave in float32.
+        content: The serialized float32 graph.
+        inputs: (n, ...) examples for calibration by input name.
+        keep: Names of the layers to keep in float32.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 
@@ -54,7 +65,7 @@ def to_int8(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
             quantize_static(
                 model,
                 target,
-                _reader(inputs),
+                _calibration_reader(inputs),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv", "MatMul"],
                 activation_type=QuantType.QUInt8,
@@ -64,7 +75,7 @@ def to_int8(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
             )
         else:
             quantize_dynamic(
-                _levelled(model, inputs, keep),
+                _scale_outliers_down(model, inputs, keep),
                 target,
                 op_types_to_quantize=["MatMul"],
                 weight_type=QuantType.QInt8,
@@ -76,37 +87,66 @@ def to_int8(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
 
 
 def to_int4(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Store the weights of matrix products in 4 bits, 32 to a scale; they are multiplied as they come."""
+    """Store the weights of matrix products in 4 bits, with one scale for each block of 32 weights.
+
+    Args:
+        content: The serialized float32 graph.
+        inputs: Not used.
+        keep: Names of the layers to keep in float32.
+    """
     del inputs
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
     model = _with_matmuls(onnx.load_model_from_string(content))
-    how = DefaultWeightOnlyQuantConfig(block_size=_BLOCK, is_symmetric=True, accuracy_level=4, bits=4)
+    config = DefaultWeightOnlyQuantConfig(block_size=_BLOCK, is_symmetric=True, accuracy_level=4, bits=4)
     with logging_off():
-        quantizer = MatMulNBitsQuantizer(model, algo_config=how, nodes_to_exclude=list(keep))
+        quantizer = MatMulNBitsQuantizer(model, algo_config=config, nodes_to_exclude=list(keep))
         quantizer.process()
     result: onnx.ModelProto = quantizer.model.model
     return result
 
 
 def to_fp16(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Compute in half precision, with float32 inputs and outputs: for CUDA, and for half the size."""
+    """Compute in half precision with float32 inputs and outputs, which is fast on CUDA and halves the size.
+
+    Args:
+        content: The serialized float32 graph.
+        inputs: Not used.
+        keep: Not used.
+    """
     del inputs, keep
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     with logging_off():
         half = ONNXModel(convert_float_to_float16(onnx.load_model_from_string(content), keep_io_types=True))
-        half.topological_sort()  # its casts come last
+        half.topological_sort()  # the converter appends its casts at the end
     result: onnx.ModelProto = half.model
     return result
 
 
-QUANTIZERS: Mapping[str, Quantize] = {"fp16": to_fp16, "int8": to_int8, "int4": to_int4}
+@dataclass(frozen=True)
+class Quantizer:
+    """How a variant is made.
+
+    Attributes:
+        quantize: Function that converts a graph.
+        can_keep_layers: Whether the function can keep some layers in float32.
+    """
+
+    quantize: Quantize
+    can_keep_layers: bool
+
+
+QUANTIZERS: Mapping[str, Quantizer] = {
+    "fp16": Quantizer(to_fp16, can_keep_layers=False),
+    "int8": Quantizer(to_int8, can_keep_layers=True),
+    "int4": Quantizer(to_int4, can_keep_layers=True),
+}
 
 
 def _with_matmuls(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Write each Gemm as MatMul and Add, which is what the quantisers know."""
+    """Replace each Gemm by MatMul and Add, because the quantizers do not know Gemm."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = []
     for node in model.graph.node:
@@ -132,40 +172,56 @@ def _is_plain(node: onnx.NodeProto) -> bool:
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: float = 0) -> Any:
-    return next((helper.get_attribute_value(item) for item in node.attribute if item.name == name), default)
+    values = (helper.get_attribute_value(attribute) for attribute in node.attribute if attribute.name == name)
+    return next(values, default)
 
 
-def _levelled(model: onnx.ModelProto, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Divide the channels that stand out by what they exceed the others, and multiply their weights by it."""
+def _scale_outliers_down(model: onnx.ModelProto, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
+    """Divide outlier channels of the activations by a factor, and multiply their weights by the same factor."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     products = {
         node.name: node.input[0]
         for node in model.graph.node
         if node.op_type == "MatMul" and node.name not in keep and node.input[1] in weights
     }
-    found = _activations(model, inputs, set(products.values()) - inputs.keys())
+    activations = _activations(model, inputs, set(products.values()) - inputs.keys())
     nodes = []
     for node in model.graph.node:
-        if node.name in products and node.input[0] in found:
-            greatest = np.abs(found[node.input[0]]).max(0)
-            level = np.quantile(greatest, _OUTLIERS)
-            factor = np.maximum(greatest / level, 1).astype(np.float32) if level > 0 else np.ones_like(greatest)
+        if node.name in products and node.input[0] in activations:
+            factor = outlier_factors(activations[node.input[0]])
             if (factor > 1).any():
                 weight = weights[node.input[1]]
-                scaled = numpy_helper.to_array(weight) * factor[:, None]
-                weight.CopyFrom(numpy_helper.from_array(scaled, weight.name))
-                model.graph.initializer.append(numpy_helper.from_array(1 / factor, f"{node.name}_level"))
-                level_inputs, levelled = [node.input[0], f"{node.name}_level"], f"{node.name}_levelled"
-                nodes.append(helper.make_node("Mul", level_inputs, [levelled], name=levelled))
-                node.input[0] = levelled
+                multiplied = numpy_helper.to_array(weight) * factor[:, None]
+                weight.CopyFrom(numpy_helper.from_array(multiplied, weight.name))
+                model.graph.initializer.append(numpy_helper.from_array(1 / factor, f"{node.name}_scale"))
+                scaled = f"{node.name}_scaled"
+                nodes.append(helper.make_node("Mul", [node.input[0], f"{node.name}_scale"], [scaled], name=scaled))
+                node.input[0] = scaled
         nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model
 
 
+def outlier_factors(activations: Array) -> Array:
+    """Return by how much the maximum of each channel exceeds the 90th percentile of all maxima, at least 1.
+
+    Args:
+        activations: (n, channels) float32.
+
+    Returns:
+        (channels,) float32.
+    """
+    largest = np.abs(activations).max(0)
+    limit = np.quantile(largest, _OUTLIERS)
+    if limit <= 0:
+        return np.ones_like(largest)
+    factors: Array = np.maximum(largest / limit, 1).astype(np.float32)
+    return factors
+
+
 def _activations(model: onnx.ModelProto, inputs: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
-    """Return what these tensors hold when the graph runs, those of rank 2 and of floating type."""
+    """Run the graph, and return the values of the tensors with these names that have rank 2."""
     if not names:
         return {}
     probe = onnx.ModelProto()
@@ -177,15 +233,16 @@ def _activations(model: onnx.ModelProto, inputs: Mapping[str, Array], names: Col
     return {name: array for name, array in values.items() if array.ndim == 2}
 
 
-def _reader(inputs: Mapping[str, Array]) -> Any:
-    """Give the rows to the static quantiser, one batch after another."""
+def _calibration_reader(inputs: Mapping[str, Array]) -> Any:
+    """Return an object that gives the examples to the static quantizer, one batch after another."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            size = len(next(iter(inputs.values())))
+            n = len(next(iter(inputs.values())))
             self._batches = iter(
-                {name: array[start : start + 32] for name, array in inputs.items()} for start in range(0, size, 32)
+                {name: array[start : start + _CALIBRATION_BATCH_SIZE] for name, array in inputs.items()}
+                for start in range(0, n, _CALIBRATION_BATCH_SIZE)
             )
 
         def get_next(self) -> dict[str, Array] | None:
