@@ -9,12 +9,11 @@ import re
 import mpmath
 import numpy as np
 
+from docs.blocks import ROOT
 from vaedge.bundle import graph_checks
 from vaedge.distributions.posterior import Posterior
 from vaedge.distributions.prior import Mixture
 from vaedge.distributions.random import standard_normal
-
-from docs.blocks import ROOT
 
 PAGE = (ROOT / "docs" / "bundle-format.md").read_text("utf-8")
 MASK_32, MASK_64, MASK_128 = 2**32 - 1, 2**64 - 1, 2**128 - 1
