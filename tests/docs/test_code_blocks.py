@@ -11,6 +11,7 @@ import shlex
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from docs.blocks import LANGUAGES, PAGES, ROOT, read_blocks
@@ -37,7 +38,10 @@ def workspace(tmp_path, monkeypatch):
         Image.fromarray((digits[ord(name) - 97, 0] * 255).astype(np.uint8)).save(tmp_path / f"{name}.png")
     np.save(tmp_path / "digits.npy", digits)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two threads are slower while other tests run
+    yield
+    torch.set_num_threads(threads)
 
 
 def page_name(page):
