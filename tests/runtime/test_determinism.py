@@ -1,4 +1,4 @@
-"""The same seed gives the same latents on every machine; a machine gives the same bits for every batch size."""
+"""The same seed gives the same latents on every machine; one machine gives the same bits for every batch size."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ def digest(latents):
 
 
 def exact_grid(seed, *shape):
-    """Numbers from -4 to 4 that are the same on every machine."""
+    """Return numbers from -4 to 4 that are the same on every machine."""
     integers = np.random.default_rng(seed).integers(-(2**22), 2**22, shape)
     return (integers / 2**20).astype(np.float32)
 
@@ -51,7 +51,7 @@ def test_latents_do_not_depend_on_vector_instructions():
         from numpy.core._multiarray_umath import __cpu_dispatch__, __cpu_features__
     disabled = " ".join(name for name in __cpu_dispatch__ if __cpu_features__.get(name))
     folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r}); import test_sameness as t; print(*t.digests())"
+    code = f"import sys; sys.path.insert(0, {folder!r}); import test_determinism as t; print(*t.digests())"
     environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": disabled}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert result.stdout.split() == [SAMPLES, NORMALS, POSTERIOR], result.stderr
@@ -72,20 +72,20 @@ def many():
 
 @pytest.mark.parametrize("model", ["article", "mnist"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_fp32_is_the_same_whatever_the_threads_the_batch_and_the_chunks(bundle, many, monkeypatch, model, threads):
+def test_fp32_results_do_not_depend_on_threads_batch_or_chunks(bundle, many, monkeypatch, model, threads):
     vae = vaedge.load(bundle.parent / model, threads=threads)
     expected = vaedge.load(bundle.parent / model).reconstruct(many)
     np.testing.assert_array_equal(vae.reconstruct(many), expected)
     for size in (1, 7, 64):
-        pieces = [vae.reconstruct(many[start : start + size]) for start in range(0, 128, size)]
-        np.testing.assert_array_equal(np.concatenate(pieces)[:128], expected[:128])
+        parts = [vae.reconstruct(many[start : start + size]) for start in range(0, 128, size)]
+        np.testing.assert_array_equal(np.concatenate(parts)[:128], expected[:128])
     monkeypatch.setattr(vaedge.engine.chunks, "CHUNK", 37)
     np.testing.assert_array_equal(vae.reconstruct(many), expected)
 
 
 @pytest.mark.parametrize("model", ["article", "mnist"])
-def test_int8_is_the_same_whatever_the_threads(bundle, many, model):
-    """But not whatever the batch: its products without convolutions are scaled by the greatest value in the batch."""
+def test_int8_results_do_not_depend_on_the_threads(bundle, many, model):
+    """They may depend on the batch, because its largest value scales the activations."""
     expected = vaedge.load(bundle.parent / model, variant="int8", threads=1).reconstruct(many)
     for threads in (2, 3):
         vae = vaedge.load(bundle.parent / model, variant="int8", threads=threads)
