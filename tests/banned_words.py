@@ -20,7 +20,7 @@ BANNED = {
     r"pictures?": "image",
     r"items?": "example, sample or input",
     r"processors?": "CPU",
-    r"gates?|gated": "graph checks",
+    r"gate": "graph checks",
     r"wires?": "protobuf",
     r"peers?|contestants?": "baseline",
     r"figures": "metrics",

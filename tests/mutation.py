@@ -277,7 +277,7 @@ def main() -> None:
 
 
 def require_passing_tests(folder: Path, mutants: list[Mutant], pipeline: bool, timeout: float) -> None:
-    """Refuse to go on if the tests fail without a mutant, which would kill every mutant."""
+    """Fail if the tests fail without a mutant, because they would then kill every mutant."""
     for tests in sorted({arguments[0] for mutant in mutants for arguments in stages(mutant.file, pipeline)[-1:]}):
         outcome = run_tests(folder, [tests], timeout)
         if outcome != "passed":
