@@ -51,7 +51,7 @@ class Terms:
     @property
     def log_weight(self) -> Tensor:
         """The logarithm of the importance weight p(x|z) p(z) / q(z|x): (L, n)."""
-        return self.log_likelihood - self.log_ratio
+        return self.log_likelihood + self.log_prior - self.log_posterior
 
 
 class VAE(nn.Module):
