@@ -32,6 +32,7 @@ def fuzz(scratch, seed, count):
 
 
 @pytest.mark.parametrize("count", [2000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.heavy
 def test_mutants_raise_only_vaedge_errors(tmp_path, count):
     part = min(count, 50_000)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

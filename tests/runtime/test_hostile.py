@@ -42,6 +42,7 @@ print(json.dumps([len(found), (peak() - idle) / 2**20]))
 
 
 @pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
+@pytest.mark.heavy
 def test_refusals_need_little_memory(bundle, tmp_path):
     folders = [make_bundle(bundle, tmp_path / str(index), name) for index, name in enumerate(CORPUS)]
     refused, more = memory.measure(_ALL, bundle, *folders)

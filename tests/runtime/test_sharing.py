@@ -147,6 +147,7 @@ print(json.dumps([run() for _ in range(blocks)]))
 # still settling during the first calls, so that a few cycles cannot find a smaller leak.
 @pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
 @pytest.mark.parametrize(("cycles", "allowed"), [(25, 200_000), pytest.param(250, 2_000, marks=pytest.mark.slow)])
+@pytest.mark.heavy
 def test_loading_and_closing_leaks_nothing(bundle, cycles, allowed):
     samples = memory.measure(_LOAD_AND_CLOSE, bundle, 8, cycles)
     assert memory.slope(samples) / cycles < allowed, samples  # bytes for each cycle
@@ -187,12 +188,14 @@ with ThreadPoolExecutor(16) as pool:
 """
 
 
+@pytest.mark.heavy
 def test_sixteen_threads_of_mixed_calls_give_the_same_bits(bundle):
     memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 1, 20, 1, 2, 3, 7, 8, 17, 64)
 
 
 # A result at batch size 256 has 800,000 bytes. The sixteen heaps grow by less than a tenth of the limit.
 @pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
+@pytest.mark.heavy
 def test_sixteen_threads_of_calls_keep_no_results(bundle):
     samples = memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 6, 10, 256)
     assert memory.slope(samples) / (16 * 10) < 40_000, samples  # bytes for each call

@@ -84,6 +84,7 @@ sys.exit(status != 0)
 
 
 @pytest.mark.parametrize("forks", [30, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.heavy
 def test_fork_waits_for_threads_that_open_sessions(bundle, forks):
     """Other threads call and load during the forks; no child waits for a lock of a thread that does not exist."""
     subprocess.run([sys.executable, "-c", _UNDER_LOAD, str(bundle), str(forks)], check=True)
