@@ -370,7 +370,7 @@ def _read_prior(files: ModelFiles) -> Prior:
     try:
         return read_prior(manifest.prior, files.prior, manifest.latent_shape)
     except BundleError as error:
-        raise BundleError(f"{manifest.prior_file} of {manifest.name} is refused: {error}") from error.__cause__
+        raise BundleError(f"{files.locate(str(manifest.prior_file))} is refused: {error}") from error.__cause__
 
 
 def _load_pickled(path: Path, variant: str, sha256: str, device: str, threads: int | None) -> VAE:

@@ -36,6 +36,10 @@ class ModelFiles:
     decoder: bytes
     prior: bytes | None
 
+    def locate(self, name: str) -> str:
+        """Return where a file was read from, for errors."""
+        return f"{name} of {self.manifest.name}"
+
 
 @dataclass(frozen=True)
 class Bundle(ModelFiles):
@@ -49,6 +53,10 @@ class Bundle(ModelFiles):
 
     path: Path
     sha256: str
+
+    def locate(self, name: str) -> str:
+        """Return where a file was read from, for errors."""
+        return str(self.path / name)
 
     def read(self, name: str) -> bytes:
         """Read another file that the manifest lists, and verify it.
