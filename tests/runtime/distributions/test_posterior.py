@@ -1,5 +1,6 @@
 """Draws from q(z|x)."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -36,3 +37,12 @@ def test_standard_deviation_is_rounded_once(log_var):
 def test_overflow_is_infinite_without_a_warning():
     large = vaedge.Posterior(np.zeros((1, 2), np.float32), np.full((1, 2), 1000, np.float32))
     assert np.isinf(large.sample(seed=0)).all()
+
+
+def test_posterior_is_immutable_and_compared_by_identity():
+    arrays = np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32)
+    posterior = vaedge.Posterior(*arrays)
+    assert posterior == posterior
+    assert posterior != vaedge.Posterior(*arrays)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        posterior.mean = arrays[0]

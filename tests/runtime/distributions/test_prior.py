@@ -35,6 +35,15 @@ def test_samples_have_the_moments_of_the_mixture(mixture, parameters):
     np.testing.assert_allclose(z.var(0), second - mean**2, rtol=0.02)
 
 
+def test_draws_are_the_documented_formula(mixture):
+    """The components come from the seed (seed, 1), and the noise comes from the seed itself."""
+    position = np.random.default_rng((6, 1)).random(50)
+    chosen = [int((value >= mixture.cumulative / 2**53).sum()) for value in position]
+    noise = np.random.default_rng(6).standard_normal((50, 2)).astype(np.float32)
+    expected = mixture.mean[chosen] + mixture.std[chosen] * noise
+    np.testing.assert_array_equal(mixture.sample(50, seed=6), expected)
+
+
 def test_components_are_chosen_by_their_weights(parameters):
     narrow = {**parameters, "log_var": np.full_like(parameters["log_var"], -30)}
     z = Mixture.from_parameters(**narrow).sample(100_000, seed=1)
