@@ -137,7 +137,11 @@ def test_data_that_does_not_fit_the_likelihood_creates_no_folder(config, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("fields", [{}, {"prior": "vamp", "components": 3, "path_gradient": True}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"prior": "vamp", "components": 3, "path_gradient": True}, pytest.param({}, marks=pytest.mark.slow)],
+    ids=["vamp", "default"],
+)
 def test_compiled_run_has_the_same_metrics(config, tmp_path, fields):
     plain = changed(config, **fields, epochs=2)
     compiled = changed(plain, compile=True)
