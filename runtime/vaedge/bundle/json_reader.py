@@ -77,6 +77,10 @@ class Fields:
             return BundleError(f"{self._file}: {path} is missing; expected {expected}")
         return BundleError(f"{self._file}: {path} is {_shortened(self._tree[key])}; expected {expected}")
 
+    def __contains__(self, key: str) -> bool:
+        """Return whether the object has a field, for fields that are optional."""
+        return key in self._tree
+
     def finish(self) -> None:
         """Raise BundleError if the object has a field that was not read."""
         for key in self._tree:

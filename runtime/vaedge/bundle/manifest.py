@@ -20,6 +20,8 @@ MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
 # The names of the priors, and whether the constants of each are stored in a file.
 PRIORS: Mapping[str, bool] = {"standard_normal": False, "mixture": True}
+# The integers that `input.encoding` allows beside float32, and the number by which they are divided.
+ENCODINGS: Mapping[str, int] = {"uint8": 255}
 # Arrays of the graphs and of the reference, whose names a condition cannot have.
 _RESERVED = frozenset(("x", "z", "mean", "log_var", "decoded"))
 
@@ -97,6 +99,7 @@ class Manifest:
         metrics: Measured metrics (nats per example), and how they were measured.
         training: How the model was trained, with the command.
         format_version: Version of the format that the manifest was read from. The newest version is always written.
+        encoding: "uint8" if `x` may also be given as uint8, which is divided by 255 in float32; otherwise None.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Manifest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
+    encoding: str | None = None
 
     def to_json(self) -> str:
         """Return the text of `manifest.json`; the same manifest gives the same text."""
@@ -131,7 +135,7 @@ class Manifest:
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "name": self.name,
-            "input": {"shape": self.input_shape, "dtype": "float32", "range": self.input_range},
+            "input": self._input_tree(),
             "latent": {"shape": self.latent_shape, "dtype": "float32"},
             "conditions": {name: vars(condition) for name, condition in self.conditions.items()},
             "likelihood": {"name": self.likelihood, "parameters": self.parameters},
@@ -144,6 +148,12 @@ class Manifest:
             "metrics": self.metrics,
             "training": self.training,
         }
+
+    def _input_tree(self) -> dict[str, Any]:
+        tree: dict[str, Any] = {"shape": self.input_shape, "dtype": "float32", "range": self.input_range}
+        if self.encoding is not None:
+            tree["encoding"] = {"dtype": self.encoding, "scale": ENCODINGS[self.encoding]}
+        return tree
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
@@ -191,6 +201,7 @@ class Manifest:
             metrics=top.mapping("metrics"),
             training=top.mapping("training"),
             format_version=version,
+            encoding=_read_encoding(example),
         )
         for fields in (top, example, latent, likelihood, prior):
             fields.finish()
@@ -217,6 +228,20 @@ class Manifest:
         for name in used:
             if name not in self.files:
                 raise BundleError(f"{MANIFEST_NAME}: {name!r} is used but has no entry under files")
+
+
+def _read_encoding(example: Fields) -> str | None:
+    """Read the optional field `input.encoding`."""
+    if "encoding" not in example:
+        return None
+    encoding = example.fields("encoding")
+    dtype, scale = encoding.text("dtype"), encoding.integer("scale")
+    encoding.finish()
+    if ENCODINGS.get(dtype) != scale:
+        raise example.error("encoding", " or ".join(f"{name} with scale {value}" for name, value in ENCODINGS.items()))
+    if example.range("range") != (0, 1):
+        raise example.error("range", "[0, 1], because the input has an encoding")
+    return dtype
 
 
 def _read_file(entry: Fields) -> FileEntry:
