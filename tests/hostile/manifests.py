@@ -44,6 +44,11 @@ MANIFESTS = {
     "infinite range": put([0, 1e308 * 10], "input", "range"),
     "range with a number too large for float": put([0, 10**400], "input", "range"),
     "reversed range": put([1, 0], "input", "range"),
+    "features of images": put(["pixel"], "input", "features"),
+    "no features": put([], "input", "features"),
+    "duplicate feature": put(["a", "a"], "input", "features"),
+    "feature without a name": put([""], "input", "features"),
+    "feature with an escape sequence": put(["\x1b[2J"], "input", "features"),
     "unknown dtype": put("object", "input", "dtype"),
     "condition with a reserved name": put({"z": {"dtype": "float32", "shape": [], "classes": []}}, "conditions"),
     "condition with the name of a parameter": put(

@@ -77,6 +77,12 @@ def may_name_condition(name: str, parameters: Collection[str]) -> bool:
     return bool(_CONDITION_NAME.fullmatch(name)) and name not in _RESERVED and name not in parameters
 
 
+def may_name_features(names: Collection[str], shape: tuple[int, ...]) -> bool:
+    """Return whether names fit the elements of an example: one axis, as many distinct, printable, non-empty names."""
+    is_valid = all(name and name.isprintable() for name in names)
+    return is_valid and shape == (len(names),) and len(set(names)) == len(names)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The content of a bundle.
@@ -100,6 +106,7 @@ class Manifest:
         training: How the model was trained, with the command.
         format_version: Version of the format that the manifest was read from. The newest version is always written.
         encoding: "uint8" if `x` may also be given as uint8, which is divided by 255 in float32; otherwise None.
+        features: Names of the elements of `x`, for tables; empty if they have no names.
     """
 
     name: str
@@ -120,6 +127,7 @@ class Manifest:
     training: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     encoding: str | None = None
+    features: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the text of `manifest.json`; the same manifest gives the same text."""
@@ -153,6 +161,8 @@ class Manifest:
         tree: dict[str, Any] = {"shape": self.input_shape, "dtype": "float32", "range": self.input_range}
         if self.encoding is not None:
             tree["encoding"] = {"dtype": self.encoding, "scale": ENCODINGS[self.encoding]}
+        if self.features:
+            tree["features"] = self.features
         return tree
 
     @classmethod
@@ -202,6 +212,7 @@ class Manifest:
             training=top.mapping("training"),
             format_version=version,
             encoding=_read_encoding(example),
+            features=_read_features(example),
         )
         for fields in (top, example, latent, likelihood, prior):
             fields.finish()
@@ -242,6 +253,16 @@ def _read_encoding(example: Fields) -> str | None:
     if example.range("range") != (0, 1):
         raise example.error("range", "[0, 1], because the input has an encoding")
     return dtype
+
+
+def _read_features(example: Fields) -> tuple[str, ...]:
+    """Read the optional field `input.features`."""
+    if "features" not in example:
+        return ()
+    names, shape = example.texts("features"), example.shape("shape")
+    if not may_name_features(names, shape):
+        raise example.error("features", "one distinct, non-empty name for each element of a shape of one axis")
+    return names
 
 
 def _read_file(entry: Fields) -> FileEntry:

@@ -44,6 +44,7 @@ def put(value, *keys):
         (put("float64", "input", "dtype"), "input.dtype is"),
         (put("float64", "latent", "dtype"), "latent.dtype is"),
         (put([1, 0], "input", "range"), "input.range is"),
+        (put([f"x{i}" for i in range(28)], "input", "features"), "input.features is .*; expected one distinct"),
         (put([], "likelihood", "parameters"), "likelihood.parameters is"),
         (put(["logits", "logits"], "likelihood", "parameters"), "parameters are not distinct names other than 'x'"),
         (put(["x"], "likelihood", "parameters"), "parameters are not distinct names other than 'x'"),
@@ -124,3 +125,15 @@ def test_manifest_reads_back_as_it_was_written(bundle):
     }
     assert all(entry.bytes == (bundle / name).stat().st_size for name, entry in manifest.files.items())
     assert json.loads(text)["latent"]["shape"] == [20]
+
+
+def test_features_are_read_and_written(bundle):
+    tree = json.loads((bundle / "manifest.json").read_text())
+    tree["input"] |= {"shape": [2], "features": ["height", "weight (kg)"]}
+    manifest = vaedge.Manifest.from_json(json.dumps(tree))
+    assert manifest.features == ("height", "weight (kg)")
+    assert json.loads(manifest.to_json())["input"]["features"] == ["height", "weight (kg)"]
+    for names in (["height"], ["height", "height"], ["height", ""], ["height", "a\n"], ["height", 2], "ab"):
+        tree["input"]["features"] = names
+        with pytest.raises(vaedge.BundleError, match="input.features is"):
+            vaedge.Manifest.from_json(json.dumps(tree))
