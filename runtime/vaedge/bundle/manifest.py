@@ -22,6 +22,8 @@ MAX_MANIFEST_BYTES = 1_000_000
 PRIORS: Mapping[str, bool] = {"standard_normal": False, "mixture": True}
 # The integers that `input.encoding` allows beside float32, and the number by which they are divided.
 ENCODINGS: Mapping[str, int] = {"uint8": 255}
+# The limits of log_scale in bundles of format 1, by likelihood. The graphs of newer exports limit it themselves.
+LOG_SCALE_RANGES: Mapping[str, tuple[float, float]] = {"gaussian": (-6, 10), "discretized_logistic": (-8, 8)}
 # Arrays of the graphs and of the reference, whose names a condition cannot have.
 _RESERVED = frozenset(("x", "z", "mean", "log_var", "decoded"))
 
@@ -105,6 +107,8 @@ class Manifest:
         metrics: Measured metrics (nats per example), and how they were measured.
         training: How the model was trained, with the command.
         format_version: Version of the format that the manifest was read from. The newest version is always written.
+        log_scale_range: Limits to which the runtime clips log_scale, for graphs that were exported for format 1; None
+            for graphs that limit it themselves.
         encoding: "uint8" if `x` may also be given as uint8, which is divided by 255 in float32; otherwise None.
         features: Names of the elements of `x`, for tables; empty if they have no names.
     """
@@ -127,6 +131,7 @@ class Manifest:
     training: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
     encoding: str | None = None
+    log_scale_range: tuple[float, float] | None = None
     features: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -146,7 +151,7 @@ class Manifest:
             "input": self._input_tree(),
             "latent": {"shape": self.latent_shape, "dtype": "float32"},
             "conditions": {name: vars(condition) for name, condition in self.conditions.items()},
-            "likelihood": {"name": self.likelihood, "parameters": self.parameters},
+            "likelihood": self._likelihood_tree(),
             "prior": {"name": self.prior, **({"file": self.prior_file} if self.prior_file else {})},
             "variants": {name: vars(variant) for name, variant in self.variants.items()},
             "files": {name: vars(entry) for name, entry in sorted(self.files.items())},
@@ -163,6 +168,12 @@ class Manifest:
             tree["encoding"] = {"dtype": self.encoding, "scale": ENCODINGS[self.encoding]}
         if self.features:
             tree["features"] = self.features
+        return tree
+
+    def _likelihood_tree(self) -> dict[str, Any]:
+        tree: dict[str, Any] = {"name": self.likelihood, "parameters": self.parameters}
+        if self.log_scale_range is not None:
+            tree["log_scale_range"] = self.log_scale_range
         return tree
 
     @classmethod
@@ -212,6 +223,7 @@ class Manifest:
             training=top.mapping("training"),
             format_version=version,
             encoding=_read_encoding(example),
+            log_scale_range=_read_log_scale_range(likelihood, version),
             features=_read_features(example),
         )
         for fields in (top, example, latent, likelihood, prior):
@@ -263,6 +275,18 @@ def _read_features(example: Fields) -> tuple[str, ...]:
     if not may_name_features(names, shape):
         raise example.error("features", "one distinct, non-empty name for each element of a shape of one axis")
     return names
+
+
+def _read_log_scale_range(likelihood: Fields, version: int) -> tuple[float, float] | None:
+    """Read the optional field `likelihood.log_scale_range`; in format 1 the likelihood determines it."""
+    if version == 1:
+        return LOG_SCALE_RANGES.get(likelihood.text("name"))
+    if "log_scale_range" not in likelihood:
+        return None
+    limits = likelihood.range("log_scale_range")
+    if limits is None or likelihood.texts("parameters")[1:] != ("log_scale",):
+        raise likelihood.error("log_scale_range", "[minimum, maximum], and log_scale as the second of two parameters")
+    return limits
 
 
 def _read_file(entry: Fields) -> FileEntry:

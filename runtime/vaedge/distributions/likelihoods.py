@@ -6,11 +6,11 @@ over an example in float64.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vaedge._types import FloatArray
+from vaedge._types import FloatArray, Range
 from vaedge.errors import InputError
 
 _HALF_LOG_2PI = np.float32(0.5 * math.log(2 * math.pi))
@@ -33,13 +33,17 @@ class Likelihood:
     binary: bool = False
 
 
-def require_scorable(name: str, x: FloatArray | None = None, *, surrogate: bool = False) -> Likelihood:
+def require_scorable(
+    name: str, x: FloatArray | None = None, *, surrogate: bool = False, log_scale_range: Range | None = None
+) -> Likelihood:
     """Return the likelihood of this name, if it can score.
 
     Args:
         name: Name of the likelihood, from the manifest.
         x: Data to score, or None.
         surrogate: Whether a likelihood that is not normalized is allowed.
+        log_scale_range: Minimum and maximum to which log_scale is clipped, from the manifest; None for graphs that
+            limit it themselves.
 
     Raises:
         InputError: The likelihood is unknown or not normalized, or cannot score values of x.
@@ -53,7 +57,16 @@ def require_scorable(name: str, x: FloatArray | None = None, *, surrogate: bool 
         )
     if x is not None and likelihood.binary and not np.isin(x, (0, 1)).all():
         raise InputError("x holds values other than 0 and 1, which a Bernoulli cannot score: binarize x")
-    return likelihood
+    return likelihood if log_scale_range is None else _clipped(likelihood, log_scale_range)
+
+
+def _clipped(likelihood: Likelihood, limits: Range) -> Likelihood:
+    """Return a likelihood of loc and log_scale that clips log_scale first."""
+
+    def log_prob(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
+        return likelihood.log_prob(x, loc, np.clip(log_scale, *limits))
+
+    return replace(likelihood, log_prob=log_prob)
 
 
 def _softplus(values: FloatArray) -> FloatArray:
@@ -77,14 +90,13 @@ def _continuous_bernoulli(x: FloatArray, logits: FloatArray) -> FloatArray:
 
 
 def _gaussian(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
-    bounded = np.clip(log_scale, -6, 10)
-    result: FloatArray = np.float32(-0.5) * ((x - loc) * np.exp(-bounded)) ** 2 - bounded - _HALF_LOG_2PI
+    result: FloatArray = np.float32(-0.5) * ((x - loc) * np.exp(-log_scale)) ** 2 - log_scale - _HALF_LOG_2PI
     return result
 
 
 def _discretized_logistic(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
     """256 bins, the outer two open; S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), where S is the sigmoid."""
-    inverse_scale = np.exp(-np.clip(log_scale, -8, 8))
+    inverse_scale = np.exp(-log_scale)
     below = -_softplus(-(x + _HALF_BIN - loc) * inverse_scale)
     above = -_softplus((x - _HALF_BIN - loc) * inverse_scale)
     inside = below + above + np.log(-np.expm1(-2 * _HALF_BIN * inverse_scale))

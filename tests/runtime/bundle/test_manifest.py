@@ -137,3 +137,33 @@ def test_features_are_read_and_written(bundle):
         tree["input"]["features"] = names
         with pytest.raises(vaedge.BundleError, match="input.features is"):
             vaedge.Manifest.from_json(json.dumps(tree))
+
+
+def test_limits_of_log_scale_are_read_and_written(bundle):
+    tree = json.loads((bundle / "manifest.json").read_text())
+    assert vaedge.Manifest.from_json(json.dumps(tree)).log_scale_range is None
+    tree["likelihood"] = {"name": "gaussian", "parameters": ["loc", "log_scale"], "log_scale_range": [-6, 10]}
+    manifest = vaedge.Manifest.from_json(json.dumps(tree))
+    assert manifest.log_scale_range == (-6, 10)
+    assert json.loads(manifest.to_json())["likelihood"] == tree["likelihood"]
+    for limits in (None, [10, -6], [-6], [-6, 10**400], "ab"):
+        tree["likelihood"]["log_scale_range"] = limits
+        with pytest.raises(vaedge.BundleError, match="likelihood.log_scale_range is"):
+            vaedge.Manifest.from_json(json.dumps(tree))
+    for parameters in (["logits"], ["log_scale", "loc"]):
+        tree["likelihood"] |= {"parameters": parameters, "log_scale_range": [-6, 10]}
+        with pytest.raises(vaedge.BundleError, match="likelihood.log_scale_range is .* second of two parameters"):
+            vaedge.Manifest.from_json(json.dumps(tree))
+
+
+@pytest.mark.parametrize(("name", "limits"), [("gaussian", (-6, 10)), ("discretized_logistic", (-8, 8))])
+def test_format_1_has_the_limits_of_its_likelihood(bundle, name, limits):
+    tree = json.loads((bundle / "manifest.json").read_text())
+    tree |= {"format_version": 1, "reference": "reference.npz"}
+    tree["likelihood"] = {"name": name, "parameters": ["loc", "log_scale"]}
+    for variant in tree["variants"].values():
+        del variant["reference"]
+    assert vaedge.Manifest.from_json(json.dumps(tree)).log_scale_range == limits
+    tree["likelihood"]["log_scale_range"] = [-1, 1]
+    with pytest.raises(vaedge.BundleError, match="log_scale_range.* is not a field of this format"):
+        vaedge.Manifest.from_json(json.dumps(tree))

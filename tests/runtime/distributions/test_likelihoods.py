@@ -11,8 +11,10 @@ from vaedge.distributions.likelihoods import LIKELIHOODS, require_scorable
 LOGITS = (-80, -12, -3.3, -0.5, -0.11, -0.1, -0.0999, -0.01, 0.0, 1e-4, 0.05, 0.0999, 0.1, 0.11, 1, 7.5, 30)
 
 
-def log_prob(name, x, *parameters):
-    found = LIKELIHOODS[name].log_prob(np.float32(x), *map(np.float32, parameters))
+def log_prob(name, x, *parameters, limits=None):
+    found = require_scorable(name, surrogate=True, log_scale_range=limits).log_prob(
+        np.float32(x), *map(np.float32, parameters)
+    )
     assert found.dtype == np.float32
     return float(found)
 
@@ -57,10 +59,20 @@ def test_series_of_the_continuous_bernoulli_is_as_accurate_as_float32(logits):
     ("log_scale", "bounded"),
     [(0, 0), (-2, -2), (-6, -6), (-6.5, -6), (-50, -6), (3, 3), (10, 10), (10.5, 10), (50, 10)],
 )
-def test_gaussian_is_the_normal_density_with_a_bounded_scale(x, loc, log_scale, bounded):
+def test_gaussian_is_the_normal_density_whose_scale_is_clipped_to_the_given_limits(x, loc, log_scale, bounded):
     variance = math.exp(2 * bounded)
     expected = -((x - loc) ** 2) / (2 * variance) - 0.5 * math.log(2 * math.pi * variance)
-    assert log_prob("gaussian", x, loc, log_scale) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert log_prob("gaussian", x, loc, bounded) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    clipped = log_prob("gaussian", x, loc, log_scale, limits=(-6, 10))
+    assert clipped == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_scale_is_not_clipped_without_limits():
+    """The graphs of new bundles limit log_scale, before they convert it to the units of the data."""
+    for log_scale in (-9.0, 12.0):
+        expected = -0.5 * (0.5 * math.exp(-log_scale)) ** 2 - log_scale - 0.5 * math.log(2 * math.pi)
+        assert log_prob("gaussian", 0.5, 1, log_scale) == pytest.approx(expected, rel=1e-5)
+    assert log_prob("discretized_logistic", 0.2, 0.3, 9) != log_prob("discretized_logistic", 0.2, 0.3, 8)
 
 
 def logistic_probability(pixel, loc, scale):
@@ -88,12 +100,14 @@ def test_discretized_logistic_is_the_mass_of_a_bin(pixel, loc, log_scale):
 
 
 @pytest.mark.parametrize(("log_scale", "bounded"), [(-9, -8), (-80, -8), (9, 8), (80, 8)])
-def test_scale_of_the_discretized_logistic_is_bounded(log_scale, bounded):
+def test_scale_of_the_discretized_logistic_is_clipped_to_the_given_limits(log_scale, bounded):
     for pixel in (0, 7, 255):
-        found, expected = (log_prob("discretized_logistic", pixel / 255, 0.03, value) for value in (log_scale, bounded))
+        found, expected = (
+            log_prob("discretized_logistic", pixel / 255, 0.03, value, limits=(-8, 8)) for value in (log_scale, bounded)
+        )
         assert found == expected
     inner = bounded - math.copysign(0.1, bounded)
-    assert log_prob("discretized_logistic", 7 / 255, 0.03, inner) != expected
+    assert log_prob("discretized_logistic", 7 / 255, 0.03, inner, limits=(-8, 8)) != expected
 
 
 @pytest.mark.parametrize("parameters", [(0.3, -8), (0.0, -3), (0.97, 0), (0.5, 8)])
