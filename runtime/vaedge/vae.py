@@ -11,10 +11,11 @@ from vaedge._types import FloatArray, Nats
 from vaedge.bundle.manifest import Manifest
 from vaedge.bundle.reader import Bundle, ModelFiles, read_bundle
 from vaedge.distributions.bounds import Bounds, estimate_bounds
+from vaedge.distributions.draws import Draws
 from vaedge.distributions.likelihoods import require_scorable
 from vaedge.distributions.posterior import Posterior
 from vaedge.distributions.prior import Prior, read_prior
-from vaedge.engine.chunks import run
+from vaedge.engine.chunks import as_output, rows_per_run, run, without_overlap
 from vaedge.engine.merge import RECONSTRUCTION
 from vaedge.engine.sessions import Sessions
 from vaedge.errors import BundleError, InputError
@@ -81,7 +82,8 @@ class VAE:
         """Return q(z|x) for each example; deterministic.
 
         Args:
-            x: (n, *input_shape), floating point, inside the manifest's input range.
+            x: (n, *input_shape), floating point, inside the manifest's input range; or uint8, if the manifest has an
+                encoding.
             conditions: Values of a conditional model's conditions, by name.
             y: Shorthand for the condition "y".
 
@@ -148,15 +150,17 @@ class VAE:
         n: int,
         *,
         seed: int | None = None,
+        draw: bool = False,
         conditions: Conditions | None = None,
         y: npt.ArrayLike | None = None,
         out: FloatArray | None = None,
     ) -> FloatArray:
-        """Draw z from the prior and return the means of p(x|z).
+        """Draw z from the prior, and return the means of p(x|z) or draws from it.
 
         Args:
             n: Number of samples, at least 1.
             seed: The same seed gives the same z on every machine; None uses fresh entropy.
+            draw: Draw x from p(x|z) instead of taking its mean. Only draws have the spread of the data.
             conditions: Values of a conditional model's conditions, by name.
             y: Shorthand for the condition "y".
             out: float32 (n, *input_shape) array to write into and return.
@@ -165,18 +169,21 @@ class VAE:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: n, the seed, `out` or a condition is invalid or missing.
+            InputError: n, the seed, `out` or a condition is invalid or missing; or draw=True, and p(x|z) is not a
+                distribution (bce_surrogate).
             InferenceError: ONNX Runtime failed.
         """
         n = as_count(n, "n")
         values = self._as_conditions(conditions, y, n)
-        return self._decode(self.prior.sample(n, seed), values, out)
+        draws = self._draws(seed) if draw else None
+        return self._decode(self.prior.sample(n, seed), values, out, draws)
 
     def reconstruct(
         self,
         x: FloatArray,
         *,
         sample: bool = False,
+        draw: bool = False,
         seed: int | None = None,
         conditions: Conditions | None = None,
         y: npt.ArrayLike | None = None,
@@ -185,9 +192,10 @@ class VAE:
         """Encode and decode: through the posterior's mean, or through a draw from the posterior.
 
         Args:
-            x: (n, *input_shape), floating point, inside the manifest's input range.
+            x: As for `encode`.
             sample: Draw z from q(z|x) instead of taking its mean.
-            seed: Seed of the draw, only with sample=True; None uses fresh entropy.
+            draw: Draw x from p(x|z) instead of taking its mean.
+            seed: Seed of the draws, only with sample=True or draw=True; None uses fresh entropy.
             conditions: Values of a conditional model's conditions, by name; both graphs receive the same.
             y: Shorthand for the condition "y".
             out: float32 (n, *input_shape) array to write into and return; it may overlap x.
@@ -196,16 +204,18 @@ class VAE:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: x, the seed, `out` or a condition is invalid or missing, or a seed was given without
-                sample=True.
+            InputError: x, the seed, `out` or a condition is invalid or missing; a seed was given, and nothing is drawn;
+                or draw=True, and p(x|z) is not a distribution (bce_surrogate).
             InferenceError: ONNX Runtime failed.
         """
         x = self._as_examples(x)
         values = self._as_conditions(conditions, y, len(x))
-        if sample:
-            return self._decode(self._encode(x, values).sample(seed), values, out)
+        if sample or draw:
+            draws = self._draws(seed) if draw else None
+            posterior = self._encode(x, values)
+            return self._decode(posterior.sample(seed) if sample else posterior.mean, values, out, draws)
         if seed is not None:
-            raise InputError("a seed was given, but reconstruct draws nothing unless sample=True")
+            raise InputError("a seed was given, but reconstruct draws nothing unless sample=True or draw=True")
         return run(self._sessions.reconstructor, {"x": x, **values}, (RECONSTRUCTION,), out)[0]
 
     def log_prob(
@@ -220,7 +230,7 @@ class VAE:
         """Return the importance-weighted bound on log p(x) of each example (Burda et al. 2016).
 
         Args:
-            x: (n, *input_shape), floating point, inside the manifest's input range; 0 and 1 for a Bernoulli.
+            x: As for `encode`; 0 and 1 for a Bernoulli.
             k: Number of draws of z per example. The bound becomes tighter with more draws; one draw estimates the ELBO.
             seed: The same seed gives the same draws; None uses fresh entropy.
             conditions: Values of a conditional model's conditions, by name. The bound is then one on
@@ -267,7 +277,9 @@ class VAE:
         """
         k = as_count(k, "k")
         x = self._as_examples(x)
-        likelihood = require_scorable(self.manifest.likelihood, x, surrogate=True)
+        likelihood = require_scorable(
+            self.manifest.likelihood, x, surrogate=True, log_scale_range=self.manifest.log_scale_range
+        )
         values = self._as_conditions(conditions, y, len(x))
 
         def encode(rows: slice) -> Posterior:
@@ -305,8 +317,8 @@ class VAE:
             InferenceError: ONNX Runtime failed.
         """
         steps = as_count(steps, "steps", 2)
-        value_range = self.manifest.input_range
-        ends = [as_example(end, name, self.input_shape, value_range) for end, name in ((a, "a"), (b, "b"))]
+        limits = self.manifest.input_range, self.manifest.encoding
+        ends = [as_example(end, name, self.input_shape, *limits) for end, name in ((a, "a"), (b, "b"))]
         values = self._as_conditions(conditions, y, steps)
         both = {name: np.stack([array[0], array[-1]]) for name, array in values.items()}
         first, last = self._encode(np.concatenate(ends), both).mean
@@ -336,14 +348,30 @@ class VAE:
     def _encode(self, x: FloatArray, conditions: _Arrays) -> Posterior:
         return Posterior(*run(self._sessions.encoder, {"x": x, **conditions}, ("mean", "log_var")))
 
-    def _decode(self, z: FloatArray, conditions: _Arrays, out: FloatArray | None = None) -> FloatArray:
-        return run(self._sessions.decoder, {"z": z, **conditions}, ("x",), out)[0]
+    def _decode(
+        self, z: FloatArray, conditions: _Arrays, out: FloatArray | None = None, draws: Draws | None = None
+    ) -> FloatArray:
+        """Return the means of p(x|z), or the next draws from it, some rows at a time: the parameters need memory."""
+        decoder = self._sessions.decoder
+        if draws is None:
+            return run(decoder, {"z": z, **conditions}, ("x",), out)[0]
+        result = as_output(out, (len(z), *self.input_shape))
+        inputs = without_overlap({"z": z, **conditions}, out)
+        size = rows_per_run(decoder)
+        for start in range(0, len(z), size):
+            rows = slice(start, start + size)
+            parameters = run(decoder, {name: array[rows] for name, array in inputs.items()}, self.manifest.parameters)
+            result[rows] = draws.next(parameters)
+        return result
 
     def _parameters(self, z: FloatArray, conditions: _Arrays) -> list[FloatArray]:
         return run(self._sessions.decoder, {"z": z, **conditions}, self.manifest.parameters)
 
+    def _draws(self, seed: int | None) -> Draws:
+        return Draws(self.manifest.likelihood, seed)
+
     def _as_examples(self, x: FloatArray) -> FloatArray:
-        return as_batch(x, "x", self.input_shape, self.manifest.input_range)
+        return as_batch(x, "x", self.input_shape, self.manifest.input_range, self.manifest.encoding)
 
     def _as_conditions(self, given: Conditions | None, y: npt.ArrayLike | None, n: int) -> _Arrays:
         """Return the values of all conditions for a batch of n examples."""

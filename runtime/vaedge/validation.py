@@ -2,7 +2,8 @@
 
 Floating-point arrays of the right shape are accepted if they are finite and inside the declared range. C-contiguous
 float32 is used without a copy; other floating-point types, byte orders and layouts, lists, and subclasses of arrays are
-converted. Integers are refused, because pixels of 0..255 given where 0..1 is expected are the most common mistake.
+converted. Integers are refused, because pixels of 0..255 given where 0..1 is expected are the most common mistake; only
+uint8 is accepted, where the bundle says that it was trained on 8-bit data and by which number it is divided.
 Masked arrays with masked values are refused, because a mask means that a value is unknown.
 """
 
@@ -24,7 +25,9 @@ _FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))
 _SMALL = 4096  # elements up to which one dot product is faster than two comparisons, and BLAS starts no thread
 
 
-def as_batch(value: Any, name: str, shape: tuple[int, ...], value_range: Range | None = None) -> FloatArray:
+def as_batch(
+    value: Any, name: str, shape: tuple[int, ...], value_range: Range | None = None, encoding: str | None = None
+) -> FloatArray:
     """Return `value` as a C-contiguous float32 batch, without a copy where it already is one.
 
     Args:
@@ -32,6 +35,7 @@ def as_batch(value: Any, name: str, shape: tuple[int, ...], value_range: Range |
         name: Name of the argument, for the error.
         shape: Shape of one example.
         value_range: Smallest and largest value allowed; None allows every finite value.
+        encoding: "uint8" also accepts uint8, which is divided by 255 in float32 as in training; None refuses integers.
 
     Raises:
         InputError: Wrong shape or type, an empty batch, NaN, infinity, or a value outside the range.
@@ -39,7 +43,7 @@ def as_batch(value: Any, name: str, shape: tuple[int, ...], value_range: Range |
     array = _as_array(value, name)
     # The identity test is the fast path of the usual case; comparing dtypes takes ten times as long.
     if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
-        array = _as_float32(array, name, value_range)
+        array = _as_float32(array, name, value_range, encoding)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1:
         hint = f"; for a single example pass {name}[None]" if array.shape == shape else ""
         raise InputError(f"{name} has shape {array.shape}; expected (n, {', '.join(map(str, shape))}){hint}")
@@ -51,7 +55,9 @@ def as_batch(value: Any, name: str, shape: tuple[int, ...], value_range: Range |
     return array
 
 
-def _as_float32(array: npt.NDArray[Any], name: str, value_range: Range | None) -> FloatArray:
+def _as_float32(array: npt.NDArray[Any], name: str, value_range: Range | None, encoding: str | None) -> FloatArray:
+    if encoding is not None and array.dtype == encoding:
+        return np.divide(array, _PIXELS[array.dtype], dtype=np.float32)
     if array.dtype.kind != "f":
         maximum = _PIXELS.get(array.dtype) if value_range == (0, 1) else None
         hint = f"; scale pixels of 0..{maximum} with {name} / np.float32({maximum})" if maximum else ""
@@ -117,7 +123,9 @@ def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDA
     return np.ascontiguousarray(array, np.int64)
 
 
-def as_example(value: Any, name: str, shape: tuple[int, ...], value_range: Range | None) -> FloatArray:
+def as_example(
+    value: Any, name: str, shape: tuple[int, ...], value_range: Range | None, encoding: str | None = None
+) -> FloatArray:
     """Return one example as a batch of one.
 
     Raises:
@@ -126,7 +134,7 @@ def as_example(value: Any, name: str, shape: tuple[int, ...], value_range: Range
     array = _as_array(value, name)
     if array.shape != shape:
         raise InputError(f"{name} has shape {array.shape}; expected one example of shape {shape}")
-    return as_batch(array[None], name, shape, value_range)
+    return as_batch(array[None], name, shape, value_range, encoding)
 
 
 def as_count(value: Any, name: str, minimum: int = 1, maximum: int = MAX_ROWS) -> int:

@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_condition_argument(parser)
     add_input_arguments(parser)
     parser.add_argument("--sample", action="store_true", help="draw z from q(z|x) instead of taking its mean")
-    parser.add_argument("--seed", type=seed, help="seed of the draw, for --sample")
+    parser.add_argument("--draw", action="store_true", help="draw x from p(x|z) instead of taking its mean")
+    parser.add_argument("--seed", type=seed, help="seed of the draws, for --sample and --draw")
     parser.add_argument(
         "--out",
         type=Path,
@@ -33,17 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Reconstruct examples and write the results."""
-    if args.seed is not None and not args.sample:
-        raise InputError("--seed needs --sample, because nothing is drawn without it; add --sample or remove --seed")
+    drawn = next((name for name in ("sample", "draw") if getattr(args, name)), None)
+    if args.seed is not None and drawn is None:
+        raise InputError("--seed needs --sample or --draw, because nothing is drawn without them; remove --seed")
     output = Output.of(args.out, ".npy", ".png", SHARDS)
-    if args.sample and output.suffix == SHARDS:
-        raise InputError("--sample cannot write shards; use a .npy or .png path")
+    if drawn is not None and output.suffix == SHARDS:
+        raise InputError(f"--{drawn} cannot write shards; use a .npy or .png path")
     vae = load_bundle(args)
     x = read_examples(args.input, vae.input_shape, resize=args.resize)
     conditions = read_conditions(args, vae.manifest)
-    if output.suffix != ".png" and not args.sample:
+    if output.suffix != ".png" and drawn is None:
         return write_decoded(args, output, vae, x, conditions, vae.reconstruct)
-    reconstructions = vae.reconstruct(x, sample=args.sample, seed=args.seed, conditions=conditions)
+    reconstructions = vae.reconstruct(x, sample=args.sample, draw=args.draw, seed=args.seed, conditions=conditions)
     if output.suffix == ".png":
         from vaedge.files.images import interleave_rows
 

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_condition_argument(parser)
     parser.add_argument("-n", type=positive, default=64, help="number of samples (default: 64)")
     parser.add_argument("--seed", type=read_seed, help="the same seed gives the same samples (default: fresh entropy)")
+    parser.add_argument("--draw", action="store_true", help="draw x from p(x|z) instead of taking its mean")
     parser.add_argument(
         "--out", type=Path, required=True, help=".png (a grid), .npy, or a folder of shards, which can be resumed"
     )
@@ -30,11 +31,12 @@ def run(args: argparse.Namespace) -> int:
     vae = load_bundle(args)
     conditions = read_conditions(args, vae.manifest)
     if output.suffix == ".png":
-        output.write_grid(vae.sample(args.n, seed=args.seed, conditions=conditions))
+        output.write_grid(vae.sample(args.n, seed=args.seed, draw=args.draw, conditions=conditions))
         print(f"{output.path}: {args.n} samples")
         return 0
     if args.seed is None and output.suffix == SHARDS:
         raise InputError("--seed is missing: a folder of shards can be resumed only with the same draws")
     chosen = secrets.randbits(32) if args.seed is None else args.seed
-    source = Sampled(vae, args.n, chosen, repeat_conditions(conditions, vae.manifest, args.n))
-    return output.write_stream(source, {**describe_job(args, vae, conditions), "seed": chosen})
+    source = Sampled(vae, args.n, chosen, repeat_conditions(conditions, vae.manifest, args.n), draw=args.draw)
+    job = {**describe_job(args, vae, conditions), "seed": chosen, **({"draw": True} if args.draw else {})}
+    return output.write_stream(source, job)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError
 from vaedge._types import FloatArray
+from vaedge.distributions.draws import Draws
 from vaedge.files.shards import Arrays
 
 
@@ -72,12 +73,24 @@ class Mapped:
 
 
 class Sampled:
-    """Decoded draws from the prior: the rows of `vae.sample(n, seed=seed)`."""
+    """Decoded draws from the prior: the rows of `vae.sample(n, seed=seed, draw=draw)`."""
 
-    def __init__(self, vae: VAE, n: int, seed: int, conditions: Arrays) -> None:
-        """Start the stream of draws; the values of the conditions are each (n, ...)."""
+    def __init__(self, vae: VAE, n: int, seed: int, conditions: Arrays, *, draw: bool = False) -> None:
+        """Start the streams of draws.
+
+        Args:
+            vae: The model.
+            n: Number of rows.
+            seed: Seed of the draws.
+            conditions: Values of the conditions, each (n, ...).
+            draw: Draw x from p(x|z) instead of taking its mean.
+
+        Raises:
+            InputError: `draw` is set, and p(x|z) is not a distribution.
+        """
         self._vae, self._conditions = vae, conditions
         self._draw = vae.prior.stream(seed)
+        self._draws = Draws(vae.manifest.likelihood, seed) if draw else None
         self._next = 0
         self._buffers = Buffers(vae.input_shape)
         self.n, self.row_bytes = n, 4 * math.prod(vae.input_shape)
@@ -86,9 +99,14 @@ class Sampled:
         """Draw and decode the next rows."""
         conditions = {name: values[self._next : self._next + count] for name, values in self._conditions.items()}
         self._next += count
-        return {"x": self._vae.decode(self._draw(count), conditions=conditions, out=self._buffers.next(count))}
+        z, out = self._draw(count), self._buffers.next(count)
+        if self._draws is None:
+            return {"x": self._vae.decode(z, conditions=conditions, out=out)}
+        return {"x": self._draws.next([*self._vae.parameters(z, conditions=conditions).values()], out)}
 
     def skip(self, count: int) -> None:
         """Draw the next rows, on which the following ones depend, and discard them."""
         self._draw(count)
+        if self._draws is not None:
+            self._draws.skip(count * math.prod(self._vae.input_shape))
         self._next += count

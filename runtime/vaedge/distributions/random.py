@@ -65,8 +65,21 @@ def second_generator(seed: int | None) -> np.random.Generator:
     Raises:
         InputError: The seed is not a non-negative integer.
     """
+    return _further_generator(seed, 1)
+
+
+def third_generator(seed: int | None) -> np.random.Generator:
+    """Return `numpy.random.default_rng((seed, 2))`: the stream of draws from p(x|z), independent of the other two.
+
+    Raises:
+        InputError: The seed is not a non-negative integer.
+    """
+    return _further_generator(seed, 2)
+
+
+def _further_generator(seed: int | None, stream: int) -> np.random.Generator:
     checked = _checked(seed)
-    return np.random.default_rng(None if checked is None else (checked, 1))
+    return np.random.default_rng(None if checked is None else (checked, stream))
 
 
 def _checked(seed: int | None) -> int | None:

@@ -16,6 +16,11 @@ CHUNK = 512
 _MAX_ELEMENTS = 2**22
 
 
+def rows_per_run(graph: Graph) -> int:
+    """Return the number of examples on which the graph runs at once."""
+    return max(1, min(CHUNK, _MAX_ELEMENTS // graph.example_elements))
+
+
 def run(
     graph: Graph, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str], out: FloatArray | None = None
 ) -> list[FloatArray]:
@@ -35,13 +40,13 @@ def run(
         InferenceError: ONNX Runtime failed.
     """
     n = len(next(iter(inputs.values())))
-    chunk = max(1, min(CHUNK, _MAX_ELEMENTS // graph.example_elements))
+    chunk = rows_per_run(graph)
     if out is None and n <= chunk:
         return graph.run(inputs, outputs)
     shapes = [(n, *graph.shapes[name]) for name in outputs]
-    results = [_as_output(out if index == 0 else None, shape) for index, shape in enumerate(shapes)]
+    results = [as_output(out if index == 0 else None, shape) for index, shape in enumerate(shapes)]
     if n > chunk:  # writing one chunk of `out` could change a later chunk of an input
-        inputs = {name: array.copy() if _overlap(array, out) else array for name, array in inputs.items()}
+        inputs = without_overlap(inputs, out)
     for start in range(0, n, chunk):
         rows = slice(start, start + chunk)
         parts = graph.run({name: array[rows] for name, array in inputs.items()}, outputs)
@@ -50,8 +55,12 @@ def run(
     return results
 
 
-def _as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
-    """Return the caller's array after validation, or a new one."""
+def as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
+    """Return the caller's array after validation, or a new one.
+
+    Raises:
+        InputError: `out` has another shape or type, or is read-only.
+    """
     if out is None:
         return np.empty(shape, np.float32)
     is_array = isinstance(out, np.ndarray) and not isinstance(out, np.ma.MaskedArray)
@@ -61,5 +70,8 @@ def _as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
     return out
 
 
-def _overlap(array: npt.NDArray[Any], out: FloatArray | None) -> bool:
-    return out is not None and np.may_share_memory(array, out)
+def without_overlap(inputs: Mapping[str, npt.NDArray[Any]], out: FloatArray | None) -> Mapping[str, npt.NDArray[Any]]:
+    """Return the inputs, with copies of those that share memory with `out`."""
+    if out is None:
+        return inputs
+    return {name: array.copy() if np.may_share_memory(array, out) else array for name, array in inputs.items()}
