@@ -90,7 +90,7 @@ class Sampled:
         """
         self._vae, self._conditions = vae, conditions
         self._draw = vae.prior.stream(seed)
-        self._draws = Draws(vae.manifest.likelihood, seed) if draw else None
+        self._draws = Draws(vae.manifest.likelihood, seed, vae.manifest.log_scale_range) if draw else None
         self._next = 0
         self._buffers = Buffers(vae.input_shape)
         self.n, self.row_bytes = n, 4 * math.prod(vae.input_shape)
