@@ -1,6 +1,6 @@
 """Evaluate a model: ELBO, rate, distortion, importance-weighted bound and active units.
 
-All metrics are at beta = 1, in nats per example.
+All metrics are at beta = 1, in nats per example, and of densities in the units of the data.
 """
 
 import math
@@ -86,7 +86,7 @@ def evaluate(
         progress: Called with the number of examples that were just evaluated.
     """
     generator = torch.Generator().manual_seed(seed)
-    vae = VAE(vae.encoder, vae.decoder, vae.likelihood, vae.prior.frozen(vae.inference).double())
+    vae = VAE(vae.encoder, vae.decoder, vae.likelihood, vae.frozen_prior().double(), vae.standardization)
     chunk = max(1, min(_MAX_EXAMPLES, _MAX_DECODED // k))
     # All results are written into tensors that exist before the loop. Small tensors that are kept after each chunk
     # would fragment the heap between the large ones that are freed, until a long evaluation exhausts the memory.

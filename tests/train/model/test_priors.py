@@ -33,7 +33,7 @@ def make(kind):
     prior = {
         "standard_normal": lambda: StandardNormal(2),
         "mixture": lambda: MixturePrior(5, 2),
-        "vamp": lambda: VampPrior(torch.rand(6, 1, 2, 2)),
+        "vamp": lambda: VampPrior(torch.rand(6, 1, 2, 2), (0, 1)),
     }[kind]()
     with torch.no_grad():  # no component has the weight or the width of another
         for name, parameter in prior.named_parameters():
@@ -133,16 +133,17 @@ def test_runtime_prior_has_the_same_density(kind):
 
 def test_vamp_prior_is_the_mixture_of_the_posteriors_of_its_pseudo_inputs():
     pseudo_inputs = torch.rand(3, 1, 2, 2)
-    frozen = VampPrior(pseudo_inputs).frozen(encode)
+    frozen = VampPrior(pseudo_inputs, (0, 1)).frozen(encode)
     mean, log_var = encode(pseudo_inputs)
     assert torch.equal(frozen.mean, mean)
     assert torch.equal(frozen.log_var, log_var)
     torch.testing.assert_close(frozen.log_weights, torch.full((3,), -math.log(3)))
 
 
-def test_vamp_prior_clamps_its_pseudo_inputs_to_the_range_of_images():
+def test_vamp_prior_clamps_its_pseudo_inputs_to_the_range_of_the_data():
     outside = torch.tensor([-1.0, 2.0, 0.3, 0.6]).reshape(1, 1, 2, 2)
-    assert torch.equal(VampPrior(outside).frozen(encode).mean, encode(outside.clamp(0, 1))[0])
+    assert torch.equal(VampPrior(outside, (0, 1)).frozen(encode).mean, encode(outside.clamp(0, 1))[0])
+    assert torch.equal(VampPrior(outside, None).frozen(encode).mean, encode(outside)[0])
 
 
 def test_new_mixture_has_equal_weights_and_unit_variances():

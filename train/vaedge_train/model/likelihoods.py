@@ -58,6 +58,10 @@ class Likelihood:
     def mean(self, *parameters: Tensor) -> Tensor:
         """Return the mean of p(x|z), in the shape of the parameters."""
 
+    def bounded(self, *parameters: Tensor) -> tuple[Tensor, ...]:
+        """Return the parameters within the limits that the likelihood uses; exported graphs contain this step."""
+        return parameters
+
     @abstractmethod
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
         """Return parameters at which p(x|z) has about the given mean, as the start of training.
@@ -170,9 +174,14 @@ class Gaussian(Likelihood):
     support = None
     _LOG_SCALE_RANGE = (-6.0, 10.0)
 
+    def bounded(self, *parameters: Tensor) -> tuple[Tensor, ...]:
+        """Return loc, and log_scale clamped to its range."""
+        loc, log_scale = parameters
+        return loc, log_scale.clamp(*self._LOG_SCALE_RANGE)
+
     def element_log_prob(self, x: Tensor, *parameters: Tensor) -> Tensor:
         """Return the logarithm of the density of each element."""
-        loc, log_scale = parameters[0], parameters[1].clamp(*self._LOG_SCALE_RANGE)
+        loc, log_scale = self.bounded(*parameters)
         return -0.5 * ((x - loc) * torch.exp(-log_scale)).square() - log_scale - _HALF_LOG_2PI
 
     def mean(self, *parameters: Tensor) -> Tensor:
@@ -197,9 +206,14 @@ class DiscretizedLogistic(Likelihood):
     _HALF_BIN = 0.5 / 255
     _LOG_SCALE_RANGE = (-8.0, 8.0)
 
+    def bounded(self, *parameters: Tensor) -> tuple[Tensor, ...]:
+        """Return loc, and log_scale clamped to its range."""
+        loc, log_scale = parameters
+        return loc, log_scale.clamp(*self._LOG_SCALE_RANGE)
+
     def element_log_prob(self, x: Tensor, *parameters: Tensor) -> Tensor:
         """Return the log-probability of each element, for x in {0, 1/255, ..., 1}."""
-        loc, log_scale = parameters[0], parameters[1].clamp(*self._LOG_SCALE_RANGE)
+        loc, log_scale = self.bounded(*parameters)
         inverse_scale = torch.exp(-log_scale)
         upper = (x + self._HALF_BIN - loc) * inverse_scale
         lower = (x - self._HALF_BIN - loc) * inverse_scale
@@ -211,7 +225,7 @@ class DiscretizedLogistic(Likelihood):
 
     def mean(self, *parameters: Tensor) -> Tensor:
         """Return the mean of the logistic clipped to [0, 1], which differs from the mean of the bins by O(width^2)."""
-        loc, log_scale = parameters[0], parameters[1].clamp(*self._LOG_SCALE_RANGE)
+        loc, log_scale = self.bounded(*parameters)
         scale = torch.exp(log_scale)
         return (scale * (F.softplus(loc / scale) - F.softplus((loc - 1) / scale))).clamp(0, 1)
 

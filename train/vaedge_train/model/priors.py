@@ -219,19 +219,23 @@ class VampPrior(_GaussianMixture):
 
     name = "vamp"
 
-    def __init__(self, pseudo_inputs: Tensor) -> None:
+    def __init__(self, pseudo_inputs: Tensor, value_range: tuple[float, float] | None) -> None:
         """Start at the given pseudo-inputs.
 
         Args:
-            pseudo_inputs: (K, *input_shape) in [0, 1], for example the first examples of the training set.
+            pseudo_inputs: (K, *input_shape) in the units of the encoder, for example the first examples of the
+                training set.
+            value_range: Limits to which the pseudo-inputs are clamped: those of the data, or None if it has none.
         """
         super().__init__()
+        self.value_range = value_range
         self.logits = nn.Parameter(torch.zeros(len(pseudo_inputs)))
         self.pseudo_inputs = nn.Parameter(pseudo_inputs.clone())
 
     def components(self, encode: Encode) -> _Components:
         """Return the posteriors of the pseudo-inputs."""
-        mean, log_var = encode(self.pseudo_inputs.clamp(0, 1))
+        pseudo_inputs = self.pseudo_inputs if self.value_range is None else self.pseudo_inputs.clamp(*self.value_range)
+        mean, log_var = encode(pseudo_inputs)
         return _Components(self.logits.log_softmax(0), mean, log_var)
 
 

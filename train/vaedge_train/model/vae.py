@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from vaedge_train.model.gaussian import gaussian_log_prob, reparameterize
 from vaedge_train.model.likelihoods import Likelihood
-from vaedge_train.model.priors import Prior
+from vaedge_train.model.priors import FrozenPrior, Prior
+from vaedge_train.model.standardization import Standardization
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,36 @@ class Terms:
 
 
 class VAE(nn.Module):
-    """A VAE with q(z|x) = N(mean(x), diag(exp(log_var(x)))), any likelihood p(x|z) and any prior p(z)."""
+    """A VAE with q(z|x) = N(mean(x), diag(exp(log_var(x)))), any likelihood p(x|z) and any prior p(z).
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, prior: Prior) -> None:
+    With a standardization, the networks and the densities are computed in standardized units. All methods take and
+    return the units of the data, and all log-densities are those of the data.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        prior: Prior,
+        standardization: Standardization | None = None,
+    ) -> None:
         """Combine the parts. The networks of a conditional model take the class y as a second argument.
 
         Args:
-            encoder: x -> (mean, log_var).
-            decoder: z -> the parameters of the likelihood, a tensor or a tuple of tensors.
+            encoder: x in standardized units -> (mean, log_var).
+            decoder: z -> the parameters of the likelihood in standardized units, a tensor or a tuple of tensors.
             likelihood: p(x|z).
-            prior: p(z).
+            prior: p(z). The pseudo-inputs of a VampPrior are in standardized units.
+            standardization: The map to standardized units; None if they are the units of the data. It needs a
+                likelihood with the parameters loc and log_scale.
         """
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
         self.prior = prior
+        self.standardization = standardization
 
     def inference(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the mean and log_var of q(z|x).
@@ -82,8 +97,7 @@ class VAE(nn.Module):
         Returns:
             Two (n, latent) float32 tensors.
         """
-        mean, log_var = self.encoder(x) if y is None else self.encoder(x, y)
-        return mean.float(), log_var.float()
+        return self._encode(self._standardized(x), y)
 
     def generative(self, z: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return the parameters of p(x|z).
@@ -95,10 +109,12 @@ class VAE(nn.Module):
         Returns:
             One (..., n, *input_shape) float32 tensor for each parameter of the likelihood.
         """
-        rows = z.reshape(-1, z.shape[-1])
-        parameters = self.decoder(rows) if y is None else self.decoder(rows, y.expand(z.shape[:-1]).reshape(-1))
-        parameters = (parameters,) if isinstance(parameters, Tensor) else parameters
-        return tuple(parameter.float().unflatten(0, z.shape[:-1]) for parameter in parameters)
+        parameters = self._decode(z, y)
+        return parameters if self.standardization is None else self.standardization.to_data(*parameters)
+
+    def frozen_prior(self) -> FrozenPrior:
+        """Return the prior as constants, which do not depend on the encoder."""
+        return self.prior.frozen(self._encode)
 
     def forward(self, x: Tensor, eps: Tensor, y: Tensor | None = None, *, path_gradient: bool = False) -> Terms:
         """Draw z from q(z|x) and return the terms of the bounds.
@@ -132,10 +148,13 @@ class VAE(nn.Module):
             y: (n,) int64, the class of each example, for a conditional model.
             closed_form: Compute the KL divergence in closed form where the prior has one.
         """
+        log_likelihood = self.likelihood.log_prob(self._standardized(x), *self._decode(z.to(x.dtype), y))
+        if self.standardization is not None:
+            log_likelihood = log_likelihood - self.standardization.log_volume(x.shape[1:])
         return Terms(
-            log_likelihood=self.likelihood.log_prob(x, *self.generative(z.to(x.dtype), y)),
+            log_likelihood=log_likelihood,
             log_posterior=gaussian_log_prob(z, mean, log_var),
-            log_prior=self.prior.log_prob(z, self.inference),
+            log_prior=self.prior.log_prob(z, self._encode),
             kl=self.prior.kl(mean, log_var) if closed_form else None,
             z=z,
         )
@@ -149,5 +168,21 @@ class VAE(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
         """Draw z from the prior and return the means of p(x|z), (n, *input_shape), for y (n,)."""
-        z = self.prior.sample(n, self.inference, generator)
+        z = self.prior.sample(n, self._encode, generator)
         return self.likelihood.mean(*self.generative(z, y))
+
+    def _standardized(self, x: Tensor) -> Tensor:
+        standardized: Tensor = x if self.standardization is None else self.standardization(x)
+        return standardized
+
+    def _encode(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and log_var of q(z|x), for x in standardized units."""
+        mean, log_var = self.encoder(x) if y is None else self.encoder(x, y)
+        return mean.float(), log_var.float()
+
+    def _decode(self, z: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Return the parameters of p(x|z) in standardized units."""
+        rows = z.reshape(-1, z.shape[-1])
+        parameters = self.decoder(rows) if y is None else self.decoder(rows, y.expand(z.shape[:-1]).reshape(-1))
+        parameters = (parameters,) if isinstance(parameters, Tensor) else parameters
+        return tuple(parameter.float().unflatten(0, z.shape[:-1]) for parameter in parameters)
