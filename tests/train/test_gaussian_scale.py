@@ -23,7 +23,7 @@ def table(tmp_path):
 
 
 def config(table, **fields):
-    fields = {"hidden": (16,), "latent": 1, "epochs": 1, "likelihood": "gaussian", **fields}
+    fields = {"hidden": (16,), "latent": 1, "epochs": 1, "likelihood": "gaussian", "standardize": "off", **fields}
     return TrainConfig(dataset=table, **fields)
 
 

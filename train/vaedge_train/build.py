@@ -13,10 +13,17 @@ from vaedge_train.model.conv import ConvDecoder, ConvEncoder
 from vaedge_train.model.likelihoods import LIKELIHOODS
 from vaedge_train.model.mlp import Decoder, Encoder
 from vaedge_train.model.priors import MixturePrior, Prior, StandardNormal, VampPrior
+from vaedge_train.model.standardization import Moments, Standardization
 from vaedge_train.model.vae import VAE
 
 
-def build_vae(config: TrainConfig, input_shape: tuple[int, ...], classes: int = 0, x: Tensor | None = None) -> VAE:
+def build_vae(
+    config: TrainConfig,
+    input_shape: tuple[int, ...],
+    classes: int = 0,
+    x: Tensor | None = None,
+    moments: Moments | None = None,
+) -> VAE:
     """Build an untrained model, with weights drawn from the seed of the configuration.
 
     Args:
@@ -25,6 +32,7 @@ def build_vae(config: TrainConfig, input_shape: tuple[int, ...], classes: int = 
         classes: Number of classes, for a conditional model.
         x: (n, *input_shape) training data, uint8 or float32. The decoder starts near its mean, and the first rows are
             the pseudo-inputs of a VampPrior. None if the weights are loaded afterward.
+        moments: Mean and standard deviation of the training data, if the networks take standardized data.
 
     Raises:
         ConfigError: The network does not take examples of this shape, or there are fewer examples than pseudo-inputs.
@@ -34,12 +42,13 @@ def build_vae(config: TrainConfig, input_shape: tuple[int, ...], classes: int = 
             f"network 'conv' takes images whose height and width are multiples of four, but the examples have the "
             f"shape {input_shape}; use network 'mlp', or resize the images (--image-size)"
         )
+    standardization = None if moments is None else Standardization(moments)
     with torch.random.fork_rng(devices=[]):  # leaves the random state of the caller unchanged
         torch.manual_seed(config.seed)
         encoder = _encoder(config, input_shape, classes)
-        decoder = _decoder(config, input_shape, classes, x)
-        prior = _prior(config, input_shape, x)
-    return VAE(encoder, decoder, LIKELIHOODS[config.likelihood], prior)
+        decoder = _decoder(config, input_shape, classes, None if x is None else _mean(x, standardization))
+        prior = _prior(config, input_shape, x, standardization)
+    return VAE(encoder, decoder, LIKELIHOODS[config.likelihood], prior, standardization)
 
 
 def _encoder(config: TrainConfig, input_shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -53,7 +62,8 @@ def _encoder(config: TrainConfig, input_shape: tuple[int, ...], classes: int) ->
     return Labeled(network, classes, flatten=True) if classes else network
 
 
-def _decoder(config: TrainConfig, input_shape: tuple[int, ...], classes: int, x: Tensor | None) -> nn.Module:
+def _decoder(config: TrainConfig, input_shape: tuple[int, ...], classes: int, mean: Tensor | None) -> nn.Module:
+    """Return the decoder, which starts near the mean of the data."""
     likelihood = LIKELIHOODS[config.likelihood]
     one_scale = config.likelihood == "gaussian" and config.gaussian_scale != "element"
     parameters = 1 if one_scale else len(likelihood.parameters)
@@ -63,8 +73,8 @@ def _decoder(config: TrainConfig, input_shape: tuple[int, ...], classes: int, x:
     else:
         hidden = (config.hidden or (math.prod(input_shape),))[::-1]
         decoder = Decoder(config.latent + classes, hidden, input_shape, config.activation, parameters)
-    if x is not None:
-        decoder.start_at(likelihood.at_mean(_mean(x))[:parameters])
+    if mean is not None:
+        decoder.start_at(likelihood.at_mean(mean)[:parameters])
     network: nn.Module = Labeled(decoder, classes) if classes else decoder
     if one_scale:
         learned = config.gaussian_scale == "shared"
@@ -72,24 +82,40 @@ def _decoder(config: TrainConfig, input_shape: tuple[int, ...], classes: int, x:
     return network
 
 
-def _prior(config: TrainConfig, input_shape: tuple[int, ...], x: Tensor | None) -> Prior:
+def _prior(
+    config: TrainConfig, input_shape: tuple[int, ...], x: Tensor | None, standardization: Standardization | None
+) -> Prior:
     if config.prior == MixturePrior.name:
         return MixturePrior(config.components, config.latent)
     if config.prior == VampPrior.name:
+        value_range = _value_range(config, standardization)
         if x is None:
-            return VampPrior(torch.zeros(config.components, *input_shape))
+            return VampPrior(torch.zeros(config.components, *input_shape), value_range)
         if len(x) < config.components:
             raise ConfigError(
                 f"components is {config.components}; expected at most the number of training examples, {len(x)}"
             )
-        return VampPrior(scale(x[: config.components]))
+        pseudo_inputs = scale(x[: config.components])
+        return VampPrior(pseudo_inputs if standardization is None else standardization(pseudo_inputs), value_range)
     return StandardNormal(config.latent)
 
 
-def _mean(x: Tensor) -> Tensor:
+def _value_range(config: TrainConfig, standardization: Standardization | None) -> tuple[float, float] | None:
+    """Return the range of the data in the units of the networks, or None.
+
+    With `standardize` "auto", data that is not standardized is in [0, 1] for every likelihood.
+    """
+    if standardization is None and config.standardize == "auto":
+        return 0.0, 1.0
+    return LIKELIHOODS[config.likelihood].support
+
+
+def _mean(x: Tensor, standardization: Standardization | None) -> Tensor:
     """Return the mean example, (*input_shape) float32 in the networks' units, without a floating copy of all of x."""
     total = torch.zeros(x.shape[1:], dtype=torch.float64)
     for chunk in x.split(10_000):
         total += chunk.sum(0, dtype=torch.int64 if chunk.dtype == torch.uint8 else torch.float64)
     mean = (total / len(x)).float()
+    if standardization is not None:
+        return standardization(mean)  # type: ignore[no-any-return]
     return mean / 255 if x.dtype == torch.uint8 else mean

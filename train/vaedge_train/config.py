@@ -77,6 +77,13 @@ class TrainConfig:
         "dynamic: replace each gray level by a random 0 or 1, anew each time that an example is used",
         ("none", "dynamic"),
     )
+    standardize: str = _choice(
+        "auto",
+        "divide the data by its standard deviation after subtracting its mean, per column of a table or channel of an "
+        "image; the bundle takes and returns the units of the data. auto: on for the gaussian likelihood and "
+        "floating-point data that is not within [0, 1]",
+        ("auto", "on", "off"),
+    )
     validation: float = _field(
         0.0, "fraction of the training set that is held out; the epoch that is best on it is kept", _FRACTION
     )
@@ -101,7 +108,7 @@ class TrainConfig:
     gaussian_scale: str = _field(
         "element",
         "scale of the gaussian likelihood: element (the decoder returns one for each element of x), shared (one "
-        "learned scale), or a constant number",
+        "learned scale), or a constant number; in standard deviations of the data where it is standardized",
         _SCALE,
     )
     prior: str = _choice("standard_normal", "prior p(z)", PRIORS)
@@ -148,6 +155,11 @@ class TrainConfig:
             raise ConfigError(
                 f"gaussian_scale is {self.gaussian_scale!r}, but likelihood is {self.likelihood!r}; "
                 "gaussian_scale needs likelihood 'gaussian'"
+            )
+        if self.standardize == "on" and LIKELIHOODS[self.likelihood].support is not None:
+            raise ConfigError(
+                f"standardize is 'on', but the likelihood {self.likelihood!r} takes values from 0 to 1 in their own "
+                "units; standardize needs likelihood 'gaussian'"
             )
         if self.condition != "none" and self.prior == "vamp":
             raise ConfigError(

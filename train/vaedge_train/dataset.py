@@ -17,6 +17,8 @@ from vaedge_train.data.image_folder import load_folder
 from vaedge_train.data.torchvision_data import is_torchvision, load_torchvision
 from vaedge_train.errors import DataError
 from vaedge_train.model.likelihoods import LIKELIHOODS
+from vaedge_train.model.standardization import Moments
+from vaedge_train.standardize import moments_of
 
 SAMPLE_NAME = "mnist-sample"
 BINARIZE_SEED = 123
@@ -31,17 +33,24 @@ class Dataset:
         validation: Examples for choosing the best epoch; may be empty.
         test: Held out; never used for model selection.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
+        moments: Mean and standard deviation of the training part, if the model standardizes its data.
     """
 
     train: Examples
     validation: Examples
     test: Examples
     classes: tuple[str, ...]
+    moments: Moments | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one example."""
         return tuple(self.train.x.shape[1:])
+
+    @property
+    def encoding(self) -> str | None:
+        """The type of 8-bit data, "uint8", which `scale` divides by 255; None for floating-point data."""
+        return "uint8" if self.train.x.dtype == torch.uint8 else None
 
     @property
     def monitored(self) -> str:
@@ -71,6 +80,7 @@ def load_dataset(config: TrainConfig) -> Dataset:
     Raises:
         DataError: The data set is unknown, missing or damaged, has no classes for a conditional model, or has values
             that the likelihood cannot score.
+        ConfigError: `standardize` is "on", and the data is 8-bit.
     """
     source = _read(config)
     train, validation = source.train.hold_out(round(len(source.train) * config.validation))
@@ -89,7 +99,8 @@ def load_dataset(config: TrainConfig) -> Dataset:
     if config.binarize == "dynamic":
         generator = torch.Generator().manual_seed(BINARIZE_SEED)
         test, validation = (_binarized(part, generator) for part in (test, validation))
-    return Dataset(train, validation, test, source.classes if config.condition == "label" else ())
+    classes = source.classes if config.condition == "label" else ()
+    return Dataset(train, validation, test, classes, moments_of(train.x, config))
 
 
 def _read(config: TrainConfig) -> Source:

@@ -9,18 +9,20 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import safetensors
 import safetensors.torch
+from torch import Tensor
 
 from vaedge.files.arrays import UNREADABLE
 from vaedge.files.atomic import write_atomically
 from vaedge_train.build import build_vae
 from vaedge_train.config import TrainConfig
 from vaedge_train.errors import RunError
+from vaedge_train.model.standardization import Moments
 from vaedge_train.model.vae import VAE
 
 CONFIG = "config.json"
@@ -28,6 +30,20 @@ WEIGHTS = "model.safetensors"
 METRICS = "metrics.jsonl"
 EXAMPLES = "examples.npz"
 EVALUATION = "evaluation.json"
+
+
+class Description(NamedTuple):
+    """What `config.json` says about the data, beside the configuration.
+
+    Attributes:
+        input_shape: Shape of one example.
+        classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
+        encoding: "uint8" if the data was 8-bit, and was divided by 255; otherwise None.
+    """
+
+    input_shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,7 @@ class Run:
         config: The configuration.
         input_shape: Shape of one example.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
+        encoding: "uint8" if the data was 8-bit, and was divided by 255; otherwise None.
         vae: The trained model, in evaluation mode.
         examples: Test examples: x (n, *input_shape) float32, and y (n,) int64 if the model is conditional.
         metrics: Metrics of the last epoch whose weights were kept, in nats per example.
@@ -49,6 +66,7 @@ class Run:
     config: TrainConfig
     input_shape: tuple[int, ...]
     classes: tuple[str, ...]
+    encoding: str | None
     vae: VAE
     examples: dict[str, npt.NDArray[Any]]
     metrics: dict[str, Any]
@@ -69,9 +87,9 @@ def create_run(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def write_config(folder: Path, config: TrainConfig, input_shape: tuple[int, ...], classes: tuple[str, ...]) -> None:
+def write_config(folder: Path, config: TrainConfig, description: Description) -> None:
     """Write `config.json`."""
-    write_json(folder / CONFIG, {**config.to_dict(), "input_shape": input_shape, "classes": classes})
+    write_json(folder / CONFIG, {**config.to_dict(), **description._asdict()})
 
 
 def write_weights(folder: Path, vae: VAE) -> None:
@@ -102,16 +120,20 @@ def truncate_metrics(folder: Path, epochs: int) -> None:
         write_atomically(folder / METRICS, "".join(lines[:epochs]).encode())
 
 
-def read_config(folder: Path) -> tuple[TrainConfig, tuple[int, ...], tuple[str, ...]]:
-    """Return the configuration of a run, the shape of an example, and the names of the classes.
+def read_config(folder: Path) -> tuple[TrainConfig, Description]:
+    """Return the configuration of a run, and the description of its data.
 
     Raises:
         RunError: `config.json` is missing or damaged.
     """
     try:
         tree = json.loads((folder / CONFIG).read_text("utf-8"))
-        input_shape, classes = tuple(tree.pop("input_shape")), tuple(tree.pop("classes", ()))
-        return TrainConfig.from_dict(tree), input_shape, classes
+        description = Description(
+            input_shape=tuple(tree.pop("input_shape")),
+            classes=tuple(tree.pop("classes", ())),
+            encoding=tree.pop("encoding", None),
+        )
+        return TrainConfig.from_dict(tree), description
     except FileNotFoundError as error:
         raise RunError(f"{folder / CONFIG} is missing; expected {folder} to be a run of `vaedge train`") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -130,10 +152,12 @@ def load_run(path: str | os.PathLike[str]) -> Run:
             raise RunError(
                 f"{folder / name} is missing; expected {folder} to be a run of `vaedge train` that finished an epoch"
             )
-    config, input_shape, classes = read_config(folder)
-    vae = build_vae(config, input_shape, len(classes))
+    config, description = read_config(folder)
+    input_shape, classes, encoding = description
     try:
-        vae.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+        weights = safetensors.torch.load_file(folder / WEIGHTS)
+        vae = build_vae(config, input_shape, len(classes), moments=_read_moments(weights))
+        vae.load_state_dict(weights)
     except (safetensors.SafetensorError, RuntimeError) as error:
         raise RunError(f"{folder / WEIGHTS} is damaged, or does not fit {CONFIG}: {error}") from error
     try:
@@ -143,4 +167,10 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         evaluations = json.loads((folder / EVALUATION).read_text("utf-8")) if (folder / EVALUATION).exists() else []
     except (*UNREADABLE, IndexError) as error:
         raise RunError(f"{EXAMPLES}, {METRICS} or {EVALUATION} in {folder} is damaged: {error!r}") from error
-    return Run(folder, config, input_shape, classes, vae.eval(), examples, metrics, evaluations)
+    return Run(folder, config, input_shape, classes, encoding, vae.eval(), examples, metrics, evaluations)
+
+
+def _read_moments(weights: dict[str, Tensor]) -> Moments | None:
+    """Return the moments in the weights of a model that standardizes its data, otherwise None."""
+    names = [f"standardization.{name}" for name in Moments._fields]
+    return Moments(*map(weights.__getitem__, names)) if all(name in weights for name in names) else None

@@ -123,11 +123,17 @@ class TrainingState:
             raise RunError(f"{path} is damaged: {(str(error) or repr(error)).splitlines()[0]}") from error
         if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
             raise RunError(f"{path} was written by another version of vaedge; resume with that version")
-        require_same_config(self.config, saved["config"], folder)
+        # A checkpoint of an earlier version lacks the fields that are new since then.
+        require_same_config(self.config, {**TrainConfig().to_dict(), **saved["config"]}, folder)
         if saved["data"] != self.data:
             raise DataError(
                 f"{folder} was trained on examples that differ from those that {self.config.dataset} has now; restore "
                 "them to resume the run"
+            )
+        if saved["vae"].keys() != self.vae.state_dict().keys():
+            raise RunError(
+                f"{path} was written by a version of vaedge that does not standardize data; train again, or resume "
+                "with that version"
             )
         self.vae.load_state_dict(saved["vae"])
         if self.average is not None:

@@ -57,7 +57,7 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
     elif folder.exists():
         create_run(folder)  # raises its error before the data set is loaded
     dataset = load_dataset(config)
-    vae = build_vae(config, dataset.input_shape, len(dataset.classes), dataset.train.x)
+    vae = build_vae(config, dataset.input_shape, len(dataset.classes), dataset.train.x, dataset.moments)
     state = TrainingState(vae, config, dataset.train)
     if resume:
         state.load(folder)

@@ -20,6 +20,7 @@ from vaedge_train.model.vae import VAE
 from vaedge_train.run_folder import (
     EVALUATION,
     EXAMPLES,
+    Description,
     append_metrics,
     create_run,
     load_run,
@@ -85,7 +86,7 @@ class Writer(SilentWriter):
             truncate_metrics(self._folder, self._state.epoch)
         else:
             create_run(self._folder)
-            write_config(self._folder, self._state.config, self._dataset.input_shape, self._dataset.classes)
+            write_config(self._folder, self._state.config, self._describe_data())
             self._write_examples()
             self.save()
         # TensorBoard then ignores the events that a killed session wrote after its last checkpoint.
@@ -121,6 +122,10 @@ class Writer(SilentWriter):
         """Close the file of TensorBoard's events."""
         if self._events is not None:
             self._events.close()
+
+    def _describe_data(self) -> Description:
+        dataset = self._dataset
+        return Description(dataset.input_shape, dataset.classes, dataset.encoding)
 
     def _write_examples(self) -> None:
         examples = self._dataset.test[:_EXAMPLES]
