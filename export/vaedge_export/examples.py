@@ -31,7 +31,7 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
     given = dict(examples) if isinstance(examples, Mapping) else {"x": examples}
     if given.keys() != {"x", *spec.conditions}:
         raise ExportError(f"the examples are {', '.join(given)}; expected {', '.join(['x', *spec.conditions])}")
-    x = as_batch(given["x"], "examples", spec.input_shape, spec.likelihood.support)
+    x = as_batch(given["x"], "examples", spec.input_shape, spec.input_range, spec.encoding)
     conditions = {name: as_condition(given[name], name, value, len(x)) for name, value in spec.conditions.items()}
     if spec.variants and (refusal := spec.likelihood.refusal(torch.from_numpy(x))):
         raise ExportError(f"variants cannot be measured on these examples: {refusal}")
@@ -39,12 +39,12 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
 
 
 def random_examples(n: int, spec: Spec) -> Inputs:
-    """Draw n examples from a fixed seed: x is uniform in the likelihood's support or, without one, N(0, 1)."""
+    """Draw n examples from a fixed seed: x is uniform in its range or, without one, N(0, 1)."""
     rng = np.random.default_rng(_SEED)
-    if spec.likelihood.support is None:
+    if spec.input_range is None:
         x = rng.standard_normal((n, *spec.input_shape), np.float32)
     else:
-        x = rng.uniform(*spec.likelihood.support, (n, *spec.input_shape)).astype(np.float32)
+        x = rng.uniform(*spec.input_range, (n, *spec.input_shape)).astype(np.float32)
     conditions = {
         name: rng.integers(len(condition.classes), size=(n, *condition.shape))
         if condition.classes

@@ -72,6 +72,7 @@ def export_vae(
     variants: Sequence[str] = ("fp32",),
     allow_loss: float | None = None,
     fixed_batch: int | None = None,
+    encoding: str | None = None,
     provenance: Provenance = Provenance(),
     progress: bool = False,
 ) -> Path:
@@ -95,6 +96,8 @@ def export_vae(
         allow_loss: Largest loss of a variant, nats of the ELBO per example. None is 0.3, or a thousandth of the ELBO
             where that is more.
         fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require one.
+        encoding: "uint8" if the model was trained on 8-bit data that was divided by 255. x may then be given as uint8,
+            and its range is [0, 1]. None refuses integers.
         provenance: Metrics and origin of the model, for the manifest and the card.
         progress: Print each step.
 
@@ -122,6 +125,7 @@ def export_vae(
         variants=variants,
         allow_loss=allow_loss,
         fixed_batch=fixed_batch,
+        encoding=encoding,
     )
     if spec.variants and examples is None:
         raise ExportError(f"variants {', '.join(spec.variants)} are measured before they are written: give examples")
@@ -159,7 +163,8 @@ def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
     return Manifest(
         name=name,
         input_shape=spec.input_shape,
-        input_range=spec.likelihood.support,
+        input_range=spec.input_range,
+        encoding=spec.encoding,
         latent_shape=spec.latent_shape,
         likelihood=spec.likelihood.name,
         parameters=spec.likelihood.parameters,

@@ -58,6 +58,7 @@ def export_run(
         variants=variants,
         allow_loss=allow_loss,
         fixed_batch=fixed_batch,
+        encoding=trained.encoding,
         provenance=Provenance(
             metrics={**_metrics(trained), **({"note": note} if note else {})},
             training={

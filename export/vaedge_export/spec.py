@@ -8,7 +8,7 @@ from functools import cached_property
 from torch import nn
 
 import vaedge
-from vaedge.bundle.manifest import may_name_condition
+from vaedge.bundle.manifest import ENCODINGS, may_name_condition
 from vaedge.distributions.prior import Prior, StandardNormal, read_prior
 from vaedge_export.errors import ExportError
 from vaedge_export.networks import DecoderWithMean, Network
@@ -31,6 +31,7 @@ class Spec:
         variants: Names of the variants to write in addition to fp32.
         allow_loss: Largest loss of a variant, nats per example; None uses the default budget.
         fixed_batch: Batch size of the additional copies of the float32 graphs; None writes no copies.
+        encoding: "uint8" if x may also be given as uint8, which is divided by 255; otherwise None.
     """
 
     encoder: nn.Module
@@ -43,6 +44,12 @@ class Spec:
     variants: tuple[str, ...]
     allow_loss: float | None
     fixed_batch: int | None
+    encoding: str | None = None
+
+    @property
+    def input_range(self) -> tuple[float, float] | None:
+        """Minimum and maximum of x: those of the likelihood, or [0, 1] for 8-bit data; None allows every value."""
+        return self.likelihood.support if self.encoding is None else (0.0, 1.0)
 
     @cached_property
     def prior_constants(self) -> bytes | None:
@@ -71,6 +78,7 @@ def validate_arguments(
     variants: Sequence[str],
     allow_loss: float | None,
     fixed_batch: int | None,
+    encoding: str | None = None,
 ) -> Spec:
     """Validate the arguments of `export_vae`, which documents them, without running a module.
 
@@ -88,6 +96,8 @@ def validate_arguments(
         raise ExportError(f"allow_loss is {allow_loss}; expected at least 0")
     if fixed_batch is not None and fixed_batch < 1:
         raise ExportError(f"fixed_batch is {fixed_batch}; expected at least 1")
+    if encoding is not None and encoding not in ENCODINGS:
+        raise ExportError(f"encoding is {encoding!r}; expected {' or '.join(map(repr, ENCODINGS))}, or None")
     return Spec(
         encoder=encoder,
         decoder=decoder,
@@ -99,6 +109,7 @@ def validate_arguments(
         variants=_additional_variants(variants),
         allow_loss=allow_loss,
         fixed_batch=fixed_batch,
+        encoding=encoding,
     )
 
 

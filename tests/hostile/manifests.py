@@ -44,6 +44,18 @@ MANIFESTS = {
     "infinite range": put([0, 1e308 * 10], "input", "range"),
     "range with a number too large for float": put([0, 10**400], "input", "range"),
     "reversed range": put([1, 0], "input", "range"),
+    "encoding of another type": put({"dtype": "int64", "scale": 255}, "input", "encoding"),
+    "encoding of objects": put({"dtype": "object", "scale": 255}, "input", "encoding"),
+    "encoding with another scale": put({"dtype": "uint8", "scale": 256}, "input", "encoding"),
+    "encoding with a scale of zero": put({"dtype": "uint8", "scale": 0}, "input", "encoding"),
+    "encoding with a scale that is a string": put({"dtype": "uint8", "scale": "255"}, "input", "encoding"),
+    "encoding without a scale": put({"dtype": "uint8"}, "input", "encoding"),
+    "encoding with an unknown field": put({"dtype": "uint8", "scale": 255, "offset": 0}, "input", "encoding"),
+    "encoding that is a name": put("uint8", "input", "encoding"),
+    "encoding that is null": put(None, "input", "encoding"),
+    "encoding of values of any range": put(
+        {"shape": [1, 28, 28], "dtype": "float32", "range": None, "encoding": {"dtype": "uint8", "scale": 255}}, "input"
+    ),
     "features of images": put(["pixel"], "input", "features"),
     "no features": put([], "input", "features"),
     "duplicate feature": put(["a", "a"], "input", "features"),

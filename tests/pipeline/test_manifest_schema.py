@@ -67,7 +67,6 @@ BEYOND_THE_SCHEMA = {
     "infinite range",
     "range with a number too large for float",
     "reversed range",
-    "features of images",
     "feature with an escape sequence",
     "condition with a reserved name",
     "condition with the name of a parameter",

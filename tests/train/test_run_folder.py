@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vaedge_train import RunError, TrainConfig, load_run, train
-from vaedge_train.run_folder import append_metrics, create_run, read_config, read_metrics, truncate_metrics
+from vaedge_train.run_folder import Description, append_metrics, create_run, read_config, read_metrics, truncate_metrics
 
 FILES = ("config.json", "model.safetensors", "metrics.jsonl", "examples.npz")
 
@@ -86,7 +86,7 @@ def test_config_without_classes_is_read(folder):
     tree = json.loads((folder / "config.json").read_text())
     del tree["classes"]
     (folder / "config.json").write_text(json.dumps(tree))
-    assert read_config(folder)[1:] == ((1, 28, 28), ())
+    assert read_config(folder)[1] == Description((1, 28, 28))
 
 
 def test_existing_folder_is_not_created_again(tmp_path):
