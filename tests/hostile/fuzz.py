@@ -43,15 +43,18 @@ def valid_bundle():
         return b"".join([*parts, *(bytes_field(12, value(name, (None, size))) for name, size in outputs)])
 
     to_latent = [node(b"MatMul", (b"x", weight), (end,)) for weight, end in ((b"a", b"mean"), (b"b", b"log_var"))]
-    from_latent = [node(b"MatMul", (b"z", b"c"), (b"logits",)), node(b"Sigmoid", (b"logits",), (b"x",))]
+    from_latent = [node(b"MatMul", (b"z", weight), (end,)) for weight, end in ((b"c", b"loc"), (b"d", b"log_scale"))]
+    from_latent.append(node(b"Sigmoid", (b"loc",), (b"x",)))
     encoder_ends = ends([(b"x", _INPUT)], [(b"mean", _LATENT), (b"log_var", _LATENT)])
-    decoder_ends = ends([(b"z", _LATENT)], [(b"x", _INPUT), (b"logits", _INPUT)])
+    decoder_ends = ends([(b"z", _LATENT)], [(name, _INPUT) for name in (b"x", b"loc", b"log_scale")])
     two = rng.standard_normal((2, _LATENT), np.float32)
     files = {
         "encoder.onnx": model(
             graph(to_latent, [weights(name, _INPUT, _LATENT) for name in (b"a", b"b")], encoder_ends)
         ),
-        "decoder.onnx": model(graph(from_latent, [weights(b"c", _LATENT, _INPUT)], decoder_ends)),
+        "decoder.onnx": model(
+            graph(from_latent, [weights(name, _LATENT, _INPUT) for name in (b"c", b"d")], decoder_ends)
+        ),
         "prior.npz": Mixture.from_parameters(np.log(np.full(2, 0.5, np.float32)), two, two).to_npz(),
         "reference.npz": b"",
     }
@@ -59,9 +62,12 @@ def valid_bundle():
         name="small",
         input_shape=(_INPUT,),
         input_range=(0, 1),
+        encoding="uint8",
+        features=tuple("abcdef"),
         latent_shape=(_LATENT,),
-        likelihood="bernoulli",
-        parameters=("logits",),
+        likelihood="gaussian",
+        parameters=("loc", "log_scale"),
+        log_scale_range=(-6, 10),
         prior="mixture",
         prior_file="prior.npz",
         variants={"fp32": Variant("encoder.onnx", "decoder.onnx", 20, 10, "reference.npz")},
@@ -149,6 +155,9 @@ def use(folder):
     vae.sample(3, seed=0, conditions=conditions)
     vae.reconstruct(x, conditions=conditions)
     vae.reconstruct(x, sample=True, seed=0, conditions=conditions)
+    vae.sample(3, seed=0, draw=True, conditions=conditions)
+    if vae.manifest.encoding is not None:
+        vae.encode(np.full(x.shape, 200, np.uint8), conditions=conditions)
     vae.log_prob(x, k=2, seed=0, conditions=conditions)
 
 

@@ -67,7 +67,6 @@ BEYOND_THE_SCHEMA = {
     "infinite range",
     "range with a number too large for float",
     "reversed range",
-    "feature with an escape sequence",
     "condition with a reserved name",
     "condition with the name of a parameter",
     "condition that the graphs do not have",
