@@ -39,10 +39,12 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
 
 
 def random_examples(n: int, spec: Spec) -> Inputs:
-    """Draw n examples from a fixed seed: x is uniform in its range or, without one, N(0, 1)."""
+    """Draw n examples from a fixed seed: x is uniform in its range or, without one, N(0, 1) in standardized units."""
     rng = np.random.default_rng(_SEED)
     if spec.input_range is None:
         x = rng.standard_normal((n, *spec.input_shape), np.float32)
+        if spec.standardization is not None:
+            x = x * spec.standardization.std.numpy() + spec.standardization.mean.numpy()
     else:
         x = rng.uniform(*spec.input_range, (n, *spec.input_shape)).astype(np.float32)
     conditions = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy.typing as npt
 from torch import nn
 
 import vaedge
@@ -35,7 +36,7 @@ from vaedge_export.folder import new_folder, require_absent
 from vaedge_export.graphs import Graphs, trace, with_fixed_batch
 from vaedge_export.reference import REFERENCE_EXAMPLES, fp32_reference, reference_arrays, variant_reference
 from vaedge_export.spec import Spec, validate_arguments
-from vaedge_export.variants.measure import Comparison
+from vaedge_export.variants.measure import Comparison, describe_costs
 from vaedge_export.variants.search import make_variant
 
 MINIMUM_ONNXRUNTIME = "1.24"  # the oldest release with which the tests of the runtime pass
@@ -72,6 +73,8 @@ def export_vae(
     variants: Sequence[str] = ("fp32",),
     allow_loss: float | None = None,
     fixed_batch: int | None = None,
+    input_mean: npt.ArrayLike | None = None,
+    input_std: npt.ArrayLike | None = None,
     encoding: str | None = None,
     provenance: Provenance = Provenance(),
     progress: bool = False,
@@ -96,6 +99,9 @@ def export_vae(
         allow_loss: Largest loss of a variant, nats of the ELBO per example. None is 0.3, or a thousandth of the ELBO
             where that is more.
         fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require one.
+        input_mean: Mean of the data, for modules that work in standardized units, (x - input_mean) / input_std. The
+            bundle takes and returns x in the units of the data. An array that broadcasts to input_shape; None is 0.
+        input_std: Standard deviation of the data, likewise; positive, None is 1.
         encoding: "uint8" if the model was trained on 8-bit data that was divided by 255. x may then be given as uint8,
             and its range is [0, 1]. None refuses integers.
         provenance: Metrics and origin of the model, for the manifest and the card.
@@ -125,6 +131,8 @@ def export_vae(
         variants=variants,
         allow_loss=allow_loss,
         fixed_batch=fixed_batch,
+        input_mean=input_mean,
+        input_std=input_std,
         encoding=encoding,
     )
     if spec.variants and examples is None:
@@ -147,7 +155,7 @@ def export_vae(
     if spec.variants and real is not None:
         comparison = Comparison(graphs, open_vae, real)
         made = _make_variants(spec, comparison, random, say)
-        manifest = _with_measurements(manifest, comparison, made)
+        manifest = _with_measurements(manifest, comparison, made, say)
         for name, (smaller, _) in made.items():
             reference = variant_reference(arrays, open_vae(name, smaller), smaller)
             files |= {**graph_files(name, smaller), reference_file(name): reference}
@@ -226,16 +234,18 @@ def _make_variants(
 
 
 def _with_measurements(
-    manifest: Manifest, comparison: Comparison, made: Mapping[str, tuple[Graphs, list[str]]]
+    manifest: Manifest, comparison: Comparison, made: Mapping[str, tuple[Graphs, list[str]]], say: _Say
 ) -> Manifest:
     """Measure fp32 and the other variants side by side, and return the manifest with the results."""
     compared = {"fp32": (comparison.fp32, list[str]()), **made}
     times = comparison.time({name: graphs for name, (graphs, _) in compared.items()})
+    measured = {
+        name: comparison.measure(name, graphs, kept, times[name]) for name, (graphs, kept) in compared.items()
+    }
+    for line in describe_costs(measured):
+        say(line)
     variants = {
-        name: replace(
-            manifest.variants[name], measured=comparison.measure(name, graphs, kept, times[name]).to_manifest()
-        )
-        for name, (graphs, kept) in compared.items()
+        name: replace(manifest.variants[name], measured=found.to_manifest()) for name, found in measured.items()
     }
     return replace(manifest, variants=variants)
 

@@ -44,6 +44,7 @@ def export_run(
     """
     require_absent(Path(out))
     trained = load_run(run)
+    standardization = trained.vae.standardization
     name = Path(out).name
     return export_vae(
         trained.vae.encoder,
@@ -52,12 +53,14 @@ def export_run(
         input_shape=trained.input_shape,
         latent_shape=(trained.config.latent,),
         likelihood=trained.config.likelihood,
-        prior=trained.vae.prior.frozen(trained.vae.inference).to_runtime(),
+        prior=trained.vae.frozen_prior().to_runtime(),
         conditions={"y": Condition("int64", (), trained.classes)} if trained.classes else {},
         examples=trained.examples,
         variants=variants,
         allow_loss=allow_loss,
         fixed_batch=fixed_batch,
+        input_mean=None if standardization is None else standardization.mean.numpy(),
+        input_std=None if standardization is None else standardization.std.numpy(),
         encoding=trained.encoding,
         provenance=Provenance(
             metrics={**_metrics(trained), **({"note": note} if note else {})},

@@ -1,7 +1,7 @@
 """The encoder and the decoder of an export, as functions of named arrays."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vaedge.bundle.reference import Inputs
 from vaedge_train.model.likelihoods import Likelihood
+from vaedge_train.model.standardization import Standardization
 
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -24,12 +25,15 @@ class Network:
         module: Module that takes the inputs in order and returns the outputs in order.
         main_input: Name of the first input, "x" or "z"; the conditions follow it.
         outputs: Shape of one example's output by name, in order; float32.
+        units: Sizes of one unit of an output by name, which broadcast to one example's output. Differences are
+            relative to them; outputs without an entry have the unit 1.
     """
 
     name: str
     module: nn.Module
     main_input: str
     outputs: Shapes
+    units: Mapping[str, Array] = field(default_factory=dict)
 
     def inputs(self, examples: Inputs) -> dict[str, Array]:
         """Return the arrays that this network takes, by name, in order."""
@@ -49,24 +53,50 @@ class Network:
         return dict(zip(self.outputs, found, strict=True))
 
 
-class DecoderWithMean(nn.Module):
-    """A decoder that also returns the mean of p(x|z), as its first output."""
+class StandardizedEncoder(nn.Module):
+    """An encoder of standardized data that takes x in its own units."""
 
-    def __init__(self, decoder: nn.Module, likelihood: Likelihood) -> None:
+    def __init__(self, encoder: nn.Module, standardization: Standardization) -> None:
+        """Wrap an encoder.
+
+        Args:
+            encoder: x in standardized units -> mean and log_var.
+            standardization: The map to these units.
+        """
+        super().__init__()
+        self.encoder = encoder
+        self.standardization = standardization
+        self.train(encoder.training)
+
+    def forward(self, x: Tensor, *conditions: Tensor) -> Any:
+        """Return what the encoder returns, for x (n, *input_shape)."""
+        return self.encoder(self.standardization(x), *conditions)
+
+
+class DecoderWithMean(nn.Module):
+    """A decoder of bounded parameters of p(x|z) in the units of the data, whose first output is the mean of p(x|z)."""
+
+    def __init__(
+        self, decoder: nn.Module, likelihood: Likelihood, standardization: Standardization | None = None
+    ) -> None:
         """Wrap a decoder.
 
         Args:
             decoder: z -> the parameters of p(x|z), a tensor or a tuple of tensors.
-            likelihood: p(x|z), which computes the mean from the parameters.
+            likelihood: p(x|z), which bounds the parameters and computes the mean from them.
+            standardization: The map to the units of the decoder; None if they are those of the data.
         """
         super().__init__()
         self.decoder = decoder
         self.likelihood = likelihood
+        self.standardization = standardization
         self.train(decoder.training)
 
     def forward(self, z: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
         """Return the mean of p(x|z), then its parameters, each (n, *input_shape), for z (n, *latent_shape)."""
-        parameters = as_tensors(self.decoder(z, *conditions))
+        parameters = self.likelihood.bounded(*as_tensors(self.decoder(z, *conditions)))
+        if self.standardization is not None:
+            parameters = self.standardization.to_data(*parameters)
         return (self.likelihood.mean(*parameters), *parameters)
 
 

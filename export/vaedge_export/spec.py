@@ -5,15 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from torch import nn
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
 
 import vaedge
 from vaedge.bundle.manifest import ENCODINGS, may_name_condition
 from vaedge.distributions.prior import Prior, StandardNormal, read_prior
 from vaedge_export.errors import ExportError
-from vaedge_export.networks import DecoderWithMean, Network
+from vaedge_export.networks import Array, DecoderWithMean, Network, StandardizedEncoder
 from vaedge_export.variants.quantize import QUANTIZERS
 from vaedge_train.model.likelihoods import LIKELIHOODS, Likelihood
+from vaedge_train.model.standardization import Moments, Standardization
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,7 @@ class Spec:
         variants: Names of the variants to write in addition to fp32.
         allow_loss: Largest loss of a variant, nats per example; None uses the default budget.
         fixed_batch: Batch size of the additional copies of the float32 graphs; None writes no copies.
+        standardization: The map to the units of the networks; None if they are those of the data.
         encoding: "uint8" if x may also be given as uint8, which is divided by 255; otherwise None.
     """
 
@@ -44,6 +49,7 @@ class Spec:
     variants: tuple[str, ...]
     allow_loss: float | None
     fixed_batch: int | None
+    standardization: Standardization | None = None
     encoding: str | None = None
 
     @property
@@ -59,10 +65,16 @@ class Spec:
     @cached_property
     def networks(self) -> tuple[Network, Network]:
         """The encoder and the decoder in the form that is traced; the decoder returns the mean of p(x|z) first."""
-        decoder = DecoderWithMean(self.decoder, self.likelihood)
+        encoder, standardization = self.encoder, self.standardization
+        units: dict[str, Array] = {}
+        if standardization is not None:
+            encoder = StandardizedEncoder(encoder, standardization)
+            units = dict.fromkeys(("x", "loc"), standardization.std.numpy())
+        decoder = DecoderWithMean(self.decoder, self.likelihood, standardization)
+        decoded = dict.fromkeys(("x", *self.likelihood.parameters), self.input_shape)
         return (
-            Network("encoder", self.encoder, "x", dict.fromkeys(("mean", "log_var"), self.latent_shape)),
-            Network("decoder", decoder, "z", dict.fromkeys(("x", *self.likelihood.parameters), self.input_shape)),
+            Network("encoder", encoder, "x", dict.fromkeys(("mean", "log_var"), self.latent_shape)),
+            Network("decoder", decoder, "z", decoded, units),
         )
 
 
@@ -78,6 +90,8 @@ def validate_arguments(
     variants: Sequence[str],
     allow_loss: float | None,
     fixed_batch: int | None,
+    input_mean: npt.ArrayLike | None = None,
+    input_std: npt.ArrayLike | None = None,
     encoding: str | None = None,
 ) -> Spec:
     """Validate the arguments of `export_vae`, which documents them, without running a module.
@@ -109,8 +123,49 @@ def validate_arguments(
         variants=_additional_variants(variants),
         allow_loss=allow_loss,
         fixed_batch=fixed_batch,
+        standardization=_as_standardization(input_mean, input_std, input_shape, LIKELIHOODS[likelihood]),
         encoding=encoding,
     )
+
+
+def _as_standardization(
+    mean: npt.ArrayLike | None, std: npt.ArrayLike | None, input_shape: tuple[int, ...], likelihood: Likelihood
+) -> Standardization | None:
+    """Return the map to standardized units, or None if neither mean nor std is given."""
+    if mean is None and std is None:
+        return None
+    if likelihood.support is not None:
+        raise ExportError(
+            f"input_mean and input_std need a likelihood of loc and log_scale without a range, and {likelihood.name} "
+            "takes values from 0 to 1: omit them, or export the model as gaussian"
+        )
+    moments = Moments(
+        _as_moment("input_mean", 0.0 if mean is None else mean, input_shape),
+        _as_moment("input_std", 1.0 if std is None else std, input_shape),
+    )
+    if not bool((moments.std >= torch.finfo(torch.float32).tiny).all()):
+        raise ExportError(
+            f"input_std has values down to {float(moments.std.min()):g}; expected positive numbers of at least 1.2e-38 "
+            "(1 for features that are constant)"
+        )
+    return Standardization(moments)
+
+
+def _as_moment(name: str, values: npt.ArrayLike, input_shape: tuple[int, ...]) -> Tensor:
+    try:
+        with np.errstate(over="ignore"):  # a number that is too large becomes infinity, which is refused
+            array = np.asarray(values, np.float64).astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ExportError(f"{name} is not an array of numbers: {error}") from error
+    try:
+        fits = np.broadcast_shapes(array.shape, input_shape) == input_shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ExportError(f"{name} has shape {array.shape}; expected one that broadcasts to input_shape {input_shape}")
+    if not np.isfinite(array).all():
+        raise ExportError(f"{name} has NaN or infinity; expected finite float32 numbers")
+    return torch.from_numpy(array)
 
 
 def _as_shape(name: str, sizes: Sequence[int]) -> tuple[int, ...]:

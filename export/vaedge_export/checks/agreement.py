@@ -15,7 +15,8 @@ from vaedge_export.spec import Spec
 
 BATCH_SIZES = (1, 2, 7, 64)
 # Relative to max(1, |value|): neighboring float32 values near -145 are 1.5e-5 apart, so an absolute tolerance of 1e-5
-# cannot hold for such logits. Convolutions add thousands of products in another order than torch.
+# cannot hold for such logits. For standardized data, the standard deviation replaces the 1. Convolutions add thousands
+# of products in another order than torch.
 TOLERANCE = 1e-5
 CONVOLUTION_TOLERANCE = 1e-4
 
@@ -26,7 +27,7 @@ class Difference:
 
     Attributes:
         absolute: Maximum of |found - expected|.
-        scaled: Maximum of |found - expected| / max(1, |expected|), which the tolerance limits.
+        scaled: Maximum of |found - expected| / max(unit, |expected|), which the tolerance limits.
         magnitude: Maximum of |expected|.
     """
 
@@ -35,10 +36,10 @@ class Difference:
     magnitude: float = 0.0
 
     @classmethod
-    def between(cls, expected: Array, found: Array) -> "Difference":
-        """Compare two arrays of the same shape."""
+    def between(cls, expected: Array, found: Array, unit: Array | float = 1) -> "Difference":
+        """Compare two arrays of the same shape, in units that broadcast to it."""
         distance, size = np.abs(found - expected), np.abs(expected)
-        return cls(float(distance.max()), float((distance / np.maximum(1, size)).max()), float(size.max()))
+        return cls(float(distance.max()), float((distance / np.maximum(unit, size)).max()), float(size.max()))
 
     def merged(self, other: "Difference") -> "Difference":
         """Return the maximum of each attribute."""
@@ -94,7 +95,7 @@ def check_agreement(network: Network, vae: VAE, examples: Inputs, tolerance: flo
         network: The module.
         vae: The graphs in ONNX Runtime.
         examples: At least 64 examples.
-        tolerance: Maximum difference, relative to max(1, |value|).
+        tolerance: Maximum difference, relative to max(unit, |value|).
 
     Returns:
         For each output the maximum difference over all batches.
@@ -109,12 +110,14 @@ def check_agreement(network: Network, vae: VAE, examples: Inputs, tolerance: flo
         expected, found = network.compute(network.inputs(batch)), _run(network.name, vae, batch)
         for output, array in expected.items():
             where = f"the {network.name} at batch size {batch_size}"
-            difference = compare_arrays(where, output, array, found[output], tolerance)
+            difference = compare_arrays(where, output, array, found[output], tolerance, network.units.get(output, 1))
             largest[output] = difference.merged(largest.get(output, difference))
     return largest
 
 
-def compare_arrays(where: str, output: str, expected: Array, found: Array, tolerance: float) -> Difference:
+def compare_arrays(
+    where: str, output: str, expected: Array, found: Array, tolerance: float, unit: Array | float = 1
+) -> Difference:
     """Compare one output of a module with that of its graph.
 
     Args:
@@ -122,7 +125,8 @@ def compare_arrays(where: str, output: str, expected: Array, found: Array, toler
         output: Name of the output.
         expected: The output of the module.
         found: The output of the graph.
-        tolerance: Maximum difference, relative to max(1, |value|).
+        tolerance: Maximum difference, relative to max(unit, |value|).
+        unit: 1, or the standard deviations of standardized data.
 
     Raises:
         FiniteError: An output is NaN or infinite.
@@ -133,11 +137,12 @@ def compare_arrays(where: str, output: str, expected: Array, found: Array, toler
             raise FiniteError(f"{where}: the {side} yields NaN or infinity in {output}")
     if expected.shape != found.shape:
         raise AgreementError(f"{where}: {output} has the shape {found.shape}, and in torch {expected.shape}")
-    difference = Difference.between(expected, found)
+    difference = Difference.between(expected, found, unit)
     if difference.scaled > tolerance:
         raise AgreementError(
             f"{where}: {output} differs from torch by {difference.absolute:.1e}, where absolute values reach "
-            f"{difference.magnitude:.3g}; expected at most {tolerance:.0e} of max(1, |value|)"
+            f"{difference.magnitude:.3g}; expected at most {tolerance:.0e} of max("
+            f"{1 if np.ndim(unit) == 0 else 'standard deviation'}, |value|)"
         )
     return difference
 

@@ -1,6 +1,7 @@
 """Checks on the two modules before they are traced. Their errors are in the terms of the modules' author."""
 
 import itertools
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,7 +26,7 @@ from vaedge_train.model.priors import StandardNormal
 from vaedge_train.model.vae import VAE
 
 _MAX_BYTES = 2**31 - 2**20  # the limit of protobuf, less a megabyte for the structure of the graph
-_SWAP_FACTOR = 1.1  # a negative ELBO that is larger by this factor than that of swapped outputs is refused
+_MEANING_FACTOR = 1.1  # a negative ELBO that is larger by this factor than under another reading is refused
 
 
 def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
@@ -34,7 +35,7 @@ def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
     Args:
         spec: The specification of the export.
         examples: At least 3 examples.
-        real: Whether the examples are the caller's; the check for swapped outputs needs real data.
+        real: Whether the examples are the caller's; the check of the meaning of the outputs needs real data.
 
     Raises:
         ExportError: A module fails.
@@ -45,7 +46,7 @@ def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
         check_size(name, module)
     encoder, decoder = spec.networks
     parameters = {name: decoder.outputs[name] for name in spec.likelihood.parameters}
-    check_outputs("encoder", spec.encoder, encoder.inputs(examples), encoder.outputs)
+    check_outputs("encoder", encoder.module, encoder.inputs(examples), encoder.outputs)
     check_outputs("decoder", spec.decoder, decoder.inputs(examples), parameters)
     computed = {network.name: network.compute(network.inputs(examples)) for network in spec.networks}
     for network in spec.networks:
@@ -54,7 +55,7 @@ def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
         check_dependence(network.name, first, network.main_input, network.inputs(examples)[network.main_input])
     check_logits(spec.likelihood, computed["decoder"])
     if real:
-        check_not_swapped(spec, examples)
+        check_meaning(spec, examples)
 
 
 def check_training_mode(name: str, module: nn.Module) -> None:
@@ -172,47 +173,60 @@ def check_logits(likelihood: Likelihood, outputs: Mapping[str, Array]) -> None:
             )
 
 
-def check_not_swapped(spec: Spec, examples: Inputs) -> None:
-    """Refuse an encoder whose outputs reach a much better ELBO in the other order.
+def check_meaning(spec: Spec, examples: Inputs) -> None:
+    """Refuse an encoder whose outputs reach a much better ELBO under another reading than (mean, log_var).
 
-    The KL divergence is that to N(0, I), and the noise is `examples.z`. An untrained model passes, and so does a model
-    that reaches about the same ELBO in both orders.
+    The other readings are swapped outputs, and a standard deviation or its logarithm in the place of log_var. The ELBO
+    is that in standardized units; its KL divergence is that to N(0, I), and its noise is `examples.z`. An untrained
+    model passes, and so does a model that reaches about the same ELBO under another reading.
 
     Args:
         spec: The specification of the export.
         examples: Real examples.
 
     Raises:
-        MeaningError: mean and log_var seem to be swapped.
+        MeaningError: The outputs seem to have another meaning.
     """
     conditions = [torch.from_numpy(values) for values in examples.conditions.values()]
     x, eps = torch.from_numpy(examples.x), torch.from_numpy(examples.z).flatten(1)
+    if spec.standardization is not None:
+        x = spec.standardization(x)
+    with torch.no_grad():
+        first, second = (output.flatten(1) for output in spec.encoder(x, *conditions))
     decoder = _FlatDecoder(spec.decoder, spec.latent_shape, conditions)
-    losses = []
-    for order in ((0, 1), (1, 0)):
-        encoder = _FlatEncoder(spec.encoder, order, conditions)
+
+    def loss(mean: Tensor, log_var: Tensor) -> float:
+        encoder = _Constant(mean, log_var.clamp(*LOG_VAR_RANGE))
         with torch.no_grad():
             terms = VAE(encoder, decoder, spec.likelihood, StandardNormal(eps.shape[1]))(x, eps[None])
-        losses.append(float(-terms.elbo.mean()))
-    given, swapped = losses
-    if 0 < swapped * _SWAP_FACTOR < given:
-        raise MeaningError(
-            f"the encoder's outputs look swapped: as (mean, log_var) the examples cost {given:.1f} nats each, and "
-            f"{swapped:.1f} in the other order; the encoder must return mean first"
-        )
+        return float(-terms.elbo.mean())
+
+    given = loss(first, second)
+    others = {
+        "look swapped: as (mean, log_var) the examples cost {given:.1f} nats each, and {other:.1f} in the other order; "
+        "the encoder must return mean first": loss(second, first),
+        "look like (mean, log sigma): as (mean, log_var) the examples cost {given:.1f} nats each, and {other:.1f} with "
+        "the second output doubled; the encoder must return log_var = 2 log sigma": loss(first, 2 * second),
+    }
+    if bool((second > 0).all()):
+        others[
+            "look like (mean, sigma): as (mean, log_var) the examples cost {given:.1f} nats each, and {other:.1f} with "
+            "the second output as a standard deviation; the encoder must return log_var = 2 log sigma"
+        ] = loss(first, 2 * second.log())
+    reading = min(others, key=lambda text: others[text] if math.isfinite(others[text]) else math.inf)
+    if 0 < others[reading] * _MEANING_FACTOR < given:
+        raise MeaningError("the encoder's outputs " + reading.format(given=given, other=others[reading]))
 
 
-class _FlatEncoder(nn.Module):
-    """An encoder with fixed conditions whose outputs are rows, in a given order."""
+class _Constant(nn.Module):
+    """An encoder that returns the same mean and log_var for every x."""
 
-    def __init__(self, encoder: nn.Module, order: tuple[int, int], conditions: list[Tensor]) -> None:
+    def __init__(self, mean: Tensor, log_var: Tensor) -> None:
         super().__init__()
-        self.encoder, self.order, self.conditions = encoder, order, conditions
+        self.outputs = mean, log_var
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = self.encoder(x, *self.conditions)
-        mean, log_var = (outputs[index].flatten(1) for index in self.order)
-        return mean, log_var.clamp(*LOG_VAR_RANGE)
+    def forward(self, _: Tensor) -> tuple[Tensor, Tensor]:
+        return self.outputs
 
 
 class _FlatDecoder(nn.Module):

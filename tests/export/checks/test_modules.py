@@ -21,8 +21,8 @@ from vaedge_export.checks import modules
 from vaedge_export.checks.modules import (
     check_dependence,
     check_logits,
+    check_meaning,
     check_modules,
-    check_not_swapped,
     check_size,
     check_training_mode,
 )
@@ -229,15 +229,15 @@ def test_outputs_that_are_worse_by_a_tenth_than_in_the_other_order_are_refused(m
     given, swapped = losses(mean, log_var, 0.0)
     # Choose log_scale so that given = 1.1 * swapped holds exactly, then step to both sides.
     limit = ((given - swapped) / 0.1 - swapped) / 4
-    check_not_swapped(*swap_inputs(make_spec, mean, log_var, limit + 0.02))
+    check_meaning(*swap_inputs(make_spec, mean, log_var, limit + 0.02))
     given, swapped = losses(mean, log_var, limit - 0.02)
     with pytest.raises(MeaningError, match=rf"cost {given:.1f} nats each, and {swapped:.1f} in the other order"):
-        check_not_swapped(*swap_inputs(make_spec, mean, log_var, limit - 0.02))
+        check_meaning(*swap_inputs(make_spec, mean, log_var, limit - 0.02))
 
 
 def test_outputs_are_not_judged_where_the_bound_is_positive(make_spec):
     assert losses(1.0, 0.5, -3.0)[1] < 0
-    check_not_swapped(*swap_inputs(make_spec, 1.0, 0.5, -3.0))
+    check_meaning(*swap_inputs(make_spec, 1.0, 0.5, -3.0))
 
 
 def test_swapped_outputs_of_a_trained_model_are_refused(run, make_spec, wrap):
