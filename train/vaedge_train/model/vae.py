@@ -109,7 +109,7 @@ class VAE(nn.Module):
         Returns:
             One (..., n, *input_shape) float32 tensor for each parameter of the likelihood.
         """
-        parameters = self._decode(z, y)
+        parameters = self.likelihood.bounded(*self._decode(z, y))
         return parameters if self.standardization is None else self.standardization.to_data(*parameters)
 
     def frozen_prior(self) -> FrozenPrior:
