@@ -107,7 +107,7 @@ class VAE(nn.Module):
             y: (n,) int64, the class of each example, for a conditional model.
 
         Returns:
-            One (..., n, *input_shape) float32 tensor for each parameter of the likelihood.
+            One (..., n, *input_shape) float32 tensor for each parameter of the likelihood, within its bounds.
         """
         parameters = self.likelihood.bounded(*self._decode(z, y))
         return parameters if self.standardization is None else self.standardization.to_data(*parameters)
