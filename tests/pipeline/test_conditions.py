@@ -146,7 +146,7 @@ def test_commands_take_conditions(vae, bundle, run, tmp_path, capsys):
     assert "condition, () int64, 0 to 9: 0, 1, 2" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("condition", ["z=1", "y=a", "y=", "y=1,2", "y=1.5"])
+@pytest.mark.parametrize("condition", ["z=1", "y=a", "y=", "y=1,2,3,4", "y=10", "y=1.5"])
 def test_commands_reject_invalid_conditions(bundle, tmp_path, capsys, condition):
     out = tmp_path / "x.npy"
     assert main(["sample", str(bundle), "-n", "3", "--condition", condition, "--out", str(out)]) == 1

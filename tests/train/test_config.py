@@ -22,8 +22,12 @@ from vaedge_train.command import add_arguments
         ({"hidden": (8, 0)}, r"hidden is \(8, 0\)"),
         ({"hidden": 8}, "hidden is 8; expected a tuple of integers"),
         ({"hidden": (8.0,)}, r"hidden is \(8.0,\); expected a tuple of integers"),
-        ({"image_size": (8,)}, r"image_size is \(8,\); expected a height and a width"),
+        ({"image_size": (8, 8, 3)}, r"image_size is \(8, 8, 3\); expected one size, or a height and a width"),
         ({"image_size": (8, 0)}, r"image_size is \(8, 0\)"),
+        ({"image_size": (0,)}, r"image_size is \(0,\)"),
+        ({"background": "none"}, "background is 'none'; expected white, black, or R,G,B"),
+        ({"background": "0,0,256"}, "background is '0,0,256'"),
+        ({"label_column": 3}, "label_column is 3; expected str"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a number greater than 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"learning_rate": float("inf")}, "learning_rate is inf"),
@@ -91,6 +95,10 @@ def test_values_are_converted_where_that_loses_nothing(tmp_path):
 def test_unknown_fields_are_an_error():
     with pytest.raises(ConfigError, match="unknown fields: widht"):
         TrainConfig.from_dict({"widht": 3})
+
+
+def test_one_image_size_is_height_and_width():
+    assert TrainConfig(image_size=(32,)) == TrainConfig(image_size=(32, 32))
 
 
 def test_dict_and_back_is_the_same_configuration():

@@ -81,10 +81,11 @@ def test_weights_of_another_shape_are_an_error(folder):
         load_run(folder)
 
 
-def test_config_without_classes_is_read(folder):
-    """The key was added after the first version."""
+def test_config_of_an_older_version_is_read(folder):
+    """These keys were added after the first version."""
     tree = json.loads((folder / "config.json").read_text())
-    del tree["classes"]
+    for key in ("classes", "encoding", "features", "label_column", "background"):
+        del tree[key]
     (folder / "config.json").write_text(json.dumps(tree))
     assert read_config(folder)[1] == Description((1, 28, 28))
 

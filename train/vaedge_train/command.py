@@ -9,12 +9,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from vaedge.distributions.likelihoods import LIKELIHOODS
 from vaedge_train.config import TrainConfig, flag
 from vaedge_train.errors import ConfigError
 from vaedge_train.loop.trainer import train
 from vaedge_train.run_folder import read_config
 
 _RECIPES = files("vaedge_train") / "recipes"
+_UNSCORABLE = (
+    "note: `vaedge score`, `log_prob` and draws from p(x|z) will be unavailable with {}, which is not a normalized "
+    "likelihood. To score examples, use another --likelihood: bernoulli with --binarize dynamic, continuous_bernoulli "
+    "(values in [0, 1]), discretized_logistic (8-bit images) or gaussian (any values)"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +51,11 @@ def run(args: argparse.Namespace) -> int:
         )
     given = {item.name: getattr(args, item.name) for item in fields(TrainConfig) if hasattr(args, item.name)}
     base = read_config(args.out)[0].to_dict() if args.resume else read_recipe(args.recipe or "article")[1]
+    config = TrainConfig.from_dict({**base, **given})
+    if not LIKELIHOODS[config.likelihood].normalized:
+        print(_UNSCORABLE.format(config.likelihood))
     try:
-        train(TrainConfig.from_dict({**base, **given}), args.out, resume=args.resume)
+        train(config, args.out, resume=args.resume)
     except KeyboardInterrupt as stop:
         print(f"{args.out}: {stop or 'interrupted'}; resume with: vaedge train --resume --out {args.out}")
         return 130
@@ -80,6 +89,8 @@ class _ListRecipes(argparse.Action):
 
 def _parser_options(item: "Field[Any]") -> dict[str, Any]:
     """Return the options with which argparse reads a value of a field's type."""
+    if item.type == str | None:
+        return {"metavar": "TEXT"}
     if isinstance(item.type, types.UnionType):  # tuple[int, ...] | None
         return {"type": int, "nargs": "+", "metavar": "N"}
     if item.type is bool:

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from vaedge.errors import InputError
+from vaedge.files.arrays import LABEL_NAMES
+from vaedge.files.background import parse_background
 from vaedge_train.errors import ConfigError
 from vaedge_train.model.likelihoods import LIKELIHOODS
 from vaedge_train.model.mlp import ACTIVATIONS
@@ -32,13 +35,24 @@ def _is_gaussian_scale(text: str) -> bool:
         return False
 
 
+def _is_color(text: str) -> bool:
+    try:
+        parse_background(text)
+    except InputError:
+        return False
+    return True
+
+
 _COUNT = _Rule("an integer of at least 1", lambda v: v >= 1)
 _NOT_NEGATIVE = _Rule("a number of at least 0", lambda v: 0 <= v < math.inf)
 _POSITIVE = _Rule("a number greater than 0", lambda v: 0 < v < math.inf)
 _FRACTION = _Rule("a number of at least 0 and less than 1", lambda v: 0 <= v < 1)
 _SEED = _Rule("an integer from 0 to 2^63 - 1", lambda v: 0 <= v < 2**63)
 _SIZES = _Rule("at least one size, and only sizes of at least 1", lambda v: v is None or (v and min(v) >= 1))
-_IMAGE_SIZE = _Rule("a height and a width of at least 1", lambda v: v is None or (len(v) == 2 and min(v) >= 1))
+_IMAGE_SIZE = _Rule(
+    "one size, or a height and a width, of at least 1", lambda v: v is None or (len(v) in (1, 2) and min(v) >= 1)
+)
+_BACKGROUND = _Rule("white, black, or R,G,B with integers from 0 to 255", lambda v: v is None or _is_color(v))
 _SCALE = _Rule("element, shared, or a number from 0.0025 to 22026", _is_gaussian_scale)
 
 
@@ -62,11 +76,19 @@ class TrainConfig:
     # Data.
     dataset: str = _field(
         "mnist-sample",
-        "mnist-sample (ships with vaedge), the name of a torchvision data set, a folder of images, a .npy or .npz file",
+        "mnist-sample (ships with vaedge), the name of a torchvision data set, a folder of images (the names of its "
+        "subfolders are labels), a .csv file with a header, or a .npy or .npz file (labels are the arrays "
+        f"{LABEL_NAMES})",
+    )
+    label_column: str | None = _field(
+        None, "column of a .csv file that holds the class of each row (see --condition label); it is no part of x"
     )
     data_dir: str = _field("data", "directory in which torchvision finds its data sets, or stores them")
     image_size: tuple[int, ...] | None = _field(
-        None, "height and width to which all images of a folder are resized", _IMAGE_SIZE
+        None, "height and width to which all images of a folder are resized; one number is both", _IMAGE_SIZE
+    )
+    background: str | None = _field(
+        None, "color on which transparent images of a folder are composited: white, black, or R,G,B", _BACKGROUND
     )
     skip_broken: bool = _field(False, "skip the images of a folder that cannot be read, and print their names")
     condition: str = _choice(
@@ -99,7 +121,7 @@ class TrainConfig:
     hidden: tuple[int, ...] | None = _field(
         None,
         "widths of the encoder's hidden layers; the decoder has them in reverse order (default: one layer of the size "
-        "of x)",
+        "of x, or of 128 where standardized data has fewer elements)",
         _SIZES,
     )
     latent: int = _field(20, "size of the latent vector z", _COUNT)
@@ -151,6 +173,8 @@ class TrainConfig:
             rule: _Rule | None = item.metadata["rule"]
             if rule is not None and not rule.holds(value):
                 raise ConfigError(f"{item.name} is {value!r}; expected {rule.expected}")
+        if self.image_size is not None and len(self.image_size) == 1:
+            object.__setattr__(self, "image_size", self.image_size * 2)
         if self.gaussian_scale != "element" and self.likelihood != "gaussian":
             raise ConfigError(
                 f"gaussian_scale is {self.gaussian_scale!r}, but likelihood is {self.likelihood!r}; "
@@ -225,6 +249,8 @@ def _converted(name: str, value: Any, expected: Any) -> Any:
     if isinstance(expected, types.UnionType):
         if value is None:
             return None
+        if expected == str | None:
+            return _converted(name, value, str)
         if isinstance(value, list | tuple) and all(type(size) is int for size in value):
             return tuple(value)
         raise ConfigError(f"{name} is {value!r}; expected a tuple of integers, such as (400, 200)")

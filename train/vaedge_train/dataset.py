@@ -9,11 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaedge.files.arrays import ARRAY_SUFFIXES, UNREADABLE, unreadable_reason
+from vaedge.files.arrays import ARRAY_SUFFIXES, LABEL_NAMES, UNREADABLE, unreadable_reason
+from vaedge.files.background import parse_background
+from vaedge.files.tables import TABLE_SUFFIX
 from vaedge_train.config import TrainConfig
 from vaedge_train.data.array_files import load_arrays
 from vaedge_train.data.examples import Examples, Source, scale
 from vaedge_train.data.image_folder import load_folder
+from vaedge_train.data.tables import load_table
 from vaedge_train.data.torchvision_data import is_torchvision, load_torchvision
 from vaedge_train.errors import DataError
 from vaedge_train.model.likelihoods import LIKELIHOODS
@@ -34,6 +37,9 @@ class Dataset:
         test: Held out; never used for model selection.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
         moments: Mean and standard deviation of the training part, if the model standardizes its data.
+        features: Names of the columns of a table; empty where they have no names.
+        test_labels: Name of the class of each test example, also where the model is not conditional; empty if the data
+            set has no classes.
     """
 
     train: Examples
@@ -41,6 +47,8 @@ class Dataset:
     test: Examples
     classes: tuple[str, ...]
     moments: Moments | None = None
+    features: tuple[str, ...] = ()
+    test_labels: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -84,13 +92,13 @@ def load_dataset(config: TrainConfig) -> Dataset:
     """
     source = _read(config)
     train, validation = source.train.hold_out(round(len(source.train) * config.validation))
-    test = source.test
+    test, labels = source.test, _label_names(source.test, source.classes)
     if config.condition == "label":
         if not source.classes:
             raise DataError(
                 f"{config.dataset} has no labels, and condition 'label' needs them. An image folder needs one "
-                "subfolder for each class and no image outside of them; a .npz file needs the array y beside x, or "
-                "train_labels and test_labels beside train and test"
+                "subfolder for each class and no image outside of them; a .npz file needs the arrays "
+                f"{LABEL_NAMES}; a .csv file needs --label-column"
             )
     else:
         train, validation, test = (Examples(part.x) for part in (train, validation, test))
@@ -100,20 +108,32 @@ def load_dataset(config: TrainConfig) -> Dataset:
         generator = torch.Generator().manual_seed(BINARIZE_SEED)
         test, validation = (_binarized(part, generator) for part in (test, validation))
     classes = source.classes if config.condition == "label" else ()
-    return Dataset(train, validation, test, classes, moments_of(train.x, config))
+    moments = moments_of(train.x, config, source.features)
+    return Dataset(train, validation, test, classes, moments, source.features, labels)
+
+
+def _label_names(part: Examples, classes: tuple[str, ...]) -> tuple[str, ...]:
+    return () if part.y is None or not classes else tuple(classes[index] for index in part.y.tolist())
 
 
 def _read(config: TrainConfig) -> Source:
     path = Path(config.dataset)
-    if config.image_size is not None and not path.is_dir():
-        raise DataError(f"image_size applies only to folders of images, and {config.dataset!r} is not a folder")
+    suffix = path.suffix.lower()
+    for name, value in (("image_size", config.image_size), ("background", config.background)):
+        if value is not None and not path.is_dir():
+            raise DataError(f"{name} applies only to folders of images, and {config.dataset!r} is not a folder")
+    if config.label_column is not None and suffix != TABLE_SUFFIX:
+        raise DataError(f"label_column applies only to .csv files, and {config.dataset!r} is not one")
     if config.dataset == SAMPLE_NAME:
         return _load_sample()
-    if path.suffix in ARRAY_SUFFIXES:
+    if suffix in ARRAY_SUFFIXES:
         return load_arrays(path)
+    if suffix == TABLE_SUFFIX:
+        return load_table(path, config.label_column)
     if is_torchvision(config.dataset) or not path.is_dir():
         return load_torchvision(config.dataset, config.data_dir)
-    return load_folder(path, config.image_size, skip_broken=config.skip_broken)
+    background = None if config.background is None else parse_background(config.background)
+    return load_folder(path, config.image_size, skip_broken=config.skip_broken, background=background)
 
 
 def _load_sample() -> Source:

@@ -39,11 +39,13 @@ class Description(NamedTuple):
         input_shape: Shape of one example.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
         encoding: "uint8" if the data was 8-bit, and was divided by 255; otherwise None.
+        features: Names of the columns of a table; empty where they have no names.
     """
 
     input_shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     encoding: str | None = None
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ class Run:
         input_shape: Shape of one example.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
         encoding: "uint8" if the data was 8-bit, and was divided by 255; otherwise None.
+        features: Names of the columns of a table; empty where they have no names.
         vae: The trained model, in evaluation mode.
         examples: Test examples: x (n, *input_shape) float32, and y (n,) int64 if the model is conditional.
+        labels: Name of the class of each test example, also where the model is not conditional; empty if the data set
+            has no classes.
         metrics: Metrics of the last epoch whose weights were kept, in nats per example.
         evaluations: Results of `vaedge evaluate`, one for each combination of items, k and seed.
     """
@@ -67,8 +72,10 @@ class Run:
     input_shape: tuple[int, ...]
     classes: tuple[str, ...]
     encoding: str | None
+    features: tuple[str, ...]
     vae: VAE
     examples: dict[str, npt.NDArray[Any]]
+    labels: tuple[str, ...]
     metrics: dict[str, Any]
     evaluations: list[dict[str, Any]]
 
@@ -132,6 +139,7 @@ def read_config(folder: Path) -> tuple[TrainConfig, Description]:
             input_shape=tuple(tree.pop("input_shape")),
             classes=tuple(tree.pop("classes", ())),
             encoding=tree.pop("encoding", None),
+            features=tuple(tree.pop("features", ())),
         )
         return TrainConfig.from_dict(tree), description
     except FileNotFoundError as error:
@@ -153,7 +161,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
                 f"{folder / name} is missing; expected {folder} to be a run of `vaedge train` that finished an epoch"
             )
     config, description = read_config(folder)
-    input_shape, classes, encoding = description
+    input_shape, classes, encoding, features = description
     try:
         weights = safetensors.torch.load_file(folder / WEIGHTS)
         vae = build_vae(config, input_shape, len(classes), moments=_read_moments(weights))
@@ -163,11 +171,12 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     try:
         with np.load(folder / EXAMPLES, allow_pickle=False) as archive:
             examples = {name: archive[name] for name in ("x", *(("y",) if classes else ()))}
+            labels = tuple(archive["labels"].tolist()) if "labels" in archive else ()
         metrics = [row for row in read_metrics(folder) if row["kept"]][-1]
         evaluations = json.loads((folder / EVALUATION).read_text("utf-8")) if (folder / EVALUATION).exists() else []
     except (*UNREADABLE, IndexError) as error:
         raise RunError(f"{EXAMPLES}, {METRICS} or {EVALUATION} in {folder} is damaged: {error!r}") from error
-    return Run(folder, config, input_shape, classes, encoding, vae.eval(), examples, metrics, evaluations)
+    return Run(folder, config, input_shape, classes, encoding, features, vae.eval(), examples, labels, metrics, evaluations)
 
 
 def _read_moments(weights: dict[str, Tensor]) -> Moments | None:

@@ -8,16 +8,12 @@ from typing import Any
 
 import numpy.typing as npt
 
-from vaedge.cli.arguments import (
-    add_bundle_arguments,
-    add_condition_argument,
-    add_input_arguments,
-    load_bundle,
-    read_conditions,
-)
-from vaedge.cli.output import SHARDS, Output, describe_job, repeat_conditions
+from vaedge import VAE, InputError
+from vaedge.cli.arguments import add_bundle_arguments, load_bundle
+from vaedge.cli.conditions import add_condition_argument
+from vaedge.cli.inputs import add_input_arguments, read_input
+from vaedge.cli.output import SHARDS, Output, describe_job, numbered, repeat_conditions
 from vaedge.cli.sources import Mapped
-from vaedge.files.examples import read_examples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,16 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".npz with the arrays mean and log_var, or a folder of such shards, which can be resumed",
+        help=".npz with the arrays mean and log_var, .csv with the columns mean0, ..., log_var0, ..., or a folder of "
+        ".npz shards, which can be resumed",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Encode examples and write the means and log-variances."""
-    output = Output.of(args.out, ".npz", SHARDS)
+    output = Output.of(args.out, ".npz", ".csv", SHARDS)
     vae = load_bundle(args)
-    x = read_examples(args.input, vae.input_shape, resize=args.resize)
-    conditions = read_conditions(args, vae.manifest)
+    names = _column_names(output, vae)
+    examples, conditions = read_input(args, vae)
+    x = examples.x
 
     def encode(rows: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         posterior = vae.encode(rows, conditions=conditions)
@@ -50,4 +48,13 @@ def run(args: argparse.Namespace) -> int:
         return 0
     row_bytes = 4 * (2 * math.prod(vae.latent_shape) + math.prod(vae.input_shape))
     source = Mapped(x, repeat_conditions(conditions, vae.manifest, len(x)), encode, row_bytes)
-    return output.write_stream(source, describe_job(args, vae, conditions))
+    return output.write_stream(source, describe_job(args, vae, conditions), names)
+
+
+def _column_names(output: Output, vae: VAE) -> tuple[str, ...]:
+    """Return the names of the columns of a table of means and log-variances; () for other outputs."""
+    if output.suffix != ".csv":
+        return ()
+    if len(vae.latent_shape) != 1:
+        raise InputError(f"{output.path}: latents of shape {vae.latent_shape} are not rows of a table; write .npz")
+    return numbered("mean", vae.latent_shape[0]) + numbered("log_var", vae.latent_shape[0])

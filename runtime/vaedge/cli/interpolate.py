@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from vaedge import InputError
-from vaedge.cli.arguments import add_bundle_arguments, add_condition_argument, load_bundle, positive, read_conditions
+from vaedge.cli.arguments import add_bundle_arguments, load_bundle, positive, seed
+from vaedge.cli.conditions import add_condition_argument, read_conditions
+from vaedge.cli.inputs import INPUT_HELP, add_read_arguments, read_options
 from vaedge.cli.output import Output
 from vaedge.files.examples import read_examples
 
@@ -13,24 +15,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge interpolate`."""
     add_bundle_arguments(parser)
     add_condition_argument(parser)
-    parser.add_argument("--resize", action="store_true", help="resize images of another size to the model's")
+    add_read_arguments(parser)
     for name in ("a", "b"):
-        parser.add_argument(name, metavar=name.upper(), type=Path, help="an image, or a .npy of one example")
+        parser.add_argument(name, metavar=name.upper(), type=Path, help=f"one example: {INPUT_HELP}; see --rows")
+    parser.add_argument(
+        "--rows",
+        type=seed,
+        nargs=2,
+        metavar=("I", "J"),
+        help="rows of A and B, from 0, where they hold several examples",
+    )
     parser.add_argument("--steps", type=positive, default=8, help="number of steps, both ends included (default: 8)")
-    parser.add_argument("--out", type=Path, required=True, help=".png (one row) or .npy")
+    parser.add_argument("--out", type=Path, required=True, help=".png (one row), .npy, or .csv (of a table)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Interpolate and write the steps."""
-    output = Output.of(args.out, ".npy", ".png")
+    output = Output.of(args.out, ".npy", ".png", ".csv")
     vae = load_bundle(args)
+    names = output.column_names(vae.manifest)
     ends = []
-    for path in (args.a, args.b):
-        examples = read_examples(path, vae.input_shape, resize=args.resize)
-        if len(examples) != 1:
-            raise InputError(f"{path} holds {len(examples)} examples; expected one")
-        ends.append(examples[0])
+    for path, row in zip((args.a, args.b), args.rows or (None, None), strict=True):
+        x = read_examples(path, vae.input_shape, read_options(args, vae)).x
+        if row is None and len(x) != 1:
+            raise InputError(f"{path} holds {len(x)} examples; expected one, or --rows to choose one of each file")
+        if row is not None and row >= len(x):
+            raise InputError(f"{path} holds {len(x)} examples; row {row} of --rows does not exist")
+        ends.append(x[row or 0])
     steps = vae.interpolate(ends[0], ends[1], steps=args.steps, conditions=read_conditions(args, vae.manifest))
-    output.write_array(steps, columns=len(steps))
+    output.write_array(steps, names, columns=len(steps))
     print(f"{output.path}: {len(steps)} steps from {args.a} to {args.b}")
     return 0

@@ -1,4 +1,4 @@
-"""Where a command writes: a grid of images (.png), an array (.npy), an archive (.npz), or a folder of shards.
+"""Where a command writes: a grid of images (.png), an array (.npy or .npz), a table (.csv), or a folder of shards.
 
 The path decides: its suffix, or none for a folder of shards.
 """
@@ -6,7 +6,7 @@ The path decides: its suffix, or none for a folder of shards.
 import argparse
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,10 @@ from vaedge._types import FloatArray
 from vaedge.cli.sources import Buffers, Mapped
 from vaedge.files.arrays import npy_parts, npz_content
 from vaedge.files.atomic import write_atomically
-from vaedge.files.shards import Source, write_file, write_shards
+from vaedge.files.shards import Source, write_file, write_shards, write_table
+from vaedge.files.tables import format_header, format_rows
 
+_READ_OPTIONS = ("split", "label_column", "resize", "background", "skip_broken")
 SHARDS = ""  # the suffix of a folder of shards
 
 
@@ -56,16 +58,36 @@ class Output:
             raise InputError(f"{path.parent} is not a folder; create it first")
         return cls(path, suffix)
 
-    def write_grid(self, images: FloatArray, columns: int | None = None) -> None:
+    def column_names(self, manifest: Manifest) -> tuple[str, ...]:
+        """Return the names of the columns of examples in a table: the features, or x0, x1, ...; () for other suffixes.
+
+        Raises:
+            InputError: The output is a table, and the examples are not rows of numbers.
+        """
+        if self.suffix != ".csv":
+            return ()
+        if len(manifest.input_shape) != 1:
+            raise InputError(
+                f"{self.path}: examples of shape {manifest.input_shape} are not rows of a table; write a .npy file"
+            )
+        return manifest.features or numbered("x", manifest.input_shape[0])
+
+    def write_grid(self, images: FloatArray, columns: int | None = None, captions: Sequence[str] = ()) -> None:
         """Write a grid of images; `vaedge.files.images.grid_png` documents the arguments."""
         from vaedge.files.images import grid_png  # Pillow is needed only here
 
-        write_atomically(self.path, grid_png(images, columns))
+        write_atomically(self.path, grid_png(images, columns, captions))
 
-    def write_array(self, array: npt.NDArray[Any], columns: int | None = None) -> None:
-        """Write one array as .npy, or as a grid of images if the suffix is .png."""
+    def write_table(self, names: Sequence[str], *columns: npt.NDArray[Any]) -> None:
+        """Write arrays (n, ...) side by side as .csv."""
+        write_atomically(self.path, format_header(names), *format_rows(*columns))
+
+    def write_array(self, array: npt.NDArray[Any], names: Sequence[str] = (), columns: int | None = None) -> None:
+        """Write one array: as .npy, as a table with these names of columns, or as a grid of images."""
         if self.suffix == ".png":
             self.write_grid(array, columns)
+        elif self.suffix == ".csv":
+            self.write_table(names, array)
         else:
             write_atomically(self.path, *npy_parts(array))
 
@@ -73,13 +95,24 @@ class Output:
         """Write several arrays as .npz."""
         write_atomically(self.path, npz_content(**arrays))
 
-    def write_stream(self, source: Source, job: Mapping[str, Any]) -> int:
-        """Write a source as .npy or as shards, with a progress bar, and print the result; return the exit status."""
+    def write_stream(self, source: Source, job: Mapping[str, Any], names: Sequence[str] = ()) -> int:
+        """Write a source as .npy, .csv or shards, with a progress bar, and print the result.
+
+        Args:
+            source: What to write.
+            job: Description of the content of a folder of shards.
+            names: Names of the columns of a .csv file.
+
+        Returns:
+            The exit status.
+        """
         existing = 0
         try:
             with _progress(source.n) as update:
                 if self.suffix == SHARDS:
                     existing = write_shards(self.path, source, job, update)
+                elif self.suffix == ".csv":
+                    write_table(self.path, source, names, update)
                 else:
                     write_file(self.path, source, update)
         except KeyboardInterrupt as stop:
@@ -108,7 +141,12 @@ def write_decoded(
 
     values = repeat_conditions(conditions, vae.manifest, len(rows))
     source = Mapped(rows, values, call, 4 * math.prod(vae.input_shape))
-    return output.write_stream(source, describe_job(args, vae, values))
+    return output.write_stream(source, describe_job(args, vae, values), output.column_names(vae.manifest))
+
+
+def numbered(name: str, count: int) -> tuple[str, ...]:
+    """Return name0, name1, ..."""
+    return tuple(f"{name}{index}" for index in range(count))
 
 
 def repeat_conditions(
@@ -128,6 +166,7 @@ def describe_job(args: argparse.Namespace, vae: VAE, conditions: Mapping[str, np
     if hasattr(args, "input"):
         found = args.input.stat()
         job |= {"input": args.input.name, "bytes": found.st_size, "modified": found.st_mtime_ns}
+    job |= {name: getattr(args, name) for name in _READ_OPTIONS if getattr(args, name, None)}
     digests = {
         name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for name, array in conditions.items()
     }

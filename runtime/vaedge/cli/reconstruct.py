@@ -3,17 +3,13 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from vaedge import InputError
-from vaedge.cli.arguments import (
-    add_bundle_arguments,
-    add_condition_argument,
-    add_input_arguments,
-    load_bundle,
-    read_conditions,
-    seed,
-)
+from vaedge.cli.arguments import add_bundle_arguments, load_bundle, seed
+from vaedge.cli.conditions import add_condition_argument
+from vaedge.cli.inputs import add_input_arguments, read_input
 from vaedge.cli.output import SHARDS, Output, write_decoded
-from vaedge.files.examples import read_examples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".png (rows of originals above their reconstructions), .npy, or a folder of shards",
+        help=".png (rows of originals above their reconstructions), .npy, .csv (of a table), or a folder of shards",
     )
 
 
@@ -37,20 +33,22 @@ def run(args: argparse.Namespace) -> int:
     drawn = next((name for name in ("sample", "draw") if getattr(args, name)), None)
     if args.seed is not None and drawn is None:
         raise InputError("--seed needs --sample or --draw, because nothing is drawn without them; remove --seed")
-    output = Output.of(args.out, ".npy", ".png", SHARDS)
+    output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS)
     if drawn is not None and output.suffix == SHARDS:
-        raise InputError(f"--{drawn} cannot write shards; use a .npy or .png path")
+        raise InputError(f"--{drawn} cannot write shards; use a .npy, .csv or .png path")
     vae = load_bundle(args)
-    x = read_examples(args.input, vae.input_shape, resize=args.resize)
-    conditions = read_conditions(args, vae.manifest)
+    names = output.column_names(vae.manifest)
+    examples, conditions = read_input(args, vae)
+    x = examples.x
     if output.suffix != ".png" and drawn is None:
         return write_decoded(args, output, vae, x, conditions, vae.reconstruct)
     reconstructions = vae.reconstruct(x, sample=args.sample, draw=args.draw, seed=args.seed, conditions=conditions)
     if output.suffix == ".png":
         from vaedge.files.images import interleave_rows
 
-        output.write_grid(*interleave_rows(x, reconstructions))
+        originals = np.divide(x, 255, dtype=np.float32) if x.dtype == np.uint8 else x
+        output.write_grid(*interleave_rows(originals, reconstructions))
     else:
-        output.write_array(reconstructions)
+        output.write_array(reconstructions, names)
     print(f"{output.path}: {len(reconstructions)} reconstructions")
     return 0

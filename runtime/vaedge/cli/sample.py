@@ -5,8 +5,9 @@ import secrets
 from pathlib import Path
 
 from vaedge import InputError
-from vaedge.cli.arguments import add_bundle_arguments, add_condition_argument, load_bundle, positive, read_conditions
+from vaedge.cli.arguments import add_bundle_arguments, load_bundle, positive
 from vaedge.cli.arguments import seed as read_seed
+from vaedge.cli.conditions import add_condition_argument, captions, cycled, grid_columns, read_conditions
 from vaedge.cli.output import SHARDS, Output, describe_job, repeat_conditions
 from vaedge.cli.sources import Sampled
 from vaedge.validation import as_count
@@ -20,18 +21,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=read_seed, help="the same seed gives the same samples (default: fresh entropy)")
     parser.add_argument("--draw", action="store_true", help="draw x from p(x|z) instead of taking its mean")
     parser.add_argument(
-        "--out", type=Path, required=True, help=".png (a grid), .npy, or a folder of shards, which can be resumed"
+        "--out",
+        type=Path,
+        required=True,
+        help=".png (a grid), .npy, .csv (of a table), or a folder of shards, which can be resumed",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw samples and write them."""
-    output = Output.of(args.out, ".npy", ".png", SHARDS)
+    output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS)
     as_count(args.n, "-n")
     vae = load_bundle(args)
-    conditions = read_conditions(args, vae.manifest)
+    names = output.column_names(vae.manifest)
+    given = read_conditions(args, vae.manifest)
+    conditions = cycled(given, vae.manifest, args.n)
     if output.suffix == ".png":
-        output.write_grid(vae.sample(args.n, seed=args.seed, draw=args.draw, conditions=conditions))
+        samples = vae.sample(args.n, seed=args.seed, draw=args.draw, conditions=conditions)
+        output.write_grid(samples, grid_columns(given, vae.manifest), captions(conditions, vae.manifest, args.n))
         print(f"{output.path}: {args.n} samples")
         return 0
     if args.seed is None and output.suffix == SHARDS:
@@ -39,4 +46,4 @@ def run(args: argparse.Namespace) -> int:
     chosen = secrets.randbits(32) if args.seed is None else args.seed
     source = Sampled(vae, args.n, chosen, repeat_conditions(conditions, vae.manifest, args.n), draw=args.draw)
     job = {**describe_job(args, vae, conditions), "seed": chosen, **({"draw": True} if args.draw else {})}
-    return output.write_stream(source, job)
+    return output.write_stream(source, job, names)

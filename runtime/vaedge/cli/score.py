@@ -5,17 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vaedge.cli.arguments import (
-    add_bundle_arguments,
-    add_condition_argument,
-    add_input_arguments,
-    load_bundle,
-    positive,
-    read_conditions,
-    seed,
-)
+from vaedge._types import Nats
+from vaedge.cli.arguments import add_bundle_arguments, load_bundle, positive, seed
+from vaedge.cli.conditions import add_condition_argument
+from vaedge.cli.inputs import add_input_arguments, read_input
 from vaedge.cli.output import Output
-from vaedge.files.examples import read_examples
+
+_QUANTILES = (5, 25, 50, 75, 95)  # percent
+_LOWEST = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,18 +22,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input_arguments(parser)
     parser.add_argument("-k", type=positive, default=100, help="number of draws of z per example (default: 100)")
     parser.add_argument("--seed", type=seed, default=0, help="seed of the draws (default: 0)")
-    parser.add_argument("--out", type=Path, help=".npy, nats of each example (default: only the mean is printed)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help=".npy with the nats of each example, or .csv with its index or file name and its nats (default: only a "
+        "summary is printed)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the mean bound, and write the bound of each example if --out is given."""
-    output = None if args.out is None else Output.of(args.out, ".npy")
+    """Print the mean bound; write the bound of each example if --out is given, otherwise print a summary."""
+    output = None if args.out is None else Output.of(args.out, ".npy", ".csv")
     vae = load_bundle(args)
-    x = read_examples(args.input, vae.input_shape, resize=args.resize)
-    nats = vae.log_prob(x, k=args.k, seed=args.seed, conditions=read_conditions(args, vae.manifest))
+    examples, conditions = read_input(args, vae)
+    nats = vae.log_prob(examples.x, k=args.k, seed=args.seed, conditions=conditions)
     error = f" +- {nats.std(ddof=1) / np.sqrt(len(nats)):.3f}" if len(nats) > 1 else ""
     print(f"NLL <= {-nats.mean():.3f}{error} nats per example (k = {args.k}, seed {args.seed}, {len(nats)} examples)")
-    if output is not None:
+    if output is None:
+        _print_summary(nats, examples.names)
+        return 0
+    if output.suffix == ".csv":
+        column, keys = ("file", np.array(examples.names)) if examples.names else ("index", np.arange(len(nats)))
+        output.write_table((column, "nats"), keys, nats)
+    else:
         output.write_array(nats)
-        print(f"{output.path}: {len(nats)} examples")
+    print(f"{output.path}: {len(nats)} examples")
     return 0
+
+
+def _print_summary(nats: Nats, names: tuple[str, ...]) -> None:
+    """Print quantiles of log p(x), and the examples that are the least likely."""
+    quantiles = zip(_QUANTILES, np.percentile(nats, _QUANTILES), strict=True)
+    print("log p(x) >= " + ", ".join(f"{value:.3f} ({percent} %)" for percent, value in quantiles) + " nats")
+    lowest = np.argsort(nats, kind="stable")[:_LOWEST]
+    print("lowest: " + ", ".join(f"{names[row] if names else row} ({nats[row]:.3f})" for row in lowest))

@@ -3,16 +3,20 @@
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vaedge._types import FloatArray
-from vaedge.errors import InputError
+from vaedge.errors import InputError, VaedgeError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
+SPLITS = ("train", "test")
+LABEL_NAMES = "train_labels and test_labels beside train and test, or y beside x"
 # What numpy.load raises for a file that is damaged, or that holds pickled objects.
 UNREADABLE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, NotImplementedError, SyntaxError, MemoryError),
@@ -22,7 +26,9 @@ UNREADABLE = (
 
 def unreadable_reason(error: BaseException) -> str:
     """Return why numpy.load failed, without its advice to allow pickled objects."""
-    return "it is not an array, or it holds Python objects" if "pickle" in str(error) else str(error)
+    reason = str(error)
+    is_object = "pickle" in reason or "Python objects" in reason
+    return "it is not an array, or it holds Python objects" if is_object else reason
 
 
 def read_array(path: Path, key: str) -> FloatArray:
@@ -33,18 +39,92 @@ def read_array(path: Path, key: str) -> FloatArray:
     Raises:
         InputError: The file cannot be read as an array, or the archive has other arrays.
     """
-    try:
-        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
+    with _opened(path) as loaded:
         if isinstance(loaded, np.ndarray):
             return loaded
-        with loaded:
-            names = loaded.files
-            if key in names or len(names) == 1:
-                chosen: FloatArray = loaded[key if key in names else names[0]]
-                return chosen
+        names = loaded.files
+        if key in names or len(names) == 1:
+            chosen: FloatArray = loaded[key if key in names else names[0]]
+            return chosen
+    raise InputError(f"{path} has no array {key!r}; it has {', '.join(names) or 'no arrays'}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open an array, memory-mapped, or an archive.
+
+    Raises:
+        InputError: The file does not exist, or it or an array that the block reads is damaged.
+    """
+    try:
+        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
+        with nullcontext(loaded) if isinstance(loaded, np.ndarray) else loaded:
+            yield loaded
+    except VaedgeError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
     except UNREADABLE as error:
         raise InputError(f"{path} cannot be read as an array: {unreadable_reason(error)}") from error
-    raise InputError(f"{path} has no array {key!r}; it has {', '.join(names) or 'no arrays'}")
+
+
+class Part(NamedTuple):
+    """Examples as a file stores them.
+
+    Attributes:
+        name: Name of the array.
+        x: (n, ...) array.
+        labels_name: Name that the array of the labels has, or would have.
+        labels: Array of the classes, or None if the file has none.
+    """
+
+    name: str
+    x: npt.NDArray[Any]
+    labels_name: str
+    labels: npt.NDArray[Any] | None
+
+
+def read_parts(path: Path, splits: Sequence[str] = SPLITS, *, required: bool = False) -> list[Part]:
+    """Read the examples of a .npy or .npz file, with their labels.
+
+    Args:
+        path: A .npy file, which is memory-mapped; or a .npz archive with the arrays `train` and `test`, with `x`, or
+            with only one array. The labels are `train_labels` and `test_labels`, or `y`.
+        splits: The parts to read of an archive with `train` and `test`.
+        required: Whether a file without these parts is an error.
+
+    Returns:
+        One part for each of `splits`, or the only part of a file without `train` and `test`.
+
+    Raises:
+        InputError: The file cannot be read, or has other arrays.
+    """
+    with _opened(path) as loaded:
+        if not isinstance(loaded, np.ndarray):
+            return [
+                Part(name, loaded[name], labels, loaded[labels] if labels in loaded.files else None)
+                for name, labels in _part_names(loaded.files, path, splits, required)
+            ]
+    if required:
+        raise InputError(
+            f"{path} has no parts, but --split asks for {splits[0]!r}; only .npz files have train and test"
+        )
+    return [Part("x", loaded, "y", None)]
+
+
+def _part_names(names: Sequence[str], path: Path, splits: Sequence[str], required: bool) -> list[tuple[str, str]]:
+    """Return the names of the arrays to read, examples and labels."""
+    held = f"{path} has the arrays {', '.join(names) or '(none)'}"
+    if required or set(SPLITS) <= set(names):
+        missing = [split for split in splits if split not in names]
+        if missing:
+            raise InputError(f"{held}, and no array {missing[0]!r}, which --split asks for")
+        return [(split, f"{split}_labels") for split in splits]
+    if "x" in names:
+        return [("x", "y")]
+    if len(names) != 1:
+        raise InputError(f"{held}; expected train and test, or x. Labels are {LABEL_NAMES}")
+    return [(names[0], "y")]
 
 
 def npy_parts(array: npt.NDArray[Any]) -> tuple[bytes, memoryview]:

@@ -1,42 +1,141 @@
-"""Read a batch of examples: an array, an image, or a folder of images."""
+"""Read a batch of examples: an array, a table, an image, or a folder of images."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from vaedge._types import FloatArray
 from vaedge.errors import InputError
-from vaedge.files.arrays import ARRAY_SUFFIXES, read_array
+from vaedge.files.arrays import ARRAY_SUFFIXES, LABEL_NAMES, read_parts
+from vaedge.files.background import Color
+from vaedge.files.tables import TABLE_SUFFIX, read_table
 
 
-def read_examples(path: Path, shape: tuple[int, ...], key: str = "x", resize: bool = False) -> FloatArray:
-    """Read a batch of examples.
+@dataclass(frozen=True)
+class ReadOptions:
+    """How examples are read.
+
+    Attributes:
+        split: "train" or "test", the part of a .npz archive that has both; None is "test".
+        label_column: Name of the column of a .csv file that holds the class of each row.
+        features: Names of the columns that a .csv file must have; empty allows all names.
+        resize: Resize images of another size to the one that the shape asks for.
+        background: Color on which transparent images are composited; None refuses them.
+        skip_broken: Leave out the images of a folder that cannot be read.
+    """
+
+    split: str | None = None
+    label_column: str | None = None
+    features: tuple[str, ...] = ()
+    resize: bool = False
+    background: Color | None = None
+    skip_broken: bool = False
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """Examples that were read.
+
+    Attributes:
+        x: The array as it was stored; or (n, *shape) float32, in [0, 1] from images.
+        labels: The class of each example, numbers (n,) or names; None if there are none.
+        names: Names of the image files, relative to their folder; empty for other files.
+        skipped: Why images were left out, one message for each.
+    """
+
+    x: npt.NDArray[Any]
+    labels: npt.NDArray[Any] | tuple[str, ...] | None = None
+    names: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = ReadOptions()) -> ExampleSet:
+    """Read a batch of examples from a file or folder that `vaedge train` reads, or one example.
 
     Args:
-        path: A .npy array (n, *shape) or of one example; a .npz archive with the array `key`, or with one array; an
-            image; or a folder of images, with its subfolders, in the order of their names.
+        path: A .npy array (n, *shape) or of one example; a .npz archive with `train` and `test`, with `x`, or with one
+            array; a .csv table; an image; or a folder of images, with its subfolders, in the order of their names.
+            uint8 arrays (n, height, width) are gray images.
         shape: Shape of one example.
-        key: Name of the array in an archive.
-        resize: Resize images of another size to the one that the shape asks for.
+        options: How to read.
 
     Returns:
-        The array as it was stored, or (n, *shape) float32 in [0, 1] from images.
+        The examples, with the labels that the file has. The first subfolder of an image is its label.
 
     Raises:
         InputError: The path does not exist, or holds nothing that can be used; the message names the file.
     """
-    if path.is_dir():
-        from vaedge.files.images import IMAGE_SUFFIXES, find_images, read_image
-
-        images = find_images(path)
-        if not images:
-            raise InputError(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
-        return np.stack([read_image(image, shape, resize) for image in images])
     if not path.exists():
         raise InputError(f"{path} does not exist")
-    if path.suffix.lower() in ARRAY_SUFFIXES:
-        array = read_array(path, key)
-        return array[None] if array.shape == shape else array
+    suffix = path.suffix.lower()
+    _require_used(path, suffix, options)
+    if path.is_dir():
+        return _read_folder(path, shape, options)
+    if suffix in ARRAY_SUFFIXES:
+        return _read_arrays(path, shape, options)
+    if suffix == TABLE_SUFFIX:
+        return _read_table(path, shape, options)
     from vaedge.files.images import read_image
 
-    return read_image(path, shape, resize)[None]
+    image = read_image(path, shape, options.resize, options.background)
+    return ExampleSet(image[None], names=(path.name,))
+
+
+def _require_used(path: Path, suffix: str, options: ReadOptions) -> None:
+    """Refuse options that have no effect on this path."""
+    if options.split is not None and suffix != ".npz":
+        raise InputError(f"{path} has no parts, but --split asks for {options.split!r}; only .npz files have them")
+    if options.label_column is not None and suffix != TABLE_SUFFIX:
+        raise InputError(f"{path} has no columns, but --label-column was given; only .csv files have them")
+    if options.skip_broken and not path.is_dir():
+        raise InputError(f"{path} is not a folder of images, but --skip-broken was given")
+
+
+def _read_arrays(path: Path, shape: tuple[int, ...], options: ReadOptions) -> ExampleSet:
+    part = read_parts(path, (options.split or "test",), required=options.split is not None)[0]
+    x, labels = part.x, part.labels
+    if x.shape == shape:
+        x = x[None]
+    elif x.dtype == np.uint8 and x.ndim == 3 and len(shape) == 3:
+        x = x[:, None]
+    if labels is not None and (labels.dtype.kind not in "iu" or labels.shape != (len(x),)):
+        raise InputError(
+            f"{path}: {part.labels_name} is an array of {labels.dtype} with shape {labels.shape}; expected integers, "
+            f"one for each of the {len(x)} examples of {part.name}. Labels are {LABEL_NAMES}"
+        )
+    return ExampleSet(x, labels)
+
+
+def _read_table(path: Path, shape: tuple[int, ...], options: ReadOptions) -> ExampleSet:
+    if len(shape) != 1:
+        raise InputError(f"{path} is a table, but this model's examples have the shape {shape}; give a .npy file")
+    table = read_table(path, options.label_column, options.features)
+    if len(table.names) != shape[0]:
+        raise InputError(
+            f"{path} has {len(table.names)} columns of numbers; this model takes {shape[0]} (--label-column names a "
+            "column of classes)"
+        )
+    return ExampleSet(table.values, table.labels)
+
+
+def _read_folder(folder: Path, shape: tuple[int, ...], options: ReadOptions) -> ExampleSet:
+    from vaedge.files.images import IMAGE_SUFFIXES, find_images, read_image, subfolder_labels
+
+    paths = find_images(folder)
+    if not paths:
+        raise InputError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    images, names, skipped = [], [], []
+    for path in paths:
+        try:
+            images.append(read_image(path, shape, options.resize, options.background))
+        except InputError as error:
+            if not options.skip_broken:
+                raise
+            skipped.append(str(error))
+        else:
+            names.append(path.relative_to(folder))
+    if not images:
+        raise InputError(f"{folder}: none of the {len(paths)} images can be read; the first one: {skipped[0]}")
+    return ExampleSet(np.stack(images), subfolder_labels(names), tuple(map(Path.as_posix, names)), tuple(skipped))

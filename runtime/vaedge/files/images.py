@@ -2,21 +2,26 @@
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from vaedge._types import FloatArray
 from vaedge.errors import DependencyError, InputError, install_hint
+from vaedge.files.background import Color
 
 try:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 except ImportError as error:
     raise DependencyError(f"images need Pillow, which is not installed: {install_hint('cli')}") from error
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+GRAY_MODES = frozenset({"1", "L", "LA"})  # of Pillow
 _GAP = 2  # pixels between the images of a grid
 _BACKGROUND = 64
+_MAX_CAPTION = 24  # characters
 _MAX_IMAGES = 10_000  # of a grid: larger ones take minutes to write
 
 
@@ -30,11 +35,25 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def open_image(path: Path) -> Image.Image:
+def subfolder_labels(paths: Sequence[Path]) -> tuple[str, ...] | None:
+    """Return the first subfolder of each path, relative to a folder of images; None if an image is in no subfolder."""
+    return None if any(len(path.parts) == 1 for path in paths) else tuple(path.parts[0] for path in paths)
+
+
+class TransparentImageError(InputError):
+    """An image has transparent parts, and no background was given."""
+
+
+def open_image(path: Path, background: Color | None = None) -> Image.Image:
     """Open an image with 8-bit pixels, rotated as its EXIF orientation says; 16-bit gray is scaled to 8 bits.
 
+    Args:
+        path: The file.
+        background: Color on which transparent parts are composited; None refuses them.
+
     Raises:
-        InputError: The file is not an image, is damaged or partly transparent, or has pixels of unknown range.
+        TransparentImageError: The image is partly transparent, and there is no background.
+        InputError: The file is not an image, is damaged, or has pixels of unknown range.
     """
     try:
         with Image.open(path) as file:
@@ -42,16 +61,23 @@ def open_image(path: Path) -> Image.Image:
             image.load()
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as an image: {error}") from error
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        if background is None:
+            raise TransparentImageError(
+                f"{path} has transparent parts; composite them on a color with --background (white, black, or R,G,B)"
+            )
+        return _composited(image, background)
     return image
 
 
-def read_image(path: Path, shape: tuple[int, ...], resize: bool = False) -> FloatArray:
+def read_image(path: Path, shape: tuple[int, ...], resize: bool = False, background: Color | None = None) -> FloatArray:
     """Read one image; color is converted to gray, or gray to color, as the shape asks.
 
     Args:
         path: The file.
         shape: (channels, height, width) of the result.
         resize: Resize an image of another size instead of refusing it.
+        background: Color on which transparent parts are composited; None refuses them.
 
     Returns:
         float32 array of that shape in [0, 1].
@@ -62,7 +88,7 @@ def read_image(path: Path, shape: tuple[int, ...], resize: bool = False) -> Floa
     if not is_image_shape(shape):
         raise InputError(f"{path} is an image, but this model's examples have the shape {shape}; give a .npy file")
     channels, height, width = shape
-    image = open_image(path).convert("L" if channels == 1 else "RGB")
+    image = open_image(path, background).convert("L" if channels == 1 else "RGB")
     if resize:
         image = resize_image(image, height, width)
     if image.size != (width, height):
@@ -85,17 +111,23 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError(f"its pixels are of type {image.mode!r}, whose range is unknown; save it with 8 or 16 bits")
-    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-        raise ValueError("parts of it are transparent; composite it on a background first")
     return image
 
 
-def grid_png(images: FloatArray, columns: int | None = None) -> bytes:
+def _composited(image: Image.Image, background: Color) -> Image.Image:
+    """Return the image on a background, in gray if both are gray."""
+    canvas = Image.new("RGBA", image.size, (*background, 255))
+    canvas.alpha_composite(image.convert("RGBA"))
+    return canvas.convert("L" if image.mode in GRAY_MODES and len(set(background)) == 1 else "RGB")
+
+
+def grid_png(images: FloatArray, columns: int | None = None, captions: Sequence[str] = ()) -> bytes:
     """Arrange images in rows and encode the grid as PNG.
 
     Args:
         images: (n, channels, height, width), 1 or 3 channels; values outside [0, 1] are clipped.
         columns: Images per row; None makes the grid about square.
+        captions: One line of text below each image, such as the name of its class; empty writes no captions.
 
     Raises:
         InputError: The examples cannot be shown as images.
@@ -107,15 +139,38 @@ def grid_png(images: FloatArray, columns: int | None = None) -> bytes:
         raise InputError(f"{n:,} images are too many for one grid (at most {_MAX_IMAGES:,}); write a .npy file")
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)
-    grid = np.full((rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP, channels), _BACKGROUND, np.uint8)
+    lines = [_caption(text) for text in captions]
+    cell_height = height + max((line.shape[0] for line in lines), default=0)
+    cell_width = max([width, *(line.shape[1] for line in lines)])
+    grid_shape = rows * (cell_height + _GAP) + _GAP, columns * (cell_width + _GAP) + _GAP, channels
+    grid = np.full(grid_shape, _BACKGROUND, np.uint8)
     pixels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
     for index, image in enumerate(pixels):
         row, column = divmod(index, columns)
-        top, left = row * (height + _GAP) + _GAP, column * (width + _GAP) + _GAP
-        grid[top : top + height, left : left + width] = image
+        top, left = row * (cell_height + _GAP) + _GAP, column * (cell_width + _GAP) + _GAP
+        _paste(grid, image, top, left + (cell_width - width) // 2)
+        if lines:
+            line = lines[index]
+            _paste(grid, line, top + height, left + (cell_width - line.shape[1]) // 2)
     content = io.BytesIO()
     Image.fromarray(grid[:, :, 0] if channels == 1 else grid).save(content, "PNG", optimize=True)
     return content.getvalue()
+
+
+def _paste(grid: npt.NDArray[np.uint8], image: npt.NDArray[np.uint8], top: int, left: int) -> None:
+    grid[top : top + image.shape[0], left : left + image.shape[1]] = image
+
+
+def _caption(text: str) -> npt.NDArray[np.uint8]:
+    """Draw a line of text in white on the background of the grid, (height, width, 1)."""
+    font = ImageFont.load_default()
+    shown = text if len(text) <= _MAX_CAPTION else text[: _MAX_CAPTION - 3] + "..."
+    shown = shown.encode("latin-1", "replace").decode("latin-1")  # the font has no other letters
+    width, height = (math.ceil(size) for size in font.getbbox("Ag" + shown)[2:])
+    width = math.ceil(font.getlength(shown)) + 2
+    image = Image.new("L", (width, height + 1), _BACKGROUND)
+    ImageDraw.Draw(image).text((1, 0), shown, 255, font)
+    return np.asarray(image)[:, :, None]
 
 
 def interleave_rows(originals: FloatArray, reconstructions: FloatArray, columns: int = 16) -> tuple[FloatArray, int]:

@@ -1,11 +1,11 @@
-"""Results larger than memory: computed some rows at a time, and written as one file or as a folder of shards.
+"""Results larger than memory: computed some rows at a time, and written as one file, or as a folder of shards.
 
 A folder of shards can be resumed after any interruption: a shard exists as a whole or not at all, and `job.json`
 describes what the folder holds.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from vaedge.errors import InputError
 from vaedge.files.arrays import UNREADABLE, npy_parts, npz_content
 from vaedge.files.atomic import atomic_file, write_atomically
+from vaedge.files.tables import format_header, format_rows
 
 JOB = "job.json"
 _SHARD_BYTES = 64 * 2**20
@@ -49,15 +50,40 @@ def write_file(path: Path, source: Source, progress: Callable[[int], object]) ->
     Raises:
         OSError: The disk is full, or the folder cannot be written to; nothing is left behind.
     """
-    size = _rows_per_shard(source)
     with atomic_file(path) as file, _background_writer() as write:
-        for start in range(0, source.n, size):
-            (array,) = source.take(min(size, source.n - start)).values()
+        for start, arrays in _blocks(source, progress):
+            (array,) = arrays.values()
             if start == 0:
                 header = {"descr": array.dtype.str, "fortran_order": False, "shape": (source.n, *array.shape[1:])}
                 np.lib.format.write_array_header_1_0(file, header)
             write(file.write, np.ascontiguousarray(array).data)
-            progress(len(array))
+
+
+def write_table(path: Path, source: Source, names: Sequence[str], progress: Callable[[int], object]) -> None:
+    """Write the arrays of a source side by side as .csv, whole or not at all, some rows at a time.
+
+    Args:
+        path: The file.
+        source: What to write.
+        names: Names of the columns, one for each element of a row.
+        progress: Called with the number of rows that are computed.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written to; nothing is left behind.
+    """
+    with atomic_file(path) as file, _background_writer() as write:
+        file.write(format_header(names))
+        for _, arrays in _blocks(source, progress):
+            write(file.writelines, format_rows(*arrays.values()))
+
+
+def _blocks(source: Source, progress: Callable[[int], object]) -> Iterator[tuple[int, Arrays]]:
+    """Compute all rows of a source, some at a time, and yield the index of the first one with their arrays."""
+    size = _rows_per_shard(source)
+    for start in range(0, source.n, size):
+        rows = min(size, source.n - start)
+        yield start, source.take(rows)
+        progress(rows)
 
 
 def write_shards(folder: Path, source: Source, job: Mapping[str, Any], progress: Callable[[int], object]) -> int:

@@ -63,8 +63,8 @@ def test_pickled_objects_are_refused_without_advice_to_allow_them(tmp_path):
 def test_single_example_becomes_a_batch(tmp_path):
     np.save(tmp_path / "one.npy", X)
     np.save(tmp_path / "two.npy", np.stack([X, X]))
-    assert read_examples(tmp_path / "one.npy", (2, 3)).shape == (1, 2, 3)
-    assert read_examples(tmp_path / "two.npy", (2, 3)).shape == (2, 2, 3)
+    assert read_examples(tmp_path / "one.npy", (2, 3)).x.shape == (1, 2, 3)
+    assert read_examples(tmp_path / "two.npy", (2, 3)).x.shape == (2, 2, 3)
     with pytest.raises(vaedge.InputError, match=r"three.npy does not exist"):
         read_examples(tmp_path / "three.npy", (2, 3))
 

@@ -1,6 +1,5 @@
 """Data sets from .npy and .npz files, of images or of tables."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vaedge.files.arrays import UNREADABLE, unreadable_reason
+from vaedge.errors import InputError
+from vaedge.files.arrays import LABEL_NAMES, Part, read_parts
 from vaedge_train.data.examples import Examples, Source, numbered_classes, with_test_part
 from vaedge_train.errors import DataError
-
-_Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 def load_arrays(path: Path) -> Source:
@@ -32,37 +30,26 @@ def load_arrays(path: Path) -> Source:
     Raises:
         DataError: The file cannot be read, or its arrays cannot be used for training.
     """
-    arrays = _read(path)
-    if {"train", "test"} <= arrays.keys():
-        train, test = (_examples(arrays, part, f"{part}_labels", path) for part in ("train", "test"))
-        return Source(train, test, numbered_classes(train, test))
-    if "x" not in arrays and len(arrays) != 1:
-        raise DataError(f"{path} has the arrays {', '.join(arrays) or '(none)'}; expected train and test, or x")
-    examples = _examples(arrays, "x" if "x" in arrays else next(iter(arrays)), "y", path)
-    return with_test_part(examples, numbered_classes(examples))
-
-
-def _read(path: Path) -> _Arrays:
-    """Return all arrays of a file by name; the array of a .npy file is `x`."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"x": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except UNREADABLE as error:
-        raise DataError(f"{path} cannot be read as an array: {unreadable_reason(error)}") from error
+        parts = read_parts(path)
+    except InputError as error:
+        raise DataError(str(error)) from error
+    examples = [_examples(part, path) for part in parts]
+    classes = numbered_classes(*examples)
+    if len(examples) == 1:
+        return with_test_part(examples[0], classes)
+    train, test = examples
+    return Source(train, test, classes)
 
 
-def _examples(arrays: _Arrays, name: str, labels: str, path: Path) -> Examples:
-    x = _tensor(arrays[name], f"{path}: {name}")
-    if labels not in arrays:
+def _examples(part: Part, path: Path) -> Examples:
+    x, y = _tensor(part.x, f"{path}: {part.name}"), part.labels
+    if y is None:
         return Examples(x)
-    y = arrays[labels]
     if y.dtype.kind not in "iu" or y.shape != (len(x),) or int(y.min()) < 0:
         raise DataError(
-            f"{path}: {labels} is an array of {y.dtype} with shape {y.shape}; expected integers from 0, one for each "
-            f"of the {len(x)} examples"
+            f"{path}: {part.labels_name} is an array of {y.dtype} with shape {y.shape}; expected integers from 0, one "
+            f"for each of the {len(x)} examples. Labels are {LABEL_NAMES}"
         )
     return Examples(x, torch.from_numpy(y.astype(np.int64)))
 
@@ -78,4 +65,4 @@ def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
         raise DataError(
             f"{name} has shape {array.shape}; expected (n, ...) with at least 2 examples, none of them empty"
         )
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # a copy of a memory-mapped array

@@ -65,21 +65,24 @@ class Source:
         train: Examples for training, of which a validation part may be held out.
         test: Held out; never used for training or model selection.
         classes: Names of the classes 0, 1, ...; empty where there are no classes.
+        features: Names of the columns of a table; empty where they have no names.
     """
 
     train: Examples
     test: Examples
     classes: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
 
-def with_test_part(examples: Examples, classes: tuple[str, ...] = ()) -> Source:
+def with_test_part(examples: Examples, classes: tuple[str, ...] = (), features: tuple[str, ...] = ()) -> Source:
     """Hold out a tenth of the examples for testing, the same ones in every run.
 
     Args:
         examples: All examples of a data set that has no test part.
         classes: Names of the classes 0, 1, ...; empty where there are no classes.
+        features: Names of the columns of a table; empty where they have no names.
     """
-    return Source(*examples.hold_out(max(1, len(examples) // _TEST_DIVISOR)), classes)
+    return Source(*examples.hold_out(max(1, len(examples) // _TEST_DIVISOR)), classes, features)
 
 
 def numbered_classes(*parts: Examples) -> tuple[str, ...]:

@@ -13,14 +13,27 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vaedge.errors import InputError
-from vaedge.files.images import IMAGE_SUFFIXES, find_images, open_image, resize_image
+from vaedge.files.background import Color
+from vaedge.files.images import (
+    GRAY_MODES,
+    IMAGE_SUFFIXES,
+    TransparentImageError,
+    find_images,
+    open_image,
+    resize_image,
+    subfolder_labels,
+)
 from vaedge_train.data.examples import Examples, Source, with_test_part
 from vaedge_train.errors import DataError
 
-_GRAY_MODES = frozenset({"1", "L", "LA"})
 
-
-def load_folder(folder: Path, image_size: tuple[int, ...] | None, *, skip_broken: bool = False) -> Source:
+def load_folder(
+    folder: Path,
+    image_size: tuple[int, ...] | None,
+    *,
+    skip_broken: bool = False,
+    background: Color | None = None,
+) -> Source:
     """Read all images of a folder and its subfolders, as gray if all of them are gray, otherwise as color.
 
     A tenth of the images is held out for testing. If all images are in subfolders, the name of the first subfolder
@@ -29,7 +42,8 @@ def load_folder(folder: Path, image_size: tuple[int, ...] | None, *, skip_broken
     Args:
         folder: The folder; files other than images are ignored.
         image_size: (height, width) to which all images are resized. None requires that all have the same size.
-        skip_broken: Skip images that cannot be read, and print their names to stderr.
+        skip_broken: Skip images that cannot be read or that are transparent, and print their names to stderr.
+        background: Color on which transparent images are composited; None refuses them.
 
     Returns:
         Train and test images, each (n, 1 or 3, height, width) uint8.
@@ -42,11 +56,10 @@ def load_folder(folder: Path, image_size: tuple[int, ...] | None, *, skip_broken
         raise DataError(
             f"{folder} holds {len(paths)} images ({', '.join(sorted(IMAGE_SUFFIXES))}); expected at least 2"
         )
-    found = {path: _read(path, skip_broken) for path in tqdm(paths, "reading images", unit="", disable=None)}
-    images = {path: image for path, image in found.items() if image is not None}
+    images = _read_all(folder, paths, skip_broken, background)
     if len(images) < 2:
         raise DataError(f"{folder}: only {len(images)} of {len(paths)} images can be read; expected at least 2")
-    mode = "L" if all(image.mode in _GRAY_MODES for image in images.values()) else "RGB"
+    mode = "L" if all(image.mode in GRAY_MODES for image in images.values()) else "RGB"
     images = {path: image.convert(mode) for path, image in images.items()}
     if image_size is not None:
         images = {path: resize_image(image, *image_size) for path, image in images.items()}
@@ -57,15 +70,29 @@ def load_folder(folder: Path, image_size: tuple[int, ...] | None, *, skip_broken
     return with_test_part(Examples(x, y), classes)
 
 
-def _read(path: Path, skip_broken: bool) -> Image.Image | None:
-    """Open an image, or return None for a broken one that is to be skipped."""
-    try:
-        return open_image(path)
-    except InputError as error:
+def _read_all(folder: Path, paths: list[Path], skip_broken: bool, background: Color | None) -> dict[Path, Image.Image]:
+    """Open the images; one message counts all that are transparent."""
+    images: dict[Path, Image.Image] = {}
+    transparent: list[Path] = []
+    for path in tqdm(paths, "reading images", unit="", disable=None):
+        try:
+            images[path] = open_image(path, background)
+        except TransparentImageError:
+            transparent.append(path)
+        except InputError as error:
+            if not skip_broken:
+                raise DataError(f"{error}; use --skip-broken to skip such images") from error
+            tqdm.write(f"skipped: {error}", file=sys.stderr)
+    if transparent:
+        count = f"the first of {len(transparent)} such images among {len(paths)} in {folder}"
+        message = f"{transparent[0]} has transparent parts, {count}"
         if not skip_broken:
-            raise DataError(f"{error}; use --skip-broken to skip such images") from error
-        tqdm.write(f"skipped: {error}", file=sys.stderr)
-        return None
+            raise DataError(
+                f"{message}; composite them on a color with --background (white, black, or R,G,B), or leave them out "
+                "with --skip-broken"
+            )
+        tqdm.write(f"skipped: {message}", file=sys.stderr)
+    return images
 
 
 def _require_equal_sizes(images: dict[Path, Image.Image]) -> None:
@@ -81,7 +108,8 @@ def _require_equal_sizes(images: dict[Path, Image.Image]) -> None:
 
 def _labels(paths: list[Path]) -> tuple[Tensor | None, tuple[str, ...]]:
     """Return the class of each image and the names of the classes, if all images are in subfolders."""
-    if any(len(path.parts) == 1 for path in paths):
+    labels = subfolder_labels(paths)
+    if labels is None:
         return None, ()
-    classes = sorted({path.parts[0] for path in paths})
-    return torch.tensor([classes.index(path.parts[0]) for path in paths]), tuple(classes)
+    classes = sorted(set(labels))
+    return torch.tensor([classes.index(label) for label in labels]), tuple(classes)

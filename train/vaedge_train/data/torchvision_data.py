@@ -55,8 +55,8 @@ def load_torchvision(name: str, data_dir: str) -> Source:
     dataset = _classes().get(_normalized(name))
     if dataset is None:
         raise DataError(
-            f"unknown data set {name!r}; expected mnist-sample, a folder of images, a .npy or .npz file, or a data set "
-            "of torchvision (mnist, fashion-mnist, kmnist, cifar10, svhn, ...)"
+            f"unknown data set {name!r}; expected mnist-sample, a folder of images, a .npy, .npz or .csv file, or a "
+            "data set of torchvision (mnist, fashion-mnist, kmnist, cifar10, svhn, ...)"
         )
     arguments = inspect.signature(dataset).parameters
     if "train" in arguments:

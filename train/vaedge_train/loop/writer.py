@@ -125,13 +125,15 @@ class Writer(SilentWriter):
 
     def _describe_data(self) -> Description:
         dataset = self._dataset
-        return Description(dataset.input_shape, dataset.classes, dataset.encoding)
+        return Description(dataset.input_shape, dataset.classes, dataset.encoding, dataset.features)
 
     def _write_examples(self) -> None:
         examples = self._dataset.test[:_EXAMPLES]
         arrays: dict[str, Any] = {"x": scale(examples.x).numpy()}
         if examples.y is not None:
             arrays["y"] = examples.y.numpy()
+        if self._dataset.test_labels:
+            arrays["labels"] = np.array(self._dataset.test_labels[:_EXAMPLES])
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)
         write_atomically(self._folder / EXAMPLES, content.getbuffer())

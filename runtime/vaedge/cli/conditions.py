@@ -1,0 +1,138 @@
+"""Conditions of a conditional model: --condition, and the labels of the examples."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge import Condition, InputError, Manifest
+from vaedge.files.arrays import LABEL_NAMES, read_array
+
+Conditions = dict[str, npt.NDArray[Any]]
+_LABELED = "y"  # the condition whose values the labels of examples are
+_MAX_COLUMNS = 20  # of a grid with a column for each given value
+
+
+def add_condition_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --condition, for conditional models."""
+    parser.add_argument(
+        "--condition",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="condition of a conditional model: one class name or number for all examples, several with commas "
+        "between them, or a .npy file",
+    )
+
+
+def read_conditions(
+    args: argparse.Namespace, manifest: Manifest, labels: npt.NDArray[Any] | Sequence[str] | None = None
+) -> Conditions:
+    """Return the conditions of a call by name, as arrays.
+
+    Args:
+        args: The arguments, with --condition.
+        manifest: The manifest of the model.
+        labels: The classes of the examples, names or numbers; they are the condition `y` if --condition does not give
+            it.
+
+    Raises:
+        InputError: A condition is missing, an argument is not of the form NAME=VALUE, names no condition of the model,
+            or a class is unknown.
+    """
+    conditions = {}
+    for text in args.condition:
+        name, _, value = text.partition("=")
+        if name not in manifest.conditions:
+            takes = ", ".join(manifest.conditions) or "none"
+            raise InputError(f"--condition {text!r}: this model's conditions are: {takes}; expected NAME=VALUE")
+        conditions[name] = _read_values(text, name, value, manifest.conditions[name])
+    labeled = manifest.conditions.get(_LABELED)
+    if labels is not None and labeled is not None and labeled.classes and _LABELED not in conditions:
+        conditions[_LABELED] = _class_indices(labels, labeled)
+    for name in manifest.conditions:
+        if name not in conditions:
+            names = f"; or give labels in the file: {LABEL_NAMES}, or --label-column of a .csv file"
+            raise InputError(
+                f"this model takes the condition {name}, which is missing; give --condition {name}=VALUE"
+                f"{names if name == _LABELED and hasattr(args, 'label_column') else ''}"
+            )
+    return conditions
+
+
+def cycled(conditions: Conditions, manifest: Manifest, n: int) -> Conditions:
+    """Return the conditions of n samples: several values that are fewer than n start again from the first.
+
+    Raises:
+        InputError: There are more values than samples.
+    """
+    values_of_all = {}
+    for name, values in conditions.items():
+        is_one = values.ndim == len(manifest.conditions[name].shape)
+        if not is_one and len(values) > n:
+            raise InputError(f"--condition {name} gives {len(values)} values for {n} samples; give at most {n}")
+        values_of_all[name] = values if is_one else np.resize(values, (n, *values.shape[1:]))
+    return values_of_all
+
+
+def grid_columns(conditions: Conditions, manifest: Manifest) -> int | None:
+    """Return the number of columns of a grid of samples that has one column for each given value, if that is small."""
+    counts = {len(values) for name, values in conditions.items() if values.ndim > len(manifest.conditions[name].shape)}
+    return max(counts) if counts and max(counts) <= _MAX_COLUMNS else None
+
+
+def captions(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: int) -> list[str]:
+    """Return the names of the classes of n examples, for the captions of a grid; nothing without such conditions."""
+    named = [
+        [condition.classes[index] for index in np.broadcast_to(conditions[name], n)]
+        for name, condition in manifest.conditions.items()
+        if condition.classes and not condition.shape
+    ]
+    return [", ".join(names) for names in zip(*named, strict=True)]
+
+
+def _read_values(text: str, name: str, value: str, condition: Condition) -> npt.NDArray[Any]:
+    """Read the value of one --condition."""
+    if value in condition.classes:
+        parts = [value]  # the name of a class may hold a comma
+    elif value.endswith(".npy"):
+        return read_array(Path(value), name)
+    else:
+        parts = value.split(",")
+    values = np.array(_class_indices(parts, condition) if condition.classes else _numbers(parts, text))
+    size = int(np.prod(condition.shape))
+    if values.size % size:
+        return values  # the model refuses this shape
+    return values.reshape(condition.shape if values.size == size else (-1, *condition.shape))
+
+
+def _numbers(parts: Sequence[str], text: str) -> list[float]:
+    try:
+        return [float(part) for part in parts]
+    except ValueError as error:
+        raise InputError(f"--condition {text!r}: expected numbers with commas between them, or a .npy file") from error
+
+
+def _class_indices(labels: npt.NDArray[Any] | Sequence[str], condition: Condition) -> npt.NDArray[Any]:
+    """Return the number of each class; a text is the name of a class or, if no class has that name, its number."""
+    if isinstance(labels, np.ndarray):
+        return labels
+    indices = {name: index for index, name in enumerate(condition.classes)}
+    return np.array([_class_index(label, indices) for label in labels], np.int64)
+
+
+def _class_index(label: str, indices: Mapping[str, int]) -> int:
+    for text in (label, label.strip()):
+        if text in indices:
+            return indices[text]
+    number = label.strip()
+    if number.isdecimal() and len(number) < 10 and int(number) < len(indices):
+        return int(number)
+    names = ", ".join(indices)
+    raise InputError(
+        f"{label!r} is not a class of this model; expected one of {names if len(names) <= 200 else names[:197] + '...'}"
+        f", or a number from 0 to {len(indices) - 1}"
+    )

@@ -1,0 +1,78 @@
+"""INPUT of the commands that read examples."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vaedge import VAE, InputError
+from vaedge.cli.conditions import Conditions, read_conditions
+from vaedge.files.arrays import LABEL_NAMES, SPLITS
+from vaedge.files.background import Color, parse_background
+from vaedge.files.examples import ExampleSet, ReadOptions, read_examples
+
+INPUT_HELP = ".npy, .npz (train and test, or x), .csv with a header, an image, or a folder of images"
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add INPUT, examples to read, and how to read them."""
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        type=Path,
+        help=f"{INPUT_HELP}; labels of a .npz file are {LABEL_NAMES}, and those of a folder its subfolders",
+    )
+    add_read_arguments(parser)
+    parser.add_argument(
+        "--skip-broken", action="store_true", help="leave out images of a folder that cannot be read, and name them"
+    )
+
+
+def add_read_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how examples are read."""
+    parser.add_argument("--split", choices=SPLITS, help="part of a .npz file with train and test (default: test)")
+    parser.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="column of a .csv file with the class of each row; it is the condition y of a conditional model",
+    )
+    parser.add_argument("--resize", action="store_true", help="resize images of another size to the model's")
+    parser.add_argument(
+        "--background",
+        type=_color,
+        metavar="COLOR",
+        help="composite transparent images on a color: white, black, or R,G,B (default: they are refused)",
+    )
+
+
+def read_options(args: argparse.Namespace, vae: VAE) -> ReadOptions:
+    """Return the options of `add_read_arguments`, and the names of the columns that the model takes."""
+    return ReadOptions(
+        split=args.split,
+        label_column=args.label_column,
+        features=vae.manifest.features,
+        resize=args.resize,
+        background=args.background,
+        skip_broken=getattr(args, "skip_broken", False),
+    )
+
+
+def read_input(args: argparse.Namespace, vae: VAE) -> tuple[ExampleSet, Conditions]:
+    """Read INPUT and the conditions, and print to stderr which images were left out.
+
+    Raises:
+        InputError: The examples cannot be read, or a condition is missing or unknown.
+    """
+    examples = read_examples(args.input, vae.input_shape, read_options(args, vae))
+    for reason in examples.skipped:
+        print(f"skipped: {reason}", file=sys.stderr)
+    if examples.skipped:
+        found = len(examples.skipped) + len(examples.x)
+        print(f"{args.input}: {len(examples.skipped)} of {found} images were left out", file=sys.stderr)
+    return examples, read_conditions(args, vae.manifest, examples.labels)
+
+
+def _color(text: str) -> Color:
+    try:
+        return parse_background(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

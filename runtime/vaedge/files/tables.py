@@ -1,0 +1,223 @@
+"""Tables of numbers as CSV files with a header; one column may hold the names of classes."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge._types import FloatArray
+from vaedge.errors import InputError
+
+TABLE_SUFFIX = ".csv"
+_ROWS = 4096  # that are converted at a time
+_VALUES = 2**16  # that are formatted at a time
+_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+
+
+@dataclass(frozen=True)
+class Table:
+    """The content of a CSV file.
+
+    Attributes:
+        names: Names of the columns of `values`.
+        values: (n, columns) float32.
+        labels: (n,) texts of the label column, or None without one.
+    """
+
+    names: tuple[str, ...]
+    values: FloatArray
+    labels: tuple[str, ...] | None
+
+
+def read_table(
+    path: Path, label_column: str | None = None, features: Sequence[str] = (), columns: Sequence[str] = ()
+) -> Table:
+    """Read a CSV file: a header, then rows of numbers. Errors count the lines of the file from 1.
+
+    Args:
+        path: The file, in UTF-8, with commas between the columns.
+        label_column: Name of the column that holds the class of each row.
+        features: The names and the order that the other columns must have; empty allows all.
+        columns: The columns to read; the file may have others. Empty reads all.
+
+    Raises:
+        InputError: The file cannot be read, its columns are not the expected ones, or a value is missing, is not a
+            number, or is not finite; the message names the line and the column.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file)
+            header = _read_header(next(rows, []), path)
+            chosen = _choose_columns(header, path, label_column, features, columns)
+            label = None if label_column is None else header.index(label_column)
+            return _read_rows(rows, path, header, chosen, label)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a CSV file: {error}") from error
+
+
+def format_rows(*columns: npt.NDArray[Any]) -> Iterator[bytes]:
+    """Yield the lines of rows, some rows at a time; numbers are written with the digits that identify them.
+
+    Args:
+        columns: Arrays (n, ...), which are written side by side; each element of a row is one field.
+    """
+    n = len(columns[0])
+    size = max(1, _VALUES // max(1, sum(column[:1].size for column in columns)))
+    for start in range(0, n, size):
+        parts = [column[start : start + size] for column in columns]
+        fields = np.concatenate([part.reshape(len(part), -1).astype(str) for part in parts], axis=1)
+        yield _format(fields.tolist())
+
+
+def format_header(names: Sequence[str]) -> bytes:
+    """Return the first line of a CSV file."""
+    return _format([list(names)])
+
+
+def _format(rows: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _read_header(names: list[str], path: Path) -> list[str]:
+    """Return the names of the columns without spaces around them."""
+    names = [name.strip() for name in names]
+    if not names:
+        raise InputError(f"{path} is empty; expected a CSV file whose first line names the columns")
+    for index, name in enumerate(names):
+        if not name or not name.isprintable():
+            raise InputError(f"{path}: column {index + 1} has the name {name!r}; name every column in the first line")
+        if name in names[:index]:
+            raise InputError(f"{path}: two columns have the name {name!r}; the names must be distinct")
+    if all(map(_is_number, names)) and not all(map(str.isdecimal, names)):  # pandas numbers columns without a name
+        raise InputError(f"{path}: the first line holds only numbers; expected the names of the columns")
+    if len(names) == 1 and any(separator in names[0] for separator in ";\t"):
+        raise InputError(f"{path} has one column, {names[0]!r}; separate the columns by commas")
+    return names
+
+
+def _choose_columns(
+    header: list[str], path: Path, label_column: str | None, features: Sequence[str], columns: Sequence[str]
+) -> list[int]:
+    """Return the indices of the columns that hold the values."""
+    if label_column is not None and label_column not in header:
+        raise InputError(f"{path} has no column {label_column!r} (--label-column); its columns are {_shown(header)}")
+    if columns:
+        for name in columns:
+            if name not in header:
+                raise InputError(f"{path} has no column {name!r}; expected {_shown(columns)}")
+        return [header.index(name) for name in columns]
+    names = [name for name in header if name != label_column]
+    if not names:
+        raise InputError(f"{path} has no column of numbers; expected at least one")
+    if features and names != list(features):
+        raise InputError(f"{path} has other columns than the model: {_difference(names, features)}")
+    return [header.index(name) for name in names]
+
+
+def _difference(names: list[str], features: Sequence[str]) -> str:
+    """Describe how the columns of a file differ from the expected ones."""
+    expected = f"expected {_shown(features)}"
+    if sorted(names) == sorted(features):
+        index = next(index for index, name in enumerate(names) if name != features[index])
+        return (
+            f"they are in another order, column {index + 1} is {names[index]!r} instead of {features[index]!r}; "
+            f"{expected}"
+        )
+    missing = [name for name in features if name not in names]
+    extra = [name for name in names if name not in features]
+    if missing:
+        return f"the column {missing[0]!r} is missing; {expected}"
+    return f"it does not know the column {extra[0]!r} (--label-column names the column of the classes); {expected}"
+
+
+def _read_rows(rows: Any, path: Path, header: list[str], chosen: list[int], label: int | None) -> Table:
+    """Convert the rows after the header; `rows` is a `csv.reader`."""
+    names = tuple(header[index] for index in chosen)
+    is_all = chosen == list(range(len(header)))
+    values: list[list[float]] = []
+    lines: list[int] = []
+    labels: list[str] = []
+    parts: list[FloatArray] = []
+    empty_line = 0
+    for row in rows:
+        if len(row) != len(header) or empty_line:
+            if not row:
+                empty_line = empty_line or rows.line_num  # allowed at the end of the file
+                continue
+            if empty_line:
+                raise InputError(f"{path}, line {empty_line}: the line is empty; remove it")
+            raise InputError(
+                f"{path}, line {rows.line_num}: the row has {len(row)} fields; the header has {len(header)} columns"
+            )
+        fields = row if is_all else [row[index] for index in chosen]
+        try:
+            values.append([float(field) for field in fields])
+        except ValueError:
+            raise _field_error(path, rows.line_num, names, fields) from None
+        if "_" in "".join(fields):  # which float() allows between digits
+            raise _field_error(path, rows.line_num, names, fields)
+        if label is not None:
+            labels.append(_read_label(row[label], path, rows.line_num, header[label]))
+        lines.append(rows.line_num)
+        if len(values) == _ROWS:
+            parts.append(_as_finite(values, path, lines, names))
+            values, lines = [], []
+    if values:
+        parts.append(_as_finite(values, path, lines, names))
+    if not parts:
+        raise InputError(f"{path} has no rows after the header; expected at least one")
+    return Table(names, np.concatenate(parts), tuple(labels) if label is not None else None)
+
+
+def _as_finite(values: list[list[float]], path: Path, lines: list[int], names: Sequence[str]) -> FloatArray:
+    """Return the values as float32, and refuse those that are not finite in it."""
+    with np.errstate(over="ignore"):
+        array = np.array(values).astype(np.float32)
+    finite = np.isfinite(array)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise _field_error(path, lines[row], names, {column: values[row][column]}, column)
+    return array
+
+
+def _read_label(text: str, path: Path, line: int, column: str) -> str:
+    text = text.strip()
+    if not text or not text.isprintable():
+        raise InputError(f"{path}, line {line}, column {column!r}: the label is {text!r}; expected the name of a class")
+    return text
+
+
+def _field_error(path: Path, line: int, names: Sequence[str], fields: Any, column: int | None = None) -> InputError:
+    """Return the error for the given field of a row, or for the first one that is not a number."""
+    if column is None:
+        column = next(index for index, field in enumerate(fields) if not _is_number(field))
+    text = str(fields[column]).strip()
+    place = f"{path}, line {line}, column {names[column]!r}"
+    if text.lower() in _MISSING:
+        held = f" ({text!r})" if text else ""
+        return InputError(f"{place}: the value is missing{held}; fill it in, or remove the row or the column")
+    if _is_number(text):
+        return InputError(f"{place}: {text} is not a finite number in float32")
+    return InputError(f"{place}: {text[:40]!r} is not a number")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def _shown(names: Sequence[str]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= 300 else text[:297] + "..."
