@@ -1,9 +1,13 @@
 """The command `vaedge export`."""
 
 import argparse
+import math
+import shlex
 from pathlib import Path
 
 from vaedge.bundle.manifest import FORMAT_VERSION
+from vaedge.bundle.reader import read_manifest
+from vaedge.files.images import is_image_shape
 from vaedge_export.folder import require_absent
 from vaedge_export.from_run import export_run
 from vaedge_export.triton import write_triton
@@ -70,5 +74,17 @@ def run(args: argparse.Namespace) -> int:
     if args.triton is not None:
         write_triton(args.out, args.triton)
         print(f"{args.triton}: model repository for Triton")
-    print(f"{args.out}: exported and verified; next: vaedge sample {args.out} --out samples.png")
+    print(f"{args.out}: exported and verified; next: {_next_command(args.out)}")
     return 0
+
+
+def _next_command(bundle: Path) -> str:
+    """Return a command that draws samples and writes them in a format that fits the data."""
+    manifest = read_manifest(bundle)[0]
+    words = ["vaedge", "sample", str(bundle)]
+    for name, condition in manifest.conditions.items():
+        value = condition.classes[0] if condition.classes else "0"
+        words += ["--condition", f"{name}={','.join([value] * math.prod(condition.shape))}"]
+    is_table = len(manifest.input_shape) == 1
+    suffix = ".png" if is_image_shape(manifest.input_shape) else ".csv" if is_table else ".npy"
+    return shlex.join([*words, "--out", f"samples{suffix}"])

@@ -70,12 +70,14 @@ def export_vae(
     prior: Prior | None = None,
     conditions: Mapping[str, vaedge.Condition] = MappingProxyType({}),
     examples: ExamplesLike | None = None,
+    labels: Sequence[str] = (),
     variants: Sequence[str] = ("fp32",),
     allow_loss: float | None = None,
     fixed_batch: int | None = None,
     input_mean: npt.ArrayLike | None = None,
     input_std: npt.ArrayLike | None = None,
     encoding: str | None = None,
+    features: Sequence[str] = (),
     provenance: Provenance = Provenance(),
     progress: bool = False,
 ) -> Path:
@@ -94,6 +96,7 @@ def export_vae(
         conditions: Further inputs by name, which both modules take after x or z, in this order.
         examples: (n, *input_shape) real examples for the comparison, the reference and the images of the card; of a
             conditional model a mapping with `x` and each condition. None compares on random examples.
+        labels: Name of the class of each example, for a map of two latents on the card; empty if there are none.
         variants: Names of the variants to write in addition to "fp32", which is always written: keys of
             `vaedge_export.variants.quantize.QUANTIZERS`. They need examples.
         allow_loss: Largest loss of a variant, nats of the ELBO per example. None is 0.3, or a thousandth of the ELBO
@@ -104,6 +107,7 @@ def export_vae(
         input_std: Standard deviation of the data, likewise; positive, None is 1.
         encoding: "uint8" if the model was trained on 8-bit data that was divided by 255. x may then be given as uint8,
             and its range is [0, 1]. None refuses integers.
+        features: Names of the elements of x, for tables, such as the columns of a CSV file; empty if they have no names.
         provenance: Metrics and origin of the model, for the manifest and the card.
         progress: Print each step.
 
@@ -134,11 +138,14 @@ def export_vae(
         input_mean=input_mean,
         input_std=input_std,
         encoding=encoding,
+        features=features,
     )
     if spec.variants and examples is None:
         raise ExportError(f"variants {', '.join(spec.variants)} are measured before they are written: give examples")
     real = None if examples is None else validate_examples(examples, spec)
     random = random_examples(max(BATCH_SIZES), spec)
+    if labels and (real is None or len(labels) != len(real.x)):
+        raise ExportError(f"labels has {len(labels)} names; expected one for each of the examples, or none")
     batch = None if real is None else real.repeated(max(BATCH_SIZES))
 
     say("checking the modules")
@@ -160,7 +167,7 @@ def export_vae(
             reference = variant_reference(arrays, open_vae(name, smaller), smaller)
             files |= {**graph_files(name, smaller), reference_file(name): reference}
     say(f"writing {destination}")
-    images = card_images(vae, real, random)
+    images = card_images(vae, real, random, labels)
     _write(destination, replace(manifest, files=file_entries(files)), files, images)
     return destination
 
@@ -173,6 +180,7 @@ def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
         input_shape=spec.input_shape,
         input_range=spec.input_range,
         encoding=spec.encoding,
+        features=spec.features,
         latent_shape=spec.latent_shape,
         likelihood=spec.likelihood.name,
         parameters=spec.likelihood.parameters,
@@ -239,9 +247,7 @@ def _with_measurements(
     """Measure fp32 and the other variants side by side, and return the manifest with the results."""
     compared = {"fp32": (comparison.fp32, list[str]()), **made}
     times = comparison.time({name: graphs for name, (graphs, _) in compared.items()})
-    measured = {
-        name: comparison.measure(name, graphs, kept, times[name]) for name, (graphs, kept) in compared.items()
-    }
+    measured = {name: comparison.measure(name, graphs, kept, times[name]) for name, (graphs, kept) in compared.items()}
     for line in describe_costs(measured):
         say(line)
     variants = {

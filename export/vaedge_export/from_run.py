@@ -56,12 +56,14 @@ def export_run(
         prior=trained.vae.frozen_prior().to_runtime(),
         conditions={"y": Condition("int64", (), trained.classes)} if trained.classes else {},
         examples=trained.examples,
+        labels=trained.labels,
         variants=variants,
         allow_loss=allow_loss,
         fixed_batch=fixed_batch,
         input_mean=None if standardization is None else standardization.mean.numpy(),
         input_std=None if standardization is None else standardization.std.numpy(),
         encoding=trained.encoding,
+        features=trained.features,
         provenance=Provenance(
             metrics={**_metrics(trained), **({"note": note} if note else {})},
             training={

@@ -37,6 +37,7 @@ class Spec:
         fixed_batch: Batch size of the additional copies of the float32 graphs; None writes no copies.
         standardization: The map to the units of the networks; None if they are those of the data.
         encoding: "uint8" if x may also be given as uint8, which is divided by 255; otherwise None.
+        features: Names of the elements of x, for tables; empty if they have no names.
     """
 
     encoder: nn.Module
@@ -51,6 +52,7 @@ class Spec:
     fixed_batch: int | None
     standardization: Standardization | None = None
     encoding: str | None = None
+    features: tuple[str, ...] = ()
 
     @property
     def input_range(self) -> tuple[float, float] | None:
@@ -93,6 +95,7 @@ def validate_arguments(
     input_mean: npt.ArrayLike | None = None,
     input_std: npt.ArrayLike | None = None,
     encoding: str | None = None,
+    features: Sequence[str] = (),
 ) -> Spec:
     """Validate the arguments of `export_vae`, which documents them, without running a module.
 
@@ -125,7 +128,21 @@ def validate_arguments(
         fixed_batch=fixed_batch,
         standardization=_as_standardization(input_mean, input_std, input_shape, LIKELIHOODS[likelihood]),
         encoding=encoding,
+        features=_validated_features(features, input_shape),
     )
+
+
+def _validated_features(names: Sequence[str], input_shape: tuple[int, ...]) -> tuple[str, ...]:
+    features = tuple(names)
+    if not features:
+        return ()
+    if not all(isinstance(name, str) and name and name.isprintable() for name in features):
+        raise ExportError(f"features is {names!r}; expected names of printable characters")
+    if len(set(features)) != len(features) or (len(features),) != input_shape:
+        raise ExportError(
+            f"features has {len(features)} names; expected as many distinct ones as input_shape {input_shape}"
+        )
+    return features
 
 
 def _as_standardization(

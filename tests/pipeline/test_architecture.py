@@ -18,7 +18,7 @@ ALLOWED = {
     },
     "vaedge_export": {
         *("vaedge_export", "vaedge_train", "vaedge", "numpy", "torch", "onnx", "onnxscript", "onnxruntime"),
-        *("onnx_ir", "safetensors", "jinja2"),
+        *("onnx_ir", "safetensors", "jinja2", "PIL"),
     },
 }
 # What training needs of the runtime: parts that need only numpy, and that do not load ONNX Runtime.

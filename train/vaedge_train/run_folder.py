@@ -176,7 +176,9 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         evaluations = json.loads((folder / EVALUATION).read_text("utf-8")) if (folder / EVALUATION).exists() else []
     except (*UNREADABLE, IndexError) as error:
         raise RunError(f"{EXAMPLES}, {METRICS} or {EVALUATION} in {folder} is damaged: {error!r}") from error
-    return Run(folder, config, input_shape, classes, encoding, features, vae.eval(), examples, labels, metrics, evaluations)
+    return Run(
+        folder, config, input_shape, classes, encoding, features, vae.eval(), examples, labels, metrics, evaluations
+    )
 
 
 def _read_moments(weights: dict[str, Tensor]) -> Moments | None:

@@ -1,10 +1,20 @@
-"""The images of a model card: samples, reconstructions, and a traverse of the latents."""
+"""The images of a model card.
+
+Images of examples have samples, reconstructions, and a traverse of the latents; tables have histograms. Two latents
+also have a map of the latent space.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
 import vaedge
 from vaedge.bundle.reference import Inputs
+from vaedge.distributions.likelihoods import LIKELIHOODS
 from vaedge.files.images import grid_png, interleave_rows, is_image_shape
+from vaedge_export.card.plots import histograms_png, scatter_png
 
 _IMAGES = 64
 _SEED = 0
@@ -12,23 +22,64 @@ _TRAVERSED = 8  # number of latents, the most active ones
 _STEPS = np.linspace(-3, 3, 13, dtype=np.float32)
 
 
-def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs) -> dict[str, bytes]:
-    """Return the PNG images by file name; an empty mapping if the examples are not images.
+_MANIFOLD = 20  # images in each direction
+_MANIFOLD_ENDS = 0.005, 0.995  # quantiles of N(0, 1)
+_MIN_SCATTER_LIMIT, _SCATTER_PIXELS = 3.0, 460
+_SHOWN_MEANS = 0.99  # share of the posterior means inside the axes; the others are drawn at their edge
+_HISTOGRAM_SAMPLES = 5000
+_MAX_HISTOGRAMS = 16  # the first features
+
+
+def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Sequence[str] = ()) -> dict[str, bytes]:
+    """Return the PNG images by file name; an empty mapping if nothing can be shown.
 
     Args:
         vae: The float32 graphs.
-        real: Real examples, for reconstructions and the traverse of the latents, or None.
+        real: Real examples, for everything but samples and the manifold, or None.
         random: Random examples. The samples have their conditions if there are no real examples.
+        labels: Name of the class of each real example, for a map of the latent space; empty if there are none.
     """
-    if not is_image_shape(vae.input_shape):
-        return {}
-    images = {"samples.png": samples_png(vae, real or random)}
+    images = {}
+    if is_image_shape(vae.input_shape):
+        images["samples.png"] = samples_png(vae, real or random)
+        if real is not None:
+            shown = real.repeated(min(_IMAGES, len(real.x)))
+            reconstructions = vae.reconstruct(shown.x, conditions=shown.conditions)
+            images["reconstructions.png"] = grid_png(*interleave_rows(shown.x, reconstructions))
+            images["traverse.png"] = _traverse_png(vae, real)
+        if math.prod(vae.latent_shape) == 2:
+            images["manifold.png"] = _manifold_png(vae, real or random)
     if real is not None:
-        shown = real.repeated(min(_IMAGES, len(real.x)))
-        reconstructions = vae.reconstruct(shown.x, conditions=shown.conditions)
-        images["reconstructions.png"] = grid_png(*interleave_rows(shown.x, reconstructions))
-        images["traverse.png"] = _traverse_png(vae, real)
+        if len(vae.input_shape) == 1:
+            images["histograms.png"] = _histograms_png(vae, real)
+        if math.prod(vae.latent_shape) == 2 and labels:
+            means = vae.encode(real.x, conditions=real.conditions).mean.reshape(-1, 2)
+            limit = max(_MIN_SCATTER_LIMIT, 1.05 * float(np.quantile(np.abs(means).max(1), _SHOWN_MEANS)))
+            images["latents.png"] = scatter_png(means, labels, limit, _SCATTER_PIXELS)
     return images
+
+
+def _manifold_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
+    """Decode the quantiles of N(0, I); the first latent grows to the right, the second one upward.
+
+    A conditional model has the conditions of the first example.
+    """
+    quantiles = np.array([NormalDist().inv_cdf(p) for p in np.linspace(*_MANIFOLD_ENDS, _MANIFOLD)], np.float32)
+    first, second = np.meshgrid(quantiles, quantiles[::-1])
+    z = np.stack([first, second], -1).reshape(-1, *vae.latent_shape)
+    conditions = {name: np.repeat(values[:1], len(z), 0) for name, values in examples.conditions.items()}
+    return grid_png(vae.decode(z, conditions=conditions), _MANIFOLD)
+
+
+def _histograms_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
+    """Draw samples of a table beside the held-out data; they are means only where nothing can be drawn from p(x|z)."""
+    likelihood = LIKELIHOODS.get(vae.manifest.likelihood)
+    draw = likelihood is not None and likelihood.normalized
+    conditions = examples.repeated(_HISTOGRAM_SAMPLES).conditions
+    samples = vae.sample(_HISTOGRAM_SAMPLES, seed=_SEED, draw=draw, conditions=conditions)
+    names = vae.manifest.features or tuple(f"x{index}" for index in range(vae.input_shape[0]))
+    shown = slice(_MAX_HISTOGRAMS)
+    return histograms_png(examples.x[:, shown], samples[:, shown], names[shown])
 
 
 def samples_png(vae: vaedge.VAE, examples: Inputs) -> bytes:

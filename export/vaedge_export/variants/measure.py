@@ -20,6 +20,7 @@ _SEED = 0
 _BUDGET, _RELATIVE_BUDGET = 0.3, 0.001
 _TIMED_BATCH_SIZES = (1, 64)
 _SECONDS = 0.5
+_SLOWER = 1.05  # smaller differences of two times are noise
 
 Open = Callable[[str, Graphs], vaedge.VAE]
 
@@ -131,6 +132,31 @@ class Comparison:
 
     def _score(self, vae: vaedge.VAE) -> Bounds:
         return vae.bounds(self.examples.x, k=_K, seed=_SEED, conditions=self.examples.conditions)
+
+
+def describe_costs(measured: Mapping[str, Measurements]) -> list[str]:
+    """Return one line for each variant other than fp32: the nats that it loses, and whether it is slower.
+
+    Args:
+        measured: The measurements by the name of the variant; fp32 is among them.
+    """
+    lines = []
+    for name, found in measured.items():
+        if name == "fp32":
+            continue
+        lost = max(0.0, -found.elbo_change)
+        lines.append(f"{name}: {lost:.3f} nats of the ELBO lost per example, {found.bytes:,} bytes")
+        pairs = {size: (time, measured["fp32"].microseconds[size]) for size, time in found.microseconds.items()}
+        slower = [
+            f"{time:.0f} us instead of {fp32:.0f} us for a batch of {size}"
+            for size, (time, fp32) in pairs.items()
+            if time > _SLOWER * fp32
+        ]
+        if slower:
+            lines.append(
+                f"{name} is slower than fp32 on this machine: {', '.join(slower)}; choose it only for its size"
+            )
+    return lines
 
 
 def default_budget(elbo: float) -> float:

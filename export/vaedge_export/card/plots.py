@@ -1,0 +1,141 @@
+"""Plots of a model card as PNG: a scatter of points, and histograms. Pillow is enough; matplotlib is not needed."""
+
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+_SCALE = 3  # drawn larger and reduced, which smooths the edges
+_WHITE, _BLACK, _GRAY, _FILL, _LINE = (255, 255, 255), (40, 40, 40), (200, 200, 200), (166, 196, 226), (200, 80, 30)
+_COLORS = (
+    *((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189)),
+    *((140, 86, 75), (227, 119, 194), (127, 127, 127), (188, 189, 34), (23, 190, 207)),
+)
+_MARGIN = 34  # pixels around a plot, for the labels of the axes
+_LINE_HEIGHT = 14
+_MAX_TEXT = 24  # characters
+_PANEL = (200, 130)
+_COLUMNS = 4
+_BINS = 30
+_MAX_TICKS = 5  # from zero to an end of an axis
+_STEPS = tuple(digit * 10**power for power in range(40) for digit in (1, 2, 5))
+
+_Array = npt.NDArray[np.float32]
+
+
+def scatter_png(points: _Array, labels: Sequence[str], limit: float, size: int) -> bytes:
+    """Draw points in the plane with one color for each class, and a legend on the right.
+
+    Args:
+        points: (n, 2) coordinates; points outside of the limits are drawn at the edge.
+        labels: Name of the class of each point.
+        limit: The axes run from -limit to limit.
+        size: Width and height of the plot in pixels.
+    """
+    names = sorted(set(labels), key=lambda name: (len(name), name) if name.isdecimal() else (math.inf, name))
+    font = ImageFont.load_default()
+    legend = 24 + max(math.ceil(font.getlength(_printable(name))) for name in names)
+    width, height = size + 2 * _MARGIN + legend, max(size + 2 * _MARGIN, _LINE_HEIGHT * len(names) + 2 * _MARGIN)
+    image = Image.new("RGB", (width * _SCALE, height * _SCALE), _WHITE)
+    draw = ImageDraw.Draw(image)
+
+    def pixel(value: float) -> float:
+        return (_MARGIN + size * (value + limit) / (2 * limit)) * _SCALE
+
+    low, high = pixel(-limit), pixel(limit)
+    step = next(step for step in _STEPS if limit / step <= _MAX_TICKS)
+    ticks = range(-math.floor(limit / step) * step, math.floor(limit) + 1, step)
+    for tick in ticks:
+        draw.line((pixel(tick), low, pixel(tick), high), _GRAY if tick else _BLACK)
+        draw.line((low, pixel(tick), high, pixel(tick)), _GRAY if tick else _BLACK)
+    draw.rectangle((low, low, high, high), outline=_BLACK, width=_SCALE)
+    color = {name: _COLORS[index % len(_COLORS)] for index, name in enumerate(names)}
+    radius = 2 * _SCALE
+    for (x, y), label in zip(np.clip(points, -limit, limit), labels, strict=True):
+        center = pixel(float(x)), pixel(-float(y))
+        draw.ellipse((*(c - radius for c in center), *(c + radius for c in center)), color[label])
+    left = size + 2 * _MARGIN
+    for index, name in enumerate(names):
+        top = _MARGIN + index * _LINE_HEIGHT
+        draw.rectangle([side * _SCALE for side in (left, top + 2, left + 8, top + 10)], color[name])
+    image = image.resize((width, height), Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(image)  # text is drawn in its final size, because the font has only one
+    for tick in ticks:
+        draw.text((pixel(tick) / _SCALE - font.getlength(str(tick)) / 2, high / _SCALE + 4), str(tick), _BLACK, font)
+        text = str(tick)
+        draw.text((_MARGIN - 5 - font.getlength(text), pixel(-tick) / _SCALE - 5), text, _BLACK, font)
+    for index, name in enumerate(names):
+        draw.text((left + 13, _MARGIN + index * _LINE_HEIGHT), _printable(name), _BLACK, font)
+    return _png(image)
+
+
+def histograms_png(data: _Array, samples: _Array, names: Sequence[str]) -> bytes:
+    """Draw one panel for each feature: the data as filled bars, and the samples as a line over them.
+
+    Args:
+        data: (n, features).
+        samples: (m, features).
+        names: Names of the features.
+    """
+    columns = min(_COLUMNS, len(names))
+    rows = math.ceil(len(names) / columns)
+    cell = _PANEL[0] + 20, _PANEL[1] + 40
+    image = Image.new("RGB", (columns * cell[0] + 20, rows * cell[1] + 30), _WHITE)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default()
+    for index, (color, text) in enumerate(((_FILL, "held-out data"), (_LINE, "samples"))):
+        draw.rectangle((20 + 120 * index, 8, 30 + 120 * index, 16), color)
+        draw.text((36 + 120 * index, 6), text, _BLACK, font)
+    for index, name in enumerate(names):
+        row, column = divmod(index, columns)
+        panel = _panel(data[:, index], samples[:, index])
+        left, top = 20 + column * cell[0], 30 + row * cell[1] + _LINE_HEIGHT
+        image.paste(panel, (left, top))
+        draw.text((left, top - _LINE_HEIGHT), _printable(name), _BLACK, font)
+        low, high = _limits(data[:, index], samples[:, index])
+        draw.text((left, top + _PANEL[1] + 2), f"{low:.4g}", _BLACK, font)
+        text = f"{high:.4g}"
+        draw.text((left + _PANEL[0] - font.getlength(text), top + _PANEL[1] + 2), text, _BLACK, font)
+    return _png(image)
+
+
+def _panel(data: _Array, samples: _Array) -> Image.Image:
+    """Draw the histograms of one feature, with the same bins for both."""
+    width, height = (side * _SCALE for side in _PANEL)
+    low, high = _limits(data, samples)
+    edges = np.linspace(low, high, _BINS + 1)
+    heights = [np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (data, samples)]
+    highest = 1.05 * max(float(shares.max()) for shares in heights)
+    image = Image.new("RGB", (width, height), _WHITE)
+    draw = ImageDraw.Draw(image)
+    x = np.linspace(0, width - 1, _BINS + 1)
+    filled, line = ((height - 1) * (1 - shares / highest) for shares in heights)
+    for left, right, top in zip(x[:-1], x[1:], filled, strict=True):
+        if top < height - 1:
+            draw.rectangle((left, top, right, height - 1), _FILL)
+    outline = np.stack([np.repeat(x, 2)[1:-1], np.repeat(line, 2)], 1).ravel()
+    draw.line([0, height - 1, *outline.tolist(), width - 1, height - 1], _LINE, 2 * _SCALE - 1)
+    draw.rectangle((0, 0, width - 1, height - 1), outline=_GRAY, width=_SCALE)
+    return image.resize(_PANEL, Image.Resampling.LANCZOS)
+
+
+def _limits(data: _Array, samples: _Array) -> tuple[float, float]:
+    """Return the ends of the axis: the middle 99.8 % of both, so that single outliers do not hide the rest."""
+    both = [np.quantile(values.astype(np.float64), (0.001, 0.999)) for values in (data, samples)]
+    low, high = float(min(ends[0] for ends in both)), float(max(ends[1] for ends in both))
+    margin = 0.02 * (high - low) or max(abs(low), 1) / 2
+    return low - margin, high + margin
+
+
+def _printable(text: str) -> str:
+    """Return a text with the letters that Pillow's built-in font has, shortened."""
+    shown = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
+    return shown.encode("latin-1", "replace").decode("latin-1")
+
+
+def _png(image: Image.Image) -> bytes:
+    content = io.BytesIO()
+    image.save(content, "PNG", optimize=True)
+    return content.getvalue()
