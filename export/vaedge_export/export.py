@@ -107,7 +107,7 @@ def export_vae(
         input_std: Standard deviation of the data, likewise; positive, None is 1.
         encoding: "uint8" if the model was trained on 8-bit data that was divided by 255. x may then be given as uint8,
             and its range is [0, 1]. None refuses integers.
-        features: Names of the elements of x, for tables, such as the columns of a CSV file; empty if they have no names.
+        features: Names of the elements of x, for tables, such as the columns of a CSV file; empty if there are none.
         provenance: Metrics and origin of the model, for the manifest and the card.
         progress: Print each step.
 

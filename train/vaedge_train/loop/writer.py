@@ -148,7 +148,8 @@ class Writer(SilentWriter):
         columns = min(len(self._dataset.classes), _MAX_GRID_COLUMNS) or _GRID_COLUMNS
         y = torch.arange(columns).repeat(_GRID_COLUMNS) if self._dataset.classes else None
         samples = vae.sample(columns * _GRID_COLUMNS, torch.Generator().manual_seed(_GRID_SEED), y)
-        write_atomically(self._folder / "samples.png", grid_png(samples.numpy(), columns))
+        captions = [] if y is None else [self._dataset.classes[index] for index in y]
+        write_atomically(self._folder / "samples.png", grid_png(samples.numpy(), columns, captions))
         examples = self._dataset.test[:_GRID_EXAMPLES]
         x = scale(examples.x)
         pairs, columns = interleave_rows(x.numpy(), vae.reconstruct(x, examples.y).numpy())
