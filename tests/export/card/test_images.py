@@ -1,0 +1,132 @@
+"""The images of a card: a map of two latents, and histograms of tables."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vaedge
+from vaedge_export import ExportError, export_run, export_vae
+from vaedge_export.card.plots import histograms_png, scatter_png
+from vaedge_train import TrainConfig, train
+from vaedge_train.build import build_vae
+
+EXAMPLES = np.random.default_rng(0).random((30, 1, 4, 4), np.float32)
+LABELS = ["cat", "dog", "bird"] * 10
+
+
+def pixels(content):
+    image = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
+def export(out, latent=2, input_shape=(1, 4, 4), likelihood="bernoulli", **arguments):
+    vae = build_vae(TrainConfig(hidden=(8,), latent=latent, likelihood=likelihood), input_shape).eval()
+    shapes = {"input_shape": input_shape, "latent_shape": (latent,), "likelihood": likelihood}
+    return export_vae(vae.encoder, vae.decoder, out, **shapes, **arguments)
+
+
+def test_two_latents_are_shown_as_a_manifold_and_as_posterior_means(tmp_path):
+    bundle = export(tmp_path / "two", examples=EXAMPLES, labels=LABELS)
+    card = (bundle / "README.md").read_text()
+    assert "![manifold](manifold.png)" in card
+    assert "![posterior means](latents.png)" in card
+    # The corner at the top left shows the decoded 0.5 % quantile of the first latent, and the 99.5 % one of the second.
+    vae = vaedge.load(bundle)
+    corner = vae.decode(np.array([[-2.5758293, 2.5758293]], np.float32))[0, 0]
+    shown = pixels(bundle / "manifold.png")[2:6, 2:6, 0]
+    np.testing.assert_allclose(shown, corner * 255, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "images"),
+    [
+        ({"latent": 3, "examples": EXAMPLES, "labels": LABELS}, {"samples", "reconstructions", "traverse"}),
+        ({"latent": 2, "examples": EXAMPLES}, {"samples", "reconstructions", "traverse", "manifold"}),
+        ({"latent": 2}, {"samples", "manifold"}),
+    ],
+    ids=["three latents", "no labels", "no examples"],
+)
+def test_other_models_have_only_the_images_that_fit(tmp_path, arguments, images):
+    bundle = export(tmp_path / "bundle", **arguments)
+    assert {path.stem for path in bundle.glob("*.png")} == images
+    card = (bundle / "README.md").read_text()
+    assert all(f"]({name}.png)" in card for name in images)
+    assert card.count("![") == len(images)
+
+
+def test_table_is_shown_as_histograms(tmp_path):
+    x = np.random.default_rng(0).standard_normal((50, 5)).astype(np.float32)
+    names = ("a", "b", "c", "a name that is longer than its panel", "été")
+    arguments = {"likelihood": "gaussian", "input_shape": (5,), "features": names}
+    bundle = export(tmp_path / "table", examples=x, **arguments)
+    assert {path.name for path in bundle.glob("*.png")} == {"histograms.png"}
+    assert vaedge.load(bundle).manifest.features == names
+    assert "samples (draws from p(x|z)), seed 0" in (bundle / "README.md").read_text()
+    assert not list(export(tmp_path / "empty", **arguments).glob("*.png"))  # without data there is nothing to compare
+
+
+def test_table_with_a_surrogate_shows_means(tmp_path):
+    x = np.random.default_rng(0).random((50, 20)).astype(np.float32)
+    bundle = export(tmp_path / "table", examples=x, likelihood="bce_surrogate", input_shape=(20,))
+    card = (bundle / "README.md").read_text()
+    assert "means of p(x|z) at samples" in card
+    assert "only the first 16 features are shown" in card
+    assert "this model has no draws" in card
+
+
+def test_run_keeps_the_classes_of_its_test_examples(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.random((200, 6)).astype(np.float32), rng.integers(0, 3, 200)
+    np.savez(tmp_path / "x.npz", x=x, y=y)
+    config = TrainConfig(dataset=str(tmp_path / "x.npz"), latent=2, hidden=(8,), epochs=1, likelihood="gaussian")
+    run = train(config, tmp_path / "run", progress=False)
+    assert run.classes == ()
+    assert len(run.labels) == len(run.examples["x"]) == 20
+    assert set(run.labels) <= {"0", "1", "2"}
+    for label, example in zip(run.labels, run.examples["x"], strict=True):
+        assert str(y[np.flatnonzero((x == example).all(1))[0]]) == label
+    assert (export_run(run.path, tmp_path / "bundle") / "latents.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": LABELS[:3]}, "labels has 3 names; expected one for each"),
+        ({"labels": LABELS, "examples": None}, "labels has 30 names; expected one for each"),
+        ({"features": ("a",)}, "features has 1 names; expected as many distinct ones as input_shape"),
+        ({"features": ("a", "")}, "expected names of printable characters"),
+        ({"encoding": "int8"}, "encoding is 'int8'; expected 'uint8', or None"),
+    ],
+)
+def test_invalid_description_of_the_data_is_refused(tmp_path, change, message):
+    with pytest.raises(ExportError, match=message):
+        export(tmp_path / "bundle", **{"examples": EXAMPLES, **change})
+
+
+def test_histogram_has_the_shares_of_its_bins():
+    """The bars of uniform data are equally high, and samples of another range draw a line beside them."""
+    data = np.linspace(0, 1, 3000, dtype=np.float32)[:, None]
+    image = pixels(histograms_png(data, data + 5, ["x"]))
+    bars = (np.abs(image - (166, 196, 226)).sum(-1) < 10)[40:]
+    line = (np.abs(image - (200, 80, 30)).sum(-1) < 60)[40:]
+    columns = np.flatnonzero(bars.any(0))
+    inner = bars.sum(0)[columns][8:-8]  # the bins at both ends are wider than the data
+    assert inner.max() - inner.min() <= 3
+    assert columns.max() < np.flatnonzero(line[:100].any(0)).min()
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, -1e30])
+def test_histogram_of_a_constant_is_one_bar(value):
+    image = pixels(histograms_png(np.full((9, 1), value, np.float32), np.full((9, 1), value, np.float32), ["x"]))
+    bars = (np.abs(image - (166, 196, 226)).sum(-1) < 10)[40:]
+    assert 3 < len(np.flatnonzero(bars.any(0))) < 12
+
+
+def test_scatter_draws_each_class_in_its_color_and_far_points_at_the_edge():
+    points = np.array([[0, 0], [2, 2], [-900, 0]], np.float32)
+    image = pixels(scatter_png(points, ["10", "9", "other"], 3.0, 300))
+    colors = {"9": (31, 119, 180), "10": (255, 127, 14), "other": (44, 160, 44)}  # numbers first, in their order
+    for name, (row, column) in {"10": (184, 184), "9": (84, 284), "other": (184, 35)}.items():
+        assert np.abs(image[row, column] - colors[name]).max() < 40, name
