@@ -1,5 +1,7 @@
 """Training and the runtime read image files alike, and refuse the same files for the same reason."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -92,3 +94,14 @@ def test_read_examples_rejects_damaged_arrays(tmp_path, name, content):
 def test_grid_png_rejects_too_many_images():
     with pytest.raises(vaedge.InputError, match=r"write a \.npy"):
         grid_png(np.zeros((10_001, 1, 2, 2), np.float32))
+
+
+def test_grid_png_writes_captions_below_the_images():
+    images = np.ones((4, 1, 8, 8), np.float32)
+    with Image.open(io.BytesIO(grid_png(images, 2, ["circle", "square", "très", "日本"]))) as grid:
+        pixels = np.asarray(grid)
+    plain = np.asarray(Image.open(io.BytesIO(grid_png(images, 2))))
+    assert pixels.shape[0] > plain.shape[0]
+    assert pixels.shape[1] > plain.shape[1]
+    assert (pixels == 255).sum() >= 4 * 64
+    assert len(np.unique(pixels)) > 2  # anti-aliased text on the background

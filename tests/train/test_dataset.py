@@ -144,5 +144,14 @@ def test_labels_stay_with_their_examples_through_every_split(tmp_path):
 
 
 def test_condition_without_labels_is_an_error(image_folder):
-    with pytest.raises(DataError, match="has no labels.*one subfolder for each class"):
+    names = "train_labels and test_labels beside train and test, or y beside x"
+    with pytest.raises(DataError, match=f"has no labels.*one subfolder for each class.*{names}.*--label-column"):
         load(image_folder, condition="label")
+
+
+def test_options_of_other_data_sets_are_an_error(tmp_path):
+    np.save(tmp_path / "x.npy", PIXELS)
+    with pytest.raises(DataError, match="label_column applies only to .csv files"):
+        load(tmp_path / "x.npy", label_column="a")
+    with pytest.raises(DataError, match="background applies only to folders of images"):
+        load(tmp_path / "x.npy", background="white")

@@ -2,6 +2,7 @@
 
 import io
 import math
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -165,7 +166,8 @@ def _caption(text: str) -> npt.NDArray[np.uint8]:
     """Draw a line of text in white on the background of the grid, (height, width, 1)."""
     font = ImageFont.load_default()
     shown = text if len(text) <= _MAX_CAPTION else text[: _MAX_CAPTION - 3] + "..."
-    shown = shown.encode("latin-1", "replace").decode("latin-1")  # the font has no other letters
+    letters = (letter for letter in unicodedata.normalize("NFKD", shown) if not unicodedata.combining(letter))
+    shown = "".join(letters).encode("ascii", "replace").decode()  # the font has no other letters
     width, height = (math.ceil(size) for size in font.getbbox("Ag" + shown)[2:])
     width = math.ceil(font.getlength(shown)) + 2
     image = Image.new("L", (width, height + 1), _BACKGROUND)

@@ -55,6 +55,19 @@ def test_broken_images_are_skipped_and_named_on_demand(image_folder, capsys):
     assert f"skipped: {image_folder / 'cut.png'}" in printed
 
 
+def test_one_message_counts_all_transparent_images(image_folder, capsys):
+    for name in ("a.png", "b.png"):
+        Image.new("LA", (6, 5), (10, 100)).save(image_folder / name)
+    with pytest.raises(
+        DataError, match=r"a\.png has transparent parts, the first of 2 such images among 42 in .*--back"
+    ):
+        load_folder(image_folder, None)
+    assert everything(load_folder(image_folder, None, skip_broken=True)).shape == (40, 1, 5, 6)
+    assert capsys.readouterr().err.count("skipped: ") == 1
+    assert everything(load_folder(image_folder, None, background=(9, 9, 9))).shape == (42, 1, 5, 6)
+    assert everything(load_folder(image_folder, None, background=(9, 9, 8))).shape == (42, 3, 5, 6)
+
+
 def test_only_broken_images_are_an_error(tmp_path):
     for name in "abc":
         (tmp_path / f"{name}.png").write_bytes(b"\x89PNG\r\n")

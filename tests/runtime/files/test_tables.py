@@ -1,0 +1,120 @@
+"""Tables are read from and written to CSV files without losing a bit."""
+
+import numpy as np
+import pytest
+
+import vaedge
+from vaedge.files.shards import write_table
+from vaedge.files.tables import format_header, format_rows, read_table
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_text(text, encoding="utf-8"):
+        (tmp_path / "x.csv").write_bytes(text.encode(encoding))
+        return tmp_path / "x.csv"
+
+    return write_text
+
+
+def test_every_float32_is_read_back(tmp_path):
+    bits = np.random.default_rng(0).integers(0, 2**32, 20_000, dtype=np.uint32).view(np.float32)
+    x = np.append(bits[np.isfinite(bits)], np.float32([0.1, -0.0, 1e-45, 3.4028235e38, 16777217])).astype(np.float32)
+    x = x[: len(x) // 4 * 4].reshape(-1, 4)
+    with (tmp_path / "x.csv").open("wb") as file:
+        file.write(format_header(["a", 'b "quoted", with a comma', "c", "d"]))
+        file.writelines(format_rows(x[:, :1], x[:, 1:]))
+    table = read_table(tmp_path / "x.csv")
+    assert table.names == ("a", 'b "quoted", with a comma', "c", "d")
+    np.testing.assert_array_equal(table.values.view(np.uint32), x.view(np.uint32))
+
+
+def test_numbers_and_texts_are_written_in_full():
+    written = b"".join(format_rows(np.array(["a,b", "c"]), np.array([0.1, 1 / 3]), np.float32([[0.1], [2]])))
+    assert written == b'"a,b",0.1,0.1\nc,0.3333333333333333,2.0\n'
+
+
+def test_labels_and_numbers_are_separated(write):
+    table = read_table(write("a, kind ,b\n1,no,2\n3, yes,4e0\n"), "kind")
+    assert table.names == ("a", "b")
+    assert table.labels == ("no", "yes")
+    np.testing.assert_array_equal(table.values, np.float32([[1, 2], [3, 4]]))
+
+
+@pytest.mark.parametrize("text", ["a,b\r\n1,2\r\n", "\ufeffa,b\n1,2", 'a,"b"\n"1", 2\n\n\n'])
+def test_common_forms_of_csv_are_read(write, text):
+    table = read_table(write(text))
+    assert table.names == ("a", "b")
+    np.testing.assert_array_equal(table.values, [[1, 2]])
+
+
+def test_numbered_columns_are_names(write):
+    assert read_table(write("0,1\n5,6\n")).names == ("0", "1")
+
+
+def test_chosen_columns_are_read_in_their_order(write):
+    table = read_table(write("b,text,a\n1,x,2\n"), columns=["a", "b"])
+    np.testing.assert_array_equal(table.values, [[2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "x.csv is empty"),
+        ("a,b\n", "has no rows after the header"),
+        ("a,,b\n1,2,3\n", "column 2 has the name ''"),
+        ("a,b,a\n1,2,3\n", "two columns have the name 'a'"),
+        ("a\x1b[2J\n1\n", "column 1 has the name"),
+        ("0.5,1.5\n1,2\n", "the first line holds only numbers; expected the names of the columns"),
+        ("a;b\n1;2\n", "has one column, 'a;b'; separate the columns by commas"),
+        ("a,b\n1,2\n\n3,4\n", "line 3: the line is empty"),
+        ("a,b\n1,1_000\n", "line 2, column 'b': '1_000' is not a number"),
+        ('a,b\n1,"2\n3"\n', "line 3, column 'b': .* is not a number"),
+        ("a,b\n1,2,3\n", "line 2: the row has 3 fields; the header has 2 columns"),
+        ("a,b\n1,  \n", "line 2, column 'b': the value is missing; fill it in"),
+    ],
+)
+def test_invalid_file_is_refused(write, text, message):
+    with pytest.raises(vaedge.InputError, match=message):
+        read_table(write(text))
+
+
+def test_file_that_is_not_text_is_refused(write, tmp_path):
+    for text, encoding in (("ä,b\n1,2\n", "latin-1"), ("a,b\n1,2\n", "utf-16"), ("a" * 200_000 + "\n1\n", "utf-8")):
+        with pytest.raises(vaedge.InputError, match="x.csv cannot be read as a CSV file"):
+            read_table(write(text, encoding))
+    with pytest.raises(vaedge.InputError, match="none.csv does not exist"):
+        read_table(tmp_path / "none.csv")
+
+
+def test_late_row_is_named_by_its_line(write):
+    rows = ["1,2"] * 9000
+    rows[8500] = "1,inf"
+    with pytest.raises(vaedge.InputError, match="line 8502, column 'b': inf is not a finite number"):
+        read_table(write("a,b\n" + "\n".join(rows)))
+
+
+class Rows:
+    n, row_bytes = 1500, 2**16  # 1,024 rows at a time
+
+    def __init__(self, fail=False):
+        self.next, self.fail = 0, fail
+
+    def take(self, count):
+        if self.fail and self.next:
+            raise vaedge.InputError("late")
+        rows = np.arange(self.next, self.next + count, dtype=np.float32)
+        self.next += count
+        return {"a": rows[:, None], "b": np.stack([rows, -rows], 1)}
+
+
+def test_source_is_written_side_by_side(tmp_path):
+    write_table(tmp_path / "x.csv", Rows(), ["a", "b0", "b1"], lambda _: None)
+    rows = np.arange(1500)
+    np.testing.assert_array_equal(read_table(tmp_path / "x.csv").values, np.stack([rows, rows, -rows], 1))
+
+
+def test_failed_source_leaves_no_file(tmp_path):
+    with pytest.raises(vaedge.InputError, match="late"):
+        write_table(tmp_path / "x.csv", Rows(fail=True), ["a", "b0", "b1"], lambda _: None)
+    assert not list(tmp_path.iterdir())
