@@ -11,6 +11,7 @@ import numpy as np
 
 from docs.blocks import ROOT
 from vaedge.bundle import graph_checks
+from vaedge.distributions.draws import Draws
 from vaedge.distributions.posterior import Posterior
 from vaedge.distributions.prior import Mixture
 from vaedge.distributions.random import standard_normal
@@ -145,6 +146,36 @@ def test_specified_posterior_gives_the_latents_of_the_runtime():
     std = np.exp(log_var.astype("f8") / 2).astype("f4")
     expected = Posterior(mean, log_var).sample(3)
     np.testing.assert_array_equal(mean + std * standard_normal((9, 4), 3), expected)
+
+
+def test_specified_draws_are_those_of_the_runtime():
+    rng = np.random.default_rng(0)
+    loc, log_scale = rng.random((2, 40, 3)).astype("f4")
+    logits = (8 * rng.standard_normal((40, 3))).astype("f4")
+    logits[0] = 0
+    uniforms, normals = (Pcg64([*words(5), 2]) for _ in range(2))
+    u = np.array([uniforms.next_double() for _ in range(120)]).reshape(40, 3)
+    tables = ziggurat_tables()
+    e = np.array([draw_normal(normals, *tables) for _ in range(120)]).reshape(40, 3)
+    expected = {
+        "bernoulli": (u < 1 / (1 + np.exp(-logits.astype("f8"))), [logits]),
+        "continuous_bernoulli": (np.vectorize(inverse_of_continuous_bernoulli)(u, logits.astype("f8")), [logits]),
+        "gaussian": (loc + np.exp(log_scale.astype("f8")) * e, [loc, log_scale]),
+        "discretized_logistic": (
+            np.rint(255 * np.clip(loc + np.exp(log_scale.astype("f8")) * (np.log(u) - np.log1p(-u)), 0, 1)) / 255,
+            [loc, log_scale],
+        ),
+    }
+    for name, (values, parameters) in expected.items():
+        np.testing.assert_allclose(Draws(name, 5).next(parameters), values, rtol=1e-6, atol=1e-12, err_msg=name)
+
+
+def inverse_of_continuous_bernoulli(u, logits):
+    if logits == 0:
+        return u
+    if logits > 0:
+        return 1 - math.log1p((1 - u) * math.expm1(-logits)) / -logits
+    return math.log1p(u * math.expm1(logits)) / logits
 
 
 def listed(marker):

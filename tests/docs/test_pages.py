@@ -15,7 +15,9 @@ from vaedge.cli.main import COMMANDS
 README = (ROOT / "README.md").read_text("utf-8")
 FORMAT = (ROOT / "docs" / "bundle-format.md").read_text("utf-8")
 # Paths that the pages create, and a column of `vaedge bench`.
-NOT_FILES = {f"models/{name}" for name in ("digits", "first", "labels", "mine", "theirs", "measured", "conditional")}
+NOT_FILES = {
+    f"models/{name}" for name in ("digits", "first", "labels", "mine", "theirs", "measured", "conditional", "table")
+}
 NOT_FILES |= {"models/digits/README.md", "examples/s"}
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 
