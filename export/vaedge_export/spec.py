@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import vaedge
-from vaedge.bundle.manifest import ENCODINGS, may_name_condition
+from vaedge.bundle.manifest import may_name_condition
+from vaedge.bundle.optional_fields import ENCODINGS, may_name_features
 from vaedge.distributions.prior import Prior, StandardNormal, read_prior
 from vaedge_export.errors import ExportError
 from vaedge_export.networks import Array, DecoderWithMean, Network, StandardizedEncoder
@@ -134,15 +135,16 @@ def validate_arguments(
 
 def _validated_features(names: Sequence[str], input_shape: tuple[int, ...]) -> tuple[str, ...]:
     features = tuple(names)
-    if not features:
-        return ()
-    if not all(isinstance(name, str) and name and name.isprintable() for name in features):
-        raise ExportError(f"features is {names!r}; expected names of printable characters")
-    if len(set(features)) != len(features) or (len(features),) != input_shape:
+    if features and not (all(map(_is_name, features)) and may_name_features(features, input_shape)):
         raise ExportError(
-            f"features has {len(features)} names; expected as many distinct ones as input_shape {input_shape}"
+            f"features is {names!r}; expected one distinct name of printable characters for each element of input_shape "
+            f"{input_shape}, which must have one axis"
         )
     return features
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name.isprintable()
 
 
 def _as_standardization(

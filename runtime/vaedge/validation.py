@@ -57,7 +57,8 @@ def as_batch(
 
 def _as_float32(array: npt.NDArray[Any], name: str, value_range: Range | None, encoding: str | None) -> FloatArray:
     if encoding is not None and array.dtype == encoding:
-        return np.divide(array, _PIXELS[array.dtype], dtype=np.float32)
+        scaled: FloatArray = np.divide(array, _PIXELS[array.dtype], dtype=np.float32)
+        return scaled
     if array.dtype.kind != "f":
         maximum = _PIXELS.get(array.dtype) if value_range == (0, 1) else None
         hint = f"; scale pixels of 0..{maximum} with {name} / np.float32({maximum})" if maximum else ""

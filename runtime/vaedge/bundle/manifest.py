@@ -11,6 +11,7 @@ from typing import Any
 
 from vaedge._types import Condition
 from vaedge.bundle.json_reader import Fields, parse_json
+from vaedge.bundle.optional_fields import ENCODINGS, read_encoding, read_features, read_log_scale_range
 from vaedge.errors import BundleError
 
 FORMAT = "vaedge"
@@ -20,10 +21,6 @@ MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
 # The names of the priors, and whether the constants of each are stored in a file.
 PRIORS: Mapping[str, bool] = {"standard_normal": False, "mixture": True}
-# The integers that `input.encoding` allows beside float32, and the number by which they are divided.
-ENCODINGS: Mapping[str, int] = {"uint8": 255}
-# The limits of log_scale in bundles of format 1, by likelihood. The graphs of newer exports limit it themselves.
-LOG_SCALE_RANGES: Mapping[str, tuple[float, float]] = {"gaussian": (-6, 10), "discretized_logistic": (-8, 8)}
 # Arrays of the graphs and of the reference, whose names a condition cannot have.
 _RESERVED = frozenset(("x", "z", "mean", "log_var", "decoded"))
 
@@ -77,12 +74,6 @@ def may_name_condition(name: str, parameters: Collection[str]) -> bool:
         parameters: Names of the parameters of p(x|z), which are outputs of the decoder.
     """
     return bool(_CONDITION_NAME.fullmatch(name)) and name not in _RESERVED and name not in parameters
-
-
-def may_name_features(names: Collection[str], shape: tuple[int, ...]) -> bool:
-    """Return whether names fit the elements of an example: one axis, as many distinct, printable, non-empty names."""
-    is_valid = all(name and name.isprintable() for name in names)
-    return is_valid and shape == (len(names),) and len(set(names)) == len(names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,9 +213,9 @@ class Manifest:
             metrics=top.mapping("metrics"),
             training=top.mapping("training"),
             format_version=version,
-            encoding=_read_encoding(example),
-            log_scale_range=_read_log_scale_range(likelihood, version),
-            features=_read_features(example),
+            encoding=read_encoding(example),
+            log_scale_range=read_log_scale_range(likelihood, version),
+            features=read_features(example),
         )
         for fields in (top, example, latent, likelihood, prior):
             fields.finish()
@@ -251,42 +242,6 @@ class Manifest:
         for name in used:
             if name not in self.files:
                 raise BundleError(f"{MANIFEST_NAME}: {name!r} is used but has no entry under files")
-
-
-def _read_encoding(example: Fields) -> str | None:
-    """Read the optional field `input.encoding`."""
-    if "encoding" not in example:
-        return None
-    encoding = example.fields("encoding")
-    dtype, scale = encoding.text("dtype"), encoding.integer("scale")
-    encoding.finish()
-    if ENCODINGS.get(dtype) != scale:
-        raise example.error("encoding", " or ".join(f"{name} with scale {value}" for name, value in ENCODINGS.items()))
-    if example.range("range") != (0, 1):
-        raise example.error("range", "[0, 1], because the input has an encoding")
-    return dtype
-
-
-def _read_features(example: Fields) -> tuple[str, ...]:
-    """Read the optional field `input.features`."""
-    if "features" not in example:
-        return ()
-    names, shape = example.texts("features"), example.shape("shape")
-    if not may_name_features(names, shape):
-        raise example.error("features", "one distinct, non-empty name for each element of a shape of one axis")
-    return names
-
-
-def _read_log_scale_range(likelihood: Fields, version: int) -> tuple[float, float] | None:
-    """Read the optional field `likelihood.log_scale_range`; in format 1 the likelihood determines it."""
-    if version == 1:
-        return LOG_SCALE_RANGES.get(likelihood.text("name"))
-    if "log_scale_range" not in likelihood:
-        return None
-    limits = likelihood.range("log_scale_range")
-    if limits is None or likelihood.texts("parameters")[1:] != ("log_scale",):
-        raise likelihood.error("log_scale_range", "[minimum, maximum], and log_scale as the second of two parameters")
-    return limits
 
 
 def _read_file(entry: Fields) -> FileEntry:

@@ -99,7 +99,8 @@ def _gaussian(normal: _Array, loc: _Array, log_scale: _Array) -> _Array:
 def _discretized_logistic(u: _Array, loc: _Array, log_scale: _Array) -> _Array:
     """Invert the CDF of the logistic, and return the nearest of the 256 levels."""
     x = loc + np.exp(log_scale) * (np.log(u) - np.log1p(-u))
-    return np.rint(np.clip(x, 0, 1) * _LEVELS) / _LEVELS
+    result: _Array = np.rint(np.clip(x, 0, 1) * _LEVELS) / _LEVELS
+    return result
 
 
 # Functions of the noise and the parameters: uniform noise is put into the inverse of the cumulative distribution.
