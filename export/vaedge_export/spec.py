@@ -137,7 +137,7 @@ def _validated_features(names: Sequence[str], input_shape: tuple[int, ...]) -> t
     features = tuple(names)
     if features and not (all(map(_is_name, features)) and may_name_features(features, input_shape)):
         raise ExportError(
-            f"features is {names!r}; expected one distinct name of printable characters for each element of input_shape "
+            f"features is {names!r}; expected one distinct name of printable characters per element of input_shape "
             f"{input_shape}, which must have one axis"
         )
     return features
