@@ -147,11 +147,13 @@ print(json.dumps([run() for _ in range(blocks)]))
 """
 
 
+# A few cycles find a leak of a graph (800,000 bytes), many find one of a thousandth of that. The heaps of a process are
+# still settling during the first calls, so that a few cycles cannot find a smaller leak.
 @pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
-@pytest.mark.parametrize("cycles", [25, pytest.param(250, marks=pytest.mark.slow)])
-def test_loading_and_closing_leaks_nothing(bundle, cycles):
+@pytest.mark.parametrize(("cycles", "allowed"), [(25, 200_000), pytest.param(250, 2_000, marks=pytest.mark.slow)])
+def test_loading_and_closing_leaks_nothing(bundle, cycles, allowed):
     samples = memory.measure(_LOAD_AND_CLOSE, bundle, 8, cycles)
-    assert memory.slope(samples) / cycles < 2_000, samples  # bytes for each cycle; one graph has 800,000
+    assert memory.slope(samples) / cycles < allowed, samples  # bytes for each cycle
 
 
 # Sixteen threads make random calls of a model with a mixture prior and a likelihood, and compare the bits of each.
@@ -163,9 +165,9 @@ from memory import resident
 blocks, calls = int(sys.argv[2]), int(sys.argv[3])
 vae = vaedge.load(sys.argv[1])
 rng = np.random.default_rng(0)
-x = rng.random((64, *vae.input_shape), np.float32)
-z = rng.standard_normal((64, *vae.latent_shape), np.float32)
-sizes = (1, 2, 3, 7, 8, 17, 64)
+sizes = tuple(map(int, sys.argv[4:]))
+x = rng.random((max(sizes), *vae.input_shape), np.float32)
+z = rng.standard_normal((max(sizes), *vae.latent_shape), np.float32)
 operations = {
     "encode": lambda n: vae.encode(x[:n]).mean,
     "decode": lambda n: vae.decode(z[:n]),
@@ -189,10 +191,22 @@ with ThreadPoolExecutor(16) as pool:
 """
 
 
-@pytest.mark.parametrize("calls", [20, pytest.param(2_500, marks=pytest.mark.slow)])
-def test_sixteen_threads_of_mixed_calls_give_the_same_bits_and_leak_nothing(bundle, calls):
-    samples = memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 8, calls)
-    assert memory.slope(samples) / (16 * calls) < 2_000, samples  # bytes for each call; one image has 3,136
+def test_sixteen_threads_of_mixed_calls_give_the_same_bits(bundle):
+    memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 1, 20, 1, 2, 3, 7, 8, 17, 64)
+
+
+# A result at batch size 256 has 800,000 bytes. The sixteen heaps grow by less than a tenth of the limit.
+@pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
+def test_sixteen_threads_of_calls_keep_no_results(bundle):
+    samples = memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 6, 10, 256)
+    assert memory.slope(samples) / (16 * 10) < 40_000, samples  # bytes for each call
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
+def test_sixteen_threads_of_many_mixed_calls_leak_nothing(bundle):
+    samples = memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 8, 2_500, 1, 2, 3, 7, 8, 17, 64)
+    assert memory.slope(samples) / (16 * 2_500) < 2_000, samples  # bytes for each call; one image has 3,136
 
 
 def test_many_models_in_one_process(bundle, digits):
