@@ -65,7 +65,8 @@ def test_missing_out_is_an_error(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"), [(["-k", "0"], "k is 0"), (["--items", "0"], "items is 0"), (["--seed", "-1"], "seed is -1")]
+    ("words", "message"),
+    [(["-k", "0"], "-k is 0"), (["--items", "0"], "--items is 0"), (["--seed", "-1"], "--seed is -1")],
 )
 def test_evaluate_rejects_invalid_options(tmp_path, capsys, words, message):
     assert main(["evaluate", str(tmp_path), *words]) == 1

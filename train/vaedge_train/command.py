@@ -23,14 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
     parser.add_argument("--recipe", metavar="NAME", help="set of defaults to start from (default: article)")
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, help="list the recipes and exit")
-    for item in fields(TrainConfig):
-        default = "" if item.default is None else f" (default: {item.default})"
+    for setting in fields(TrainConfig):
+        default = "" if setting.default is None else f" (default: {setting.default})"
         # A flag that is not given stays unset, so that its default does not replace a value of the recipe.
         parser.add_argument(
-            flag(item.name),
-            help=f"{item.metadata['help']}{default}",
+            flag(setting.name),
+            help=f"{setting.metadata['help']}{default}",
             default=argparse.SUPPRESS,
-            **_parser_options(item),
+            **_parser_options(setting),
         )
 
 
@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
             f"--recipe {args.recipe} cannot be used with --resume, because a resumed run keeps its configuration; "
             "omit --recipe"
         )
-    given = {item.name: getattr(args, item.name) for item in fields(TrainConfig) if hasattr(args, item.name)}
+    given = {
+        setting.name: getattr(args, setting.name) for setting in fields(TrainConfig) if hasattr(args, setting.name)
+    }
     base = read_config(args.out)[0].to_dict() if args.resume else read_recipe(args.recipe or "article")[1]
     try:
         train(TrainConfig.from_dict({**base, **given}), args.out, resume=args.resume)
@@ -78,10 +80,10 @@ class _ListRecipes(argparse.Action):
         parser.exit()
 
 
-def _parser_options(item: "Field[Any]") -> dict[str, Any]:
+def _parser_options(setting: "Field[Any]") -> dict[str, Any]:
     """Return the options with which argparse reads a value of a field's type."""
-    if isinstance(item.type, types.UnionType):  # tuple[int, ...] | None
+    if isinstance(setting.type, types.UnionType):  # tuple[int, ...] | None
         return {"type": int, "nargs": "+", "metavar": "N"}
-    if item.type is bool:
+    if setting.type is bool:
         return {"action": argparse.BooleanOptionalAction}
-    return {"type": typing.cast("type", item.type), "choices": item.metadata["choices"]}
+    return {"type": typing.cast("type", setting.type), "choices": setting.metadata["choices"]}

@@ -138,12 +138,12 @@ class TrainConfig:
     seed: int = _field(0, "seed of all random numbers; the same seed gives the same run", _SEED)
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = _converted(item.name, getattr(self, item.name), item.type)
-            object.__setattr__(self, item.name, value)
-            rule: _Rule | None = item.metadata["rule"]
+        for setting in fields(self):
+            value = _converted(setting.name, getattr(self, setting.name), setting.type)
+            object.__setattr__(self, setting.name, value)
+            rule: _Rule | None = setting.metadata["rule"]
             if rule is not None and not rule.holds(value):
-                raise ConfigError(f"{item.name} is {value!r}; expected {rule.expected}")
+                raise ConfigError(f"{setting.name} is {value!r}; expected {rule.expected}")
         if self.gaussian_scale != "element" and self.likelihood != "gaussian":
             raise ConfigError(
                 f"gaussian_scale is {self.gaussian_scale!r}, but likelihood is {self.likelihood!r}; "
@@ -176,7 +176,7 @@ class TrainConfig:
         Raises:
             ConfigError: A key is not a field, or a value cannot be used.
         """
-        unknown = values.keys() - {item.name for item in fields(cls)}
+        unknown = values.keys() - {setting.name for setting in fields(cls)}
         if unknown:
             raise ConfigError(f"unknown fields: {', '.join(sorted(unknown))}")
         return cls(**dict[str, Any](values))
@@ -190,10 +190,10 @@ class TrainConfig:
             name: Name of the run, for `--out runs/NAME`.
         """
         words = ["vaedge", "train", "--dataset", Path(self.dataset).name]
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name not in ("dataset", "data_dir") and value != item.default:
-                words.append(flag(item.name))
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if setting.name not in ("dataset", "data_dir") and value != setting.default:
+                words.append(flag(setting.name))
                 if value is not True:
                     words += map(str, value if isinstance(value, tuple) else (value,))
         return shlex.join([*words, "--out", f"runs/{name}"])

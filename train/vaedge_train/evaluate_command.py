@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-k", type=int, default=1000, help="draws of z for each example (default: 1000; publications use 5000)"
     )
-    parser.add_argument("--items", type=int, help="use only the first ITEMS test examples (default: all)")
+    parser.add_argument(
+        "--items", dest="examples", metavar="N", type=int, help="use only the first N test examples (default: all)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
     parser.add_argument("--data-dir", help="directory of the data set (default: the one of the training run)")
 
@@ -31,10 +33,9 @@ def run(args: argparse.Namespace) -> int:
 
     The result replaces an earlier one with the same number of examples, k and seed. Return 0.
     """
-    for name, minimum in (("k", 1), ("items", 1), ("seed", 0)):
-        value = getattr(args, name)
+    for option, value, minimum in (("-k", args.k, 1), ("--items", args.examples, 1), ("--seed", args.seed, 0)):
         if value is not None and value < minimum:
-            raise ConfigError(f"{name} is {value}; expected an integer of at least {minimum}")
+            raise ConfigError(f"{option} is {value}; expected an integer of at least {minimum}")
     trained = load_run(args.run)
     config = replace(trained.config, data_dir=args.data_dir or trained.config.data_dir)
     test = load_dataset(config).test
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             f"{config.dataset} is not the data set that {args.run} was trained on, because its test examples differ; "
             "restore that data set"
         )
-    examples = test[: args.items]
+    examples = test[: args.examples]
     torch.set_flush_denormal(True)  # denormal densities of a mixture's components take five times as long
     with tqdm(total=len(examples), unit="example", disable=None) as bar:
         result = evaluate(trained.vae, examples, args.k, args.seed, bar.update)

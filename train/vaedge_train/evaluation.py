@@ -26,10 +26,10 @@ ACTIVE_VARIANCE = 0.01
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of a model on a set of examples, in nats per example. The names are the keys of `evaluation.json`.
+    """Metrics of a model on a set of examples, in nats per example. `to_dict` returns them as in `evaluation.json`.
 
     Attributes:
-        items: Number of examples.
+        examples: Number of examples.
         k: Number of draws of z for each example.
         seed: Seed of the draws.
         elbo: Mean of the evidence lower bound, estimated from the same draws.
@@ -42,7 +42,7 @@ class Evaluation:
         likelihood: Name of p(x|z). With bce_surrogate, elbo and bound are not bounds on a log-likelihood.
     """
 
-    items: int
+    examples: int
     k: int
     seed: int
     elbo: float
@@ -55,8 +55,9 @@ class Evaluation:
     likelihood: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics by name."""
-        return asdict(self)
+        """Return the metrics by name. The number of examples has the name "items", which earlier versions wrote."""
+        values = asdict(self)
+        return {"items": values.pop("examples"), **values}
 
     def describe(self) -> str:
         """Return the metrics as two lines of text. Only a bound on a normalized likelihood is called NLL."""
@@ -64,7 +65,7 @@ class Evaluation:
         bound = f"NLL <= {-self.bound:.3f}" if normalized else f"surrogate bound {self.bound:.3f}"
         return (
             f"{bound} +- {self.bound_standard_error:.3f} nats per example (importance-weighted, k = {self.k}, seed "
-            f"{self.seed}, {self.items} examples, {self.likelihood})\n"
+            f"{self.seed}, {self.examples} examples, {self.likelihood})\n"
             f"ELBO {self.elbo:.3f} +- {self.elbo_standard_error:.3f} (distortion {self.distortion:.3f}, rate "
             f"{self.rate:.3f}), {self.active_units} active units"
         )
@@ -113,7 +114,7 @@ def evaluate(
         if progress is not None:
             progress(len(x))
     return Evaluation(
-        items=len(examples),
+        examples=len(examples),
         k=k,
         seed=seed,
         elbo=elbo.mean().item(),

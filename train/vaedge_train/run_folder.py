@@ -42,7 +42,7 @@ class Run:
         vae: The trained model, in evaluation mode.
         examples: Test examples: x (n, *input_shape) float32, and y (n,) int64 if the model is conditional.
         metrics: Metrics of the last epoch whose weights were kept, in nats per example.
-        evaluations: Results of `vaedge evaluate`, one for each combination of items, k and seed.
+        evaluations: Results of `vaedge evaluate`, one for each number of examples, k and seed.
     """
 
     path: Path
