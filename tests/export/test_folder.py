@@ -25,13 +25,19 @@ def test_existing_destination_is_not_changed(vae, shapes, tmp_path, kind):
     assert kind != "file" or out.read_text() == "precious"
 
 
+def create(destination, action):
+    """Write a file into a new folder, and call a function before the folder gets its name."""
+    with new_folder(destination) as folder:
+        (folder / "ours").write_text("new")
+        action()
+
+
 def test_destination_that_appears_during_the_export_is_not_changed(tmp_path):
     out = tmp_path / "bundle"
-    with pytest.raises(ExportError, match="exists already"), new_folder(out):
-        out.mkdir()
-        (out / "theirs").write_text("precious")
+    with pytest.raises(ExportError, match="exists already"):
+        create(out, out.mkdir)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
-    assert [path.name for path in out.iterdir()] == ["theirs"]
+    assert not list(out.iterdir())
 
 
 def test_folder_that_cannot_be_written_is_an_export_error(tmp_path):
@@ -52,10 +58,15 @@ def test_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_other_exceptions_pass_through_and_leave_nothing_behind(tmp_path):
-    with pytest.raises(KeyError), new_folder(tmp_path / "bundle") as folder:
-        (folder / "a").write_text("a")
-        raise KeyError
+    with pytest.raises(KeyError):
+        create(tmp_path / "bundle", {}.popitem)
     assert not list(tmp_path.iterdir())
+
+
+def test_folder_and_missing_parents_are_created(tmp_path):
+    create(tmp_path / "a" / "bundle", list)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["bundle"]
+    assert (tmp_path / "a" / "bundle" / "ours").read_text() == "new"
 
 
 FULL_DISK = """
