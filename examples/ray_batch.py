@@ -3,7 +3,7 @@
     pip install 'ray[data]'
     python examples/ray_batch.py models/mnist latents/
 
-The script writes mean and log_var to Parquet files in latents/, and prints the number of encoded examples. On a cluster,
+The script writes mean and log_var to Parquet files, and prints the number of encoded examples. On a cluster,
 put the bundle where every worker can read it, and join the cluster with `ray.init(address="auto")`.
 """
 

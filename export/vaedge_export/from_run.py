@@ -94,13 +94,14 @@ def _metrics(run: Run) -> dict[str, float | str]:
 
 def _evaluation_metrics(run: Run, dataset: str) -> dict[str, float | str]:
     best = max(run.evaluations, key=lambda row: (row["items"], row["k"], -row["seed"]))
-    comparable = [row for row in run.evaluations if (row["items"], row["k"]) == (best["items"], best["k"])]
+    n, k = best["items"], best["k"]
+    comparable = [row for row in run.evaluations if (row["items"], row["k"]) == (n, k)]
     return {
         **{f"test_{name}": best[name] for name in _EVALUATION_METRICS},
         **{f"test_bound_with_seed_{row['seed']}": row["bound"] for row in comparable if row is not best},
         "measured_on": (
-            f"{best['items']} test examples of {dataset}, p(x|z): {best['likelihood']}, {best['binarized']}, "
-            f"k = {best['k']} draws, seed {best['seed']}"
+            f"{n} test examples of {dataset}, p(x|z): {best['likelihood']}, {best['binarized']}, "
+            f"k = {k} draws, seed {best['seed']}"
         ),
     }
 

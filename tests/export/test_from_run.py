@@ -96,10 +96,10 @@ def test_evaluations_of_the_command_are_in_the_manifest_and_on_the_card(tmp_path
     assert "once, seed 123" in (bundle / "README.md").read_text()
 
 
-def evaluation(seed, k, items, bound):
+def evaluation(seed, k, n, bound):
     names = ("bound_standard_error", "elbo", "elbo_standard_error", "distortion", "rate")
     texts = {"likelihood": "bernoulli", "binarized": "not binarized"}
-    return {"seed": seed, "k": k, "items": items, "bound": bound, **dict.fromkeys(names, 1.0), **texts}
+    return {"seed": seed, "k": k, "items": n, "bound": bound, **dict.fromkeys(names, 1.0), **texts}
 
 
 @pytest.fixture
@@ -111,10 +111,10 @@ def finished(run):
 
 def test_most_precise_evaluation_is_chosen_and_comparable_ones_are_listed(finished):
     finished.evaluations = [
-        evaluation(seed=3, k=20, items=500, bound=-3.0),
-        evaluation(seed=0, k=50, items=400, bound=-4.0),
-        evaluation(seed=1, k=20, items=500, bound=-1.0),
-        evaluation(seed=0, k=2, items=500, bound=-2.0),
+        evaluation(seed=3, k=20, n=500, bound=-3.0),
+        evaluation(seed=0, k=50, n=400, bound=-4.0),
+        evaluation(seed=1, k=20, n=500, bound=-1.0),
+        evaluation(seed=0, k=2, n=500, bound=-2.0),
     ]
     metrics = from_run._metrics(finished)
     assert metrics["test_bound"] == -1.0
