@@ -100,6 +100,15 @@ def test_every_part_and_every_row_is_checked(tmp_path):
             load(tmp_path / "x.npz")
 
 
+def test_one_pixel_that_is_neither_black_nor_white_is_an_error(tmp_path):
+    pixels = np.zeros((2500, 4), np.uint8)
+    pixels[::2] = 255
+    pixels[-1, -1] = 99
+    np.save(tmp_path / "x.npy", pixels)
+    with pytest.raises(DataError, match="a Bernoulli is a distribution of 0 and 1"):
+        load(tmp_path / "x.npy", likelihood="bernoulli")
+
+
 def test_held_out_parts_are_binarized_once_and_training_examples_are_not(tmp_path):
     np.save(tmp_path / "x.npy", PIXELS)
     fields = {"binarize": "dynamic", "likelihood": "bernoulli", "validation": 0.1}
