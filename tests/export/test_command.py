@@ -1,5 +1,8 @@
 """The command `vaedge export`."""
 
+import subprocess
+import sys
+
 import pytest
 
 import vaedge
@@ -42,3 +45,24 @@ def test_incomplete_call_is_a_usage_error(words):
     with pytest.raises(SystemExit) as caught:
         main(["export", *words])
     assert caught.value.code == 2
+
+
+FULL_DISK = """
+import resource, signal, sys
+from vaedge.cli.main import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+sys.exit(main(["export", {run!r}, "--out", {out!r}]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file-size limits are POSIX")
+def test_command_on_a_full_disk_prints_one_line_and_leaves_nothing(run, tmp_path):
+    """The system refuses to write beyond a limit, in the middle of the larger graph, as a full disk does."""
+    out = tmp_path / "out" / "bundle"
+    code = FULL_DISK.format(limit=150_000, run=str(run.path), out=str(out))
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1, result.stderr
+    assert result.stderr.startswith("vaedge: cannot write")
+    assert result.stderr.count("\n") == 1
+    assert list(out.parent.iterdir()) == []
