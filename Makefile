@@ -1,21 +1,23 @@
-# What README.md and .ci/run call. Every target sets up what it needs in .venv, under the tested versions.
+# The targets that README.md and .ci/run use. Each target installs what it needs in .venv, in the tested versions.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := cpu,cli,train,export,examples,engines,cluster,dev
-# Where torchvision finds, or puts, the data sets that it downloads.
+EXTRAS := cpu,cli,train,export,cluster,docs,dev
+# The folder in which torchvision finds the data sets, or to which it downloads them.
 DATA_DIR ?= data
+# Two processes. Each runs whole files, so that the fixtures that the tests of a file share are built once.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow test-matrix coverage lint bench models clean
+.PHONY: demo test test-slow test-matrix coverage lint docs bench models constraints clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $(READY)
 
-# From digits to a verified bundle to pictures; everything lies under demo/.
+# Train on digits, export and check the bundle, and draw images. All files are written to demo/.
 demo: $(READY)
 	rm -rf demo
 	$(BIN)/vaedge train --dataset mnist-sample --out demo/run
@@ -23,32 +25,38 @@ demo: $(READY)
 	$(BIN)/vaedge check demo/bundle
 	$(BIN)/vaedge sample demo/bundle -n 64 --seed 0 --out demo/samples.png
 	$(BIN)/vaedge reconstruct demo/bundle demo/run/examples.npz --out demo/reconstructions.png
-	@echo "Look at demo/samples.png and demo/reconstructions.png."
+	@echo "See demo/samples.png and demo/reconstructions.png."
 
-# Two processes. Each runs whole files, so that the fixtures that the tests of a file share are built once.
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
 
-# The runtime's suite with the oldest numpy and ONNX Runtime that it claims, and with the newest there are.
+# Run the tests of the runtime with the oldest supported numpy and ONNX Runtime, and with the newest ones.
 test-matrix: $(READY)
 	$(BIN)/pytest -m matrix
 
-# How much of the runtime its own tests reach, branch by branch.
+# Measure the branches of the runtime that its own tests reach.
 coverage: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered tests/runtime tests/pipeline
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered tests/runtime tests/pipeline
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell $$(git ls-files)
+	$(BIN)/python tests/banned_words.py
 	$(BIN)/mypy
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
+	@echo "Open build/site/index.html, or run '$(BIN)/mkdocs serve' while you write."
 
 bench: $(READY)
 	$(BIN)/python benchmarks --data-dir $(DATA_DIR)
 
-# The bundles that ship, trained afresh on all of MNIST; their cards print the same commands. About an hour and a half.
+# Train the shipped bundles again, on all of MNIST, with the commands that their cards print. Takes about 90 minutes.
 models: $(READY)
 	rm -rf runs/article runs/mnist
 	$(BIN)/vaedge train --dataset mnist --data-dir $(DATA_DIR) --out runs/article
@@ -59,6 +67,15 @@ models: $(READY)
 	$(BIN)/vaedge export runs/mnist --out models/mnist --variants int8 --note "Trained on all 60,000 training images, without a \
 	validation part and without a look at the test images. Published single-layer MLPs under the same protocol: \
 	84.45 nats with N(0, I), 82.43 with a VampPrior, 82.09 with an Exemplar prior (Norouzi et al. 2020)."
+
+# Write constraints.txt: resolve all extras for Python 3.11 without installing them. The versions that it lists are kept.
+# To update a package, remove its line first.
+constraints: $(READY)
+	mkdir -p build
+	$(BIN)/pip install --quiet --dry-run --ignore-installed --constraint constraints.txt --report build/resolved.json \
+		--editable '.[$(EXTRAS)]'
+	$(BIN)/python tests/requirements/constraints.py build/resolved.json > build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 clean:
 	rm -rf demo dist build

@@ -1,6 +1,6 @@
-"""Everything that vaedge says about speed, measured side by side: `python benchmarks`, which `make bench` calls.
+"""Measure everything that vaedge claims about speed: `python benchmarks`, which `make bench` runs.
 
-Writes results.md beside this file. `--only` measures one section alone.
+The tables are written to results.md in this folder. `--only` measures one section.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import processes
 import runtime
 import training
 
-from vaedge.engine.cpus import processor
+from vaedge.engine.cpus import describe_cpu
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
@@ -27,25 +27,27 @@ SECTIONS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
 
 _HEAD = """# Benchmarks
 
-Written by `make bench`, which replaces what it measured on the same processor before, and keeps other processors' tables.
-Every ratio is the median of the ratios of rounds in which the contestants took turns; times of other machines will differ,
-ratios less so. Lower is better.
+`make bench` writes this file. It replaces the tables of the same CPU, and keeps the tables of other CPUs. vaedge and the
+baselines take turns in every round, and a ratio is the median of the ratios of the rounds. Other machines give other
+times, but similar ratios. Lower is better.
 """
 
 
 def main() -> None:
-    """Measure, and write the tables."""
+    """Measure the sections and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=SECTIONS, help="measure one section")
-    parser.add_argument("--model", default=str(HERE.parent / "models" / "article"), help="the bundle to run")
-    parser.add_argument("--data-dir", default="data", help="where torchvision finds MNIST, for the training section")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each measurement is taken, in turn")
-    parser.add_argument("--samples", type=int, default=1_000_000, help="how many are streamed to disk")
+    parser.add_argument("--only", choices=SECTIONS, help="measure only one section")
+    parser.add_argument("--model", default=str(HERE.parent / "models" / "article"), help="folder of the bundle to run")
+    parser.add_argument(
+        "--data-dir", default="data", help="folder in which torchvision finds MNIST, for the training section"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds of each measurement")
+    parser.add_argument("--samples", type=int, default=1_000_000, help="number of samples that are streamed to disk")
     args = parser.parse_args()
     path = HERE / "results.md"
     found = re.split(r"^## (.*)\n", path.read_text(), flags=re.MULTILINE)[1:] if path.exists() else []
     tables = dict(zip(found[::2], found[1::2], strict=True))
-    machine = f"{processor()}, {os.cpu_count()} processors, {platform.system()}"
+    machine = f"{describe_cpu()}, {os.cpu_count()} CPUs, {platform.system()}"
     for name, (title, measure) in SECTIONS.items():
         if args.only in (None, name):
             tables[f"{title}: {machine}"] = "\n" + "\n".join(measure(args)) + "\n"

@@ -32,7 +32,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 """
 _COMMAND = """
 import sys
-from vaedge.cli import main
+from vaedge.cli.main import main
 assert main() == 0
 """
 _MEMORY = """
@@ -51,16 +51,17 @@ print(resident() - before, largest.nbytes)
 
 
 def main(args: argparse.Namespace) -> list[str]:
-    """Measure, and return the lines."""
+    """Measure and return the lines of the report."""
     with tempfile.TemporaryDirectory() as folder:
         lines = [*_cold_start(args.model, Path(folder), args.rounds), "", *_memory(args.model)]
         return [*lines, "", *_threads(args.model), "", *_stream(args.model, Path(folder), args.samples)]
 
 
 def _run(code: str, *words: str) -> tuple[float, float]:
-    """Run a process; return its wall time in seconds and its peak memory in MiB, as it says itself at the end.
+    """Run a process; return its wall time in seconds, and its peak memory in MiB, which it prints at the end.
 
-    (What the kernel reports of a child counts its parent's memory, from before the child became another program.)
+    The kernel's report on a child process includes the memory of its parent, which the child has until it becomes another
+    program. Therefore the process measures itself.
     """
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code + _PEAK, *words], stdout=subprocess.PIPE, text=True, check=True)
@@ -73,17 +74,17 @@ def _cold_start(model: str, folder: Path, rounds: int) -> list[str]:
 
     decoder = nn.Sequential(nn.Linear(20, 784), nn.ReLU(), nn.Linear(784, 784), nn.Sigmoid())
     torch.save(decoder.state_dict(), folder / "decoder.pt")
-    contestants = {
+    candidates = {
         "vaedge": (_VAEDGE, model, str(folder / "a.npy")),
         "torch": (_TORCH, str(folder / "decoder.pt"), str(folder / "b.npy")),
     }
-    runs = [{name: _run(*words) for name, words in contestants.items()} for _ in range(rounds + 1)][1:]  # warm cache
+    runs = [{name: _run(*words) for name, words in candidates.items()} for _ in range(rounds + 1)][1:]  # warm cache
     seconds, memory = (statistics.median(run["vaedge"][i] / run["torch"][i] for run in runs) for i in range(2))
-    medians = {name: [statistics.median(run[name][i] for run in runs) for i in range(2)] for name in contestants}
+    medians = {name: [statistics.median(run[name][i] for run in runs) for i in range(2)] for name in candidates}
     sizes = {
         name: _installed(*parts) for name, parts in {"vaedge": ("numpy", "onnxruntime"), "torch": ("torch",)}.items()
     }
-    rows = [f"| {name} | {medians[name][0]:.2f} | {medians[name][1]:.0f} | {sizes[name]:.0f} |" for name in contestants]
+    rows = [f"| {name} | {medians[name][0]:.2f} | {medians[name][1]:.0f} | {sizes[name]:.0f} |" for name in candidates]
     return [
         "From a new process to 64 samples on disk, with a warm file cache:",
         "",
@@ -92,12 +93,12 @@ def _cold_start(model: str, folder: Path, rounds: int) -> list[str]:
         *rows,
         f"| vaedge / torch | {seconds:.2f} | {memory:.2f} | {sizes['vaedge'] / sizes['torch']:.2f} |",
         "",
-        "Installed: vaedge with numpy and onnxruntime; torch alone, without numpy.",
+        "Installed size: vaedge with numpy and onnxruntime; torch without numpy.",
     ]
 
 
 def _installed(*names: str) -> float:
-    """Return the size of distributions on disk, MB; vaedge itself is less than one."""
+    """Return the size of distributions on disk, MB. vaedge itself takes less than 1 MB."""
     files = [file for name in names for file in distribution(name).files or ()]
     return sum(path.stat().st_size for path in map(Path, (file.locate() for file in files)) if path.exists()) / 1e6
 
@@ -106,8 +107,8 @@ def _memory(model: str) -> list[str]:
     done = subprocess.run([sys.executable, "-c", _MEMORY, model], capture_output=True, text=True, check=True)
     growth, largest = map(int, done.stdout.split())
     return [
-        f"Two hundred batches of 1 to 5,000 items: resident memory grows by {growth / 2**20:.1f} MiB, where the largest "
-        f"batch is {largest / 2**20:.1f} MiB in and as much out."
+        f"Two hundred batches of 1 to 5,000 examples: resident memory grows by {growth / 2**20:.1f} MiB. The largest batch takes "
+        f"{largest / 2**20:.1f} MiB, and its result takes as much."
     ]
 
 
@@ -120,7 +121,7 @@ def _threads(model: str) -> list[str]:
         end, count = time.perf_counter() + seconds, 0
         while time.perf_counter() < end:
             if not np.array_equal(vae.reconstruct(x), expected):
-                raise SystemExit("a thread computed other bits")
+                raise SystemExit("a thread computed a different result")
             count += 1
         counts.append(count)
 
@@ -136,8 +137,8 @@ def _threads(model: str) -> list[str]:
             thread.join()
         ratios.append(sum(many) / single[0])
     return [
-        f"Sixteen threads that share one `VAE`, batch 64: {statistics.median(ratios):.2f} of one caller's throughput, and "
-        "the same bits."
+        f"Sixteen threads that share one `VAE`, batch size 64: {statistics.median(ratios):.2f} of the throughput of one "
+        "thread, and the same bits."
     ]
 
 
@@ -149,7 +150,7 @@ def _stream(model: str, folder: Path, samples: int) -> list[str]:
     size = sum(path.stat().st_size for path in (folder / "shards").iterdir())
     return [
         f"{samples:,} samples streamed to disk ({size / 1e9:.2f} GB in shards): {seconds:.0f} s, {samples / seconds:,.0f} "
-        f"samples a second, {samples / seconds / rate:.2f} of `sample(512)` in memory ({rate:,.0f}); peak memory "
+        f"samples per second, {samples / seconds / rate:.2f} of `sample(512)` in memory ({rate:,.0f}); peak memory "
         f"{memory:.0f} MiB."
     ]
 

@@ -1,4 +1,4 @@
-"""`reconstruct` of one bundle: vaedge beside what a user would write, and beside what the machine allows."""
+"""`reconstruct` of one bundle: vaedge, the code that a user would write without vaedge, and the limits of the machine."""
 
 import argparse
 import statistics
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,32 +14,32 @@ import torch
 from torch import nn
 
 import vaedge
-from vaedge.bench import time_calls
-from vaedge.bundle.reading import read_bundle
+from vaedge.benchmark.baselines import Baseline, onnxruntime_run, openvino_run
+from vaedge.benchmark.timing import time_calls
+from vaedge.bundle.reader import read_bundle
 from vaedge.engine.int8 import int8_kernels
-from vaedge.engine.merge import RECONSTRUCTION, merged
+from vaedge.engine.merge import RECONSTRUCTION, merge_graphs
 from vaedge.engine.onnxruntime import import_onnxruntime
-from vaedge.peers import Peer, onnxruntime_run, openvino_run
 
 Array = npt.NDArray[np.float32]
 Reconstruct = Callable[[Array], object]
-BATCHES = (1, 8, 64, 512)
+BATCH_SIZES = (1, 8, 64, 512)
 _SECONDS = 0.15
 
 
 class SharedPool:
-    """Two sessions on one global thread pool, in a process of their own: the setting breaks all others in a process."""
+    """Two sessions on one global thread pool. They run in a separate process, because the setting affects every session."""
 
     def __init__(self, model: str, threads: int) -> None:
         """Start the process."""
         words = [sys.executable, __file__, model, str(threads)]
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
-    def median(self, batch: int) -> float:
+    def median(self, batch_size: int) -> float:
         """Return the median time of a call, nanoseconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(batch, file=self._process.stdin, flush=True)
+        print(batch_size, file=self._process.stdin, flush=True)
         return float(self._process.stdout.readline())
 
     def close(self) -> None:
@@ -49,7 +50,7 @@ class SharedPool:
 
 
 def shared_pool(model: str, threads: int) -> None:
-    """Answer batch sizes on stdin with medians on stdout."""
+    """Read batch sizes from stdin and print the median time of a call for each."""
     ort = import_onnxruntime()
     ort.set_default_logger_severity(4)
     ort.set_global_thread_pool_sizes(threads, 1)
@@ -62,7 +63,7 @@ def shared_pool(model: str, threads: int) -> None:
         sessions.append(ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
     encoder, decoder = sessions
     for line in sys.stdin:
-        x = items(bundle.manifest.input_shape, int(line))
+        x = examples(bundle.manifest.input_shape, int(line))
         durations = time_calls(
             lambda x=x: decoder.run(("x",), {"z": encoder.run(("mean",), {"x": x})[0]}),  # type: ignore[misc]
             _SECONDS,
@@ -70,13 +71,13 @@ def shared_pool(model: str, threads: int) -> None:
         print(statistics.median(durations), flush=True)
 
 
-def items(shape: tuple[int, ...], batch: int) -> Array:
-    """Return items in [0, 1]."""
-    return np.random.default_rng(0).random((batch, *shape), np.float32)
+def examples(shape: tuple[int, ...], batch_size: int) -> Array:
+    """Return random examples in [0, 1]."""
+    return np.random.default_rng(0).random((batch_size, *shape), np.float32)
 
 
 def torch_model(model: str) -> nn.Module:
-    """Return the bundle's network in torch, with its weights: Gemms with a ReLU between, the article's model."""
+    """Return the network of a bundle in torch, with its weights. It must consist of linear layers with ReLU, as the article's does."""
     import onnx
 
     layers: list[nn.Module] = [nn.Flatten()]
@@ -86,7 +87,7 @@ def torch_model(model: str) -> nn.Module:
         gemms = [node for node in graph.node if node.op_type == "Gemm"]
         for index, node in enumerate(gemms):
             weight, bias = (torch.from_numpy(weights[name].copy()) for name in node.input[1:3])
-            if part == "encoder" and index == len(gemms) - 1:  # the mean alone, as a reconstruction needs it
+            if part == "encoder" and index == len(gemms) - 1:  # a reconstruction needs only the mean
                 weight, bias = weight.chunk(2)[0], bias.chunk(2)[0]
             linear = nn.Linear(weight.shape[1], weight.shape[0])
             linear.load_state_dict({"weight": weight, "bias": bias})
@@ -94,14 +95,14 @@ def torch_model(model: str) -> nn.Module:
     return nn.Sequential(*layers, nn.Sigmoid()).eval()
 
 
-def contestants(model: str, threads: int) -> dict[str, Reconstruct]:
-    """Return every way to reconstruct, by name."""
+def candidates(model: str, threads: int) -> dict[str, Reconstruct]:
+    """Return the functions to compare by name: vaedge first, then the baselines."""
     ort, bundle = import_onnxruntime(), read_bundle(model)
     prior = vaedge.load(model, threads=threads).prior
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    graph = merged(bundle.encoder, bundle.decoder, ())
-    by_hand = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    graph = merge_graphs(bundle.encoder, bundle.decoder, ())
+    merged = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     torch.set_num_threads(threads)
     network = torch_model(model)
     compiled = torch.compile(network)
@@ -116,20 +117,20 @@ def contestants(model: str, threads: int) -> dict[str, Reconstruct]:
     return {
         "vaedge": vaedge.load(model, threads=threads).reconstruct,
         "vaedge int8": vaedge.load(model, threads=threads, variant="int8").reconstruct,
-        "two default sessions": Peer(onnxruntime_run(bundle, threads), prior).reconstruct,
-        "one graph by hand": lambda x: by_hand.run((RECONSTRUCTION,), {"x": x}),
+        "two default sessions": partial(Baseline(onnxruntime_run(bundle, threads), prior).reconstruct, conditions={}),
+        "one merged graph": lambda x: merged.run((RECONSTRUCTION,), {"x": x}),
         "torch eager": eager(network),
         "torch compiled": eager(compiled),
-        "OpenVINO f32": Peer(openvino_run(bundle, threads), prior).reconstruct,
-        "OpenVINO bf16": Peer(openvino_run(bundle, threads, "bf16"), prior).reconstruct,
+        "OpenVINO f32": partial(Baseline(openvino_run(bundle, threads), prior).reconstruct, conditions={}),
+        "OpenVINO bf16": partial(Baseline(openvino_run(bundle, threads, "bf16"), prior).reconstruct, conditions={}),
     }
 
 
 def main(args: argparse.Namespace) -> list[str]:
-    """Measure, and return the tables' lines."""
+    """Measure and return the lines of the report."""
     manifest = vaedge.load(args.model).manifest
     lines = [
-        f"`models/{manifest.name}`, microseconds a call, medians of {args.rounds} rounds in turn; ONNX Runtime's "
+        f"`models/{manifest.name}`, microseconds per call, medians of {args.rounds} rounds; ONNX Runtime's "
         f"{int8_kernels()} 8-bit kernels.",
     ]
     for threads in (1, 2):
@@ -138,32 +139,32 @@ def main(args: argparse.Namespace) -> list[str]:
 
 
 def _table(model: str, shape: tuple[int, ...], threads: int, rounds: int) -> list[str]:
-    calls = contestants(model, threads)
+    calls = candidates(model, threads)
     pool = SharedPool(model, threads)
     names = [*calls, "shared pool"]
     lines = [
         f"**{threads} thread{'s' if threads > 1 else ''}**",
         "",
-        "| batch | " + " | ".join(names) + " |",
+        "| batch size | " + " | ".join(names) + " |",
         "|---" * (len(names) + 1) + "|",
     ]
     ratios = []
-    for batch in BATCHES:
-        x = items(shape, batch)
+    for batch_size in BATCH_SIZES:
+        x = examples(shape, batch_size)
         times: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for name, call in calls.items():
                 times[name].append(statistics.median(time_calls(lambda call=call, x=x: call(x), _SECONDS)))  # type: ignore[misc]
-                time.sleep(0.02)  # the last one's threads stop spinning, which is not the next one's fault
-            times["shared pool"].append(pool.median(batch))
-            time.sleep(0.1)  # its threads spin longer
+                time.sleep(0.02)  # let the threads of this session stop spinning
+            times["shared pool"].append(pool.median(batch_size))
+            time.sleep(0.1)  # the threads of the shared pool spin longer
         lines.append(
-            f"| {batch} | " + " | ".join(f"{statistics.median(times[name]) / 1000:,.0f}" for name in names) + " |"
+            f"| {batch_size} | " + " | ".join(f"{statistics.median(times[name]) / 1000:,.0f}" for name in names) + " |"
         )
-        ratios.append(_ratios(batch, times))
+        ratios.append(_ratios(batch_size, times))
     pool.close()
     heads = list(ratios[0])
-    lines += ["", "| batch | " + " | ".join(heads[1:]) + " |", "|---" * len(heads) + "|"]
+    lines += ["", "| batch size | " + " | ".join(heads[1:]) + " |", "|---" * len(heads) + "|"]
     lines += [
         "| " + " | ".join(str(value) if isinstance(value, int) else f"{value:.2f}" for value in row.values()) + " |"
         for row in ratios
@@ -171,7 +172,7 @@ def _table(model: str, shape: tuple[int, ...], threads: int, rounds: int) -> lis
     return lines
 
 
-def _ratios(batch: int, times: dict[str, list[float]]) -> dict[str, float]:
+def _ratios(batch_size: int, times: dict[str, list[float]]) -> dict[str, float]:
     def ratio(name: str, *others: str) -> float:
         return statistics.median(
             own / min(parts) for own, *parts in zip(times[name], *(times[other] for other in others), strict=True)
@@ -179,9 +180,9 @@ def _ratios(batch: int, times: dict[str, list[float]]) -> dict[str, float]:
 
     torch_names = ("torch eager", "torch compiled")
     return {
-        "batch": batch,
+        "batch size": batch_size,
         "vaedge / two default sessions": ratio("vaedge", "two default sessions"),
-        "vaedge / best by hand": ratio("vaedge", "one graph by hand", "shared pool"),
+        "vaedge / best ONNX Runtime": ratio("vaedge", "one merged graph", "shared pool"),
         "vaedge / torch": ratio("vaedge", *torch_names),
         "vaedge / OpenVINO f32": ratio("vaedge", "OpenVINO f32"),
         "int8 / vaedge": ratio("vaedge int8", "vaedge"),
@@ -192,7 +193,7 @@ def _ratios(batch: int, times: dict[str, list[float]]) -> dict[str, float]:
 
 def _overhead(model: str, rounds: int) -> list[str]:
     vae = vaedge.load(model, threads=1)
-    session = vae._graphs.decoder.session
+    session = vae._sessions.decoder.session
     z = vae.prior.sample(1, 0)
     calls: dict[str, Callable[[], object]] = {
         "session.run": lambda: session.run(("x",), {"z": z}),
@@ -209,20 +210,20 @@ def _overhead(model: str, rounds: int) -> list[str]:
         a - b - c for a, b, c in zip(times["sample"], times["decode"], times["noise"], strict=True)
     )
     return [
-        f"Overhead at batch 1: `decode` {decode:.1f} microseconds above the `session.run` that it wraps; `sample` "
-        f"{sample:.1f} above `decode` and the noise ({statistics.median(times['noise']):.1f})."
+        f"Overhead at batch size 1: `decode` takes {decode:.1f} microseconds more than the `session.run` that it wraps. `sample` "
+        f"takes {sample:.1f} microseconds more than `decode` and the noise ({statistics.median(times['noise']):.1f}) together."
     ]
 
 
 def _limits(model: str, rounds: int) -> list[str]:
-    """Compare with a large matrix product, and with reading a block of the weights' size."""
+    """Compare with a large matrix product, and with reading a block of memory of the size of the weights."""
     bundle = read_bundle(model)
     threads = 2
     torch.set_num_threads(threads)
     vae = vaedge.load(model, threads=threads)
     weights = sum(parameter.numel() for parameter in torch_model(model).parameters())
     square, block = torch.rand(1024, 1024), torch.rand(weights)
-    large, one = items(bundle.manifest.input_shape, 512), items(bundle.manifest.input_shape, 1)
+    large, one = examples(bundle.manifest.input_shape, 512), examples(bundle.manifest.input_shape, 1)
     rates: list[tuple[float, float]] = []
     for _ in range(rounds):
         product, read, at_512, at_1 = (
@@ -238,8 +239,8 @@ def _limits(model: str, rounds: int) -> list[str]:
         rates.append((flops / (2 * 1024**3 / product), read / at_1))
     compute, bandwidth = (statistics.median(column) for column in zip(*rates, strict=True))
     return [
-        f"Near the limit, {threads} threads: at batch 512 {compute:.2f} of the floating-point rate of a 1024 x 1024 matrix "
-        f"product in torch; at batch 1 the {4 * weights / 1e6:.1f} MB of weights are used at {bandwidth:.2f} of the rate at "
+        f"Hardware limits, {threads} threads: batch size 512 reaches {compute:.2f} of the floating-point rate of a 1024 x 1024 "
+        f"matrix product in torch. Batch size 1 reads the {4 * weights / 1e6:.1f} MB of weights at {bandwidth:.2f} of the rate at "
         "which torch sums a block of that size."
     ]
 

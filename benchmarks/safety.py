@@ -1,9 +1,10 @@
-"""What plain ONNX Runtime does with the hostile graphs that vaedge refuses: `python benchmarks/safety.py`.
+"""Run the hostile graphs that vaedge refuses in plain ONNX Runtime: `python benchmarks/safety.py`.
 
-Each graph is loaded and run in a process of its own, with a limit on its time and its memory, the way that people
-write it: `InferenceSession(path)`, then `run`. Writes safety.md beside this file.
+`InferenceSession(path)` and `run`, as most people call them, run in a separate process for each graph, with a limit of
+time and of memory. The table is written to safety.md in this folder.
 """
 
+import json
 import platform
 import subprocess
 import sys
@@ -16,17 +17,13 @@ import onnxruntime
 import vaedge
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
-
-from hostile.corpus import CORPUS, make  # noqa: E402 - the tests are no package
-
-SECONDS = 10
-MEGABYTES = 4096
+MAX_SECONDS = 10
+MAX_MEGABYTES = 4096
 _PLAIN = f"""
 import resource, sys
 import numpy as np, onnxruntime as ort
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-resource.setrlimit(resource.RLIMIT_AS, ({MEGABYTES} * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, ({MAX_MEGABYTES} * 2**20,) * 2)
 options = ort.SessionOptions()
 options.log_severity_level = 4
 try:
@@ -40,57 +37,60 @@ print("memory", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) //
 """
 
 
-def plain(path: Path) -> str:
-    """Say what ONNX Runtime does with a model."""
+def run_in_onnxruntime(path: Path) -> str:
+    """Return what ONNX Runtime does with a graph."""
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-c", _PLAIN, str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     try:
-        said = process.communicate(timeout=SECONDS)[0].split()
+        printed = process.communicate(timeout=MAX_SECONDS)[0].split()
         end = f"dies of signal {-process.returncode}" if process.returncode < 0 else ""
     except subprocess.TimeoutExpired:
         process.kill()
-        said, end = process.communicate()[0].split(), f"hangs (over {SECONDS} s)"
-    words = [word for word in ("loads", "runs") if word in said]
-    if "raises" in said:
-        words.append(f"raises {said[said.index('raises') + 1]}")
+        printed, end = process.communicate()[0].split(), f"hangs (over {MAX_SECONDS} s)"
+    words = [word for word in ("loads", "runs") if word in printed]
+    if "raises" in printed:
+        words.append(f"raises {printed[printed.index('raises') + 1]}")
     words += [end] if end else []
-    if "memory" in said and int(said[-1]) > 200:
-        words.append(f"takes {int(said[-1]):,} MB")
+    if "memory" in printed and int(printed[-1]) > 200:
+        words.append(f"takes {int(printed[-1]):,} MB")
     if (seconds := time.perf_counter() - began) > 2 and not end:
         words.append(f"in {seconds:.0f} s")
     return ", ".join(words)
 
 
-def guarded(folder: Path) -> str:
-    """Say what vaedge does with the bundle."""
+def load_in_vaedge(folder: Path) -> str:
+    """Return what vaedge does with a bundle."""
     began = time.perf_counter()
     try:
         vaedge.load(folder)
     except vaedge.BundleError as error:
-        why = str(error).replace(f"{folder}/", "").replace(f"{folder}: ", "")
-        return f"{1000 * (time.perf_counter() - began):.0f} ms: {why}"
+        reason = str(error).replace(f"{folder}/", "").replace(f"{folder}: ", "")
+        return f"{1000 * (time.perf_counter() - began):.0f} ms: {reason}"
     return "LOADS"
 
 
 def main() -> None:
-    """Try every bundle of the corpus, and write the table."""
+    """Try every bundle of the corpus and write the table."""
     good = HERE.parent / "models" / "article"
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
-        for index, name in enumerate(CORPUS):
-            folder = make(good, Path(scratch, str(index)), name)
-            ort = plain(folder / "encoder.onnx") if name.startswith("graph: ") else "never looks at it"
-            cells = (name, guarded(folder).replace("|", "\\|"), ort)
+        # The corpus belongs to the tests, which are not an importable package.
+        words = [sys.executable, "-m", "hostile", str(good), scratch]
+        subprocess.run(words, check=True, cwd=HERE.parent / "tests")
+        for index, name in enumerate(json.loads(Path(scratch, "names.json").read_text())):
+            folder = Path(scratch, str(index))
+            ort = run_in_onnxruntime(folder / "encoder.onnx") if name.startswith("graph: ") else "does not read it"
+            cells = (name, load_in_vaedge(folder).replace("|", "\\|"), ort)
             lines.append(f"| {' | '.join(cells)} |")
             print(lines[-1], flush=True)
     head = [
         "# Hostile bundles",
         "",
-        f"Written by `python benchmarks/safety.py` with onnxruntime {onnxruntime.__version__} on {platform.system()}. vaedge: "
-        "how long `load` takes to refuse the bundle, and what it says. ONNX Runtime: what `InferenceSession(path)` and a "
-        f"`run` of the same graph do, stopped after {SECONDS} s and at {MEGABYTES:,} MB.",
+        f"Written by `python benchmarks/safety.py` with onnxruntime {onnxruntime.__version__} on {platform.system()}. The column "
+        "vaedge shows the time after which `load` refuses the bundle, and its message. The column ONNX Runtime shows the effect "
+        f"of `InferenceSession(path)` and `run` of the same graph, stopped after {MAX_SECONDS} s and at {MAX_MEGABYTES:,} MB.",
         "",
         "| bundle | vaedge | plain ONNX Runtime |",
         "|---|---|---|",

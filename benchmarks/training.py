@@ -1,8 +1,8 @@
-"""Training speed: the loop as most people write it against `vaedge_train`, side by side, same model, same data.
+"""Training speed: `vaedge_train` and a usual loop around a DataLoader, with the same model and the same data.
 
-Both train 784-400-20 on grey-level MNIST with batches of 128 and Adam at 1e-3, and test after every epoch. The
-first feeds itself from a DataLoader with ToTensor; the second is `vaedge_train.train`, everything it writes
-included. They run in turn, and the ratio is taken round by round.
+Both train 784-400-20 on gray-level MNIST with batches of 128 and Adam at 1e-3, and test after every epoch. The loop reads
+from a DataLoader with ToTensor. The time of `vaedge_train.train` includes all that it writes. They take turns in every
+round, and a ratio is the median of the ratios of the rounds.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vaedge_train import TrainConfig, train
-from vaedge_train.torchvision_data import import_torchvision
+from vaedge_train.data.torchvision_data import import_torchvision
 
 _EPOCHS = 10
 
 
-class UsualVAE(nn.Module):
-    """784-400-20 with separate heads and a sigmoid at the end, as tutorials have it."""
+class TutorialVAE(nn.Module):
+    """784-400-20 with separate heads and a final sigmoid, as in many tutorials."""
 
     def __init__(self) -> None:
         """Make the layers."""
@@ -33,7 +33,7 @@ class UsualVAE(nn.Module):
         self.decode, self.output = nn.Linear(20, 400), nn.Linear(400, 784)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the summed loss of a batch, nats."""
+        """Return the sum of the losses of a batch, nats."""
         x = x.view(-1, 784)
         hidden = F.relu(self.encode(x))
         mean, log_var = self.mean(hidden), self.log_var(hidden)
@@ -43,7 +43,7 @@ class UsualVAE(nn.Module):
         return F.binary_cross_entropy(pixels, x, reduction="sum") + rate
 
 
-def usual_loop(data_dir: str, epochs: int) -> float:
+def dataloader_loop(data_dir: str, epochs: int) -> float:
     """Train from a DataLoader; return the last test loss, nats per image."""
     import_torchvision()
     from torchvision import datasets, transforms
@@ -53,7 +53,7 @@ def usual_loop(data_dir: str, epochs: int) -> float:
         datasets.MNIST(data_dir, train=part, download=True, transform=transforms.ToTensor()) for part in (True, False)
     ]
     training, test = DataLoader(parts[0], 128, shuffle=True), DataLoader(parts[1], 128)
-    model = UsualVAE()
+    model = TutorialVAE()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     loss = 0.0
     for _ in range(epochs):
@@ -76,30 +76,30 @@ def vaedge_run(data_dir: str, epochs: int, precision: str = "float32") -> float:
 
 
 def main(args: argparse.Namespace) -> list[str]:
-    """Measure, and return the table's lines."""
-    contestants = {
-        "DataLoader + ToTensor": usual_loop,
+    """Measure and return the lines of the report."""
+    candidates = {
+        "DataLoader + ToTensor": dataloader_loop,
         "vaedge_train": vaedge_run,
         "vaedge_train, bfloat16": partial(vaedge_run, precision="bfloat16"),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
     losses: dict[str, float] = {}
     rounds = min(args.rounds, 3)
     for round_number in range(1, rounds + 1):
-        for name, contestant in contestants.items():
+        for name, candidate in candidates.items():
             start = time.perf_counter()
-            losses[name] = contestant(args.data_dir, _EPOCHS)
+            losses[name] = candidate(args.data_dir, _EPOCHS)
             seconds[name].append(time.perf_counter() - start)
             print(f"round {round_number}: {name} {seconds[name][-1]:.1f} s, test loss {losses[name]:.2f}", flush=True)
-    usual, *others = seconds.values()
-    ratios = [statistics.median(b / a for a, b in zip(usual, ours, strict=True)) for ours in others]
+    baseline, *others = seconds.values()
+    ratios = [statistics.median(b / a for a, b in zip(baseline, other, strict=True)) for other in others]
     return [
-        f"784-400-20 on grey-level MNIST, batch 128, Adam 1e-3, {_EPOCHS} epochs, each tested; medians of {rounds} rounds in "
-        f"turn; torch {torch.__version__}, {torch.get_num_threads()} threads.",
+        f"784-400-20 on gray-level MNIST, batch size 128, Adam 1e-3, {_EPOCHS} epochs with a test after each; medians of "
+        f"{rounds} rounds; torch {torch.__version__}, {torch.get_num_threads()} threads.",
         "",
         "| | wall time, s | test loss, nats per image |",
         "|---|---|---|",
-        *(f"| {name} | {statistics.median(seconds[name]):.1f} | {losses[name]:.2f} |" for name in contestants),
+        *(f"| {name} | {statistics.median(seconds[name]):.1f} | {losses[name]:.2f} |" for name in candidates),
         "",
-        f"vaedge_train needs {ratios[0]:.2f} of the usual loop's time, {ratios[1]:.2f} in bfloat16.",
+        f"vaedge_train needs {ratios[0]:.2f} of the time of the DataLoader loop, and {ratios[1]:.2f} in bfloat16.",
     ]

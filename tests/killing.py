@@ -1,6 +1,6 @@
-"""Kill a process at a chosen line of Python, so that the place of the kill does not depend on the machine's speed.
+"""Kill a process at a chosen line of Python, so that the kill does not depend on the speed of the machine.
 
-A server process imports what is slow to import. For each request it forks a child, which counts the lines that it
+A server process imports the slow packages. For each request it forks a child, which counts the lines that it
 executes. At the requested line the child announces itself, and the test kills it there.
 """
 
@@ -80,7 +80,7 @@ def children(*counted):
         counted: Names of the modules and packages whose lines count.
     """
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the code under test prints is no reply
+    os.dup2(2, 1)  # the output of the tested code must not mix with the replies
 
     def reply(message):
         print(json.dumps(message), file=replies, flush=True)
@@ -150,7 +150,7 @@ class Server:
                 number of seconds; it arrives anywhere between that line and the end.
 
         Returns:
-            How many lines the child executed if it reached its end before it announced itself, else None.
+            Number of lines that the child executed if it reached its end before it announced itself; otherwise None.
         """
         self._request(arguments, counts=True, at=at, wait=delay is None)
         reply = self._reply()

@@ -1,4 +1,4 @@
-"""Memory of one process. A test measures it in a process that runs nothing else, with `measure()`."""
+"""Memory of one process. `measure()` runs the measured code in its own process, which runs nothing else."""
 
 import ctypes
 import gc
@@ -23,7 +23,7 @@ def resident():
     """Return the resident memory in bytes, without freed memory that the allocator keeps; 0 where it is unknown.
 
     glibc does not return freed memory in the middle of its heaps. Without `malloc_trim`, that fragmentation changes the
-    figure by tens of megabytes in either direction, and hides a leak or looks like one.
+    result by tens of megabytes in either direction, which hides a leak or looks like one.
     """
     if not AVAILABLE:
         return 0
@@ -49,21 +49,22 @@ def slope(samples):
 
 
 def measure(code, *arguments):
-    """Run code in a process of its own; return what it prints, which is JSON."""
+    """Run code in its own process, and return the JSON that it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": search_path()},
+        # One heap for all threads: with one for each thread, the heaps keep growing for thousands of calls.
+        env={**os.environ, "PYTHONPATH": search_path(), "MALLOC_ARENA_MAX": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # a library prints nothing
+    assert done.stderr == ""  # a library must not print anything
     return json.loads(done.stdout)
 
 
 def search_path():
-    """Return the PYTHONPATH with which another process imports the tests' helpers, and the vaedge that is tested."""
+    """Return the PYTHONPATH for another process: the helpers of the tests, and the tested vaedge."""
     import vaedge
 
     return os.pathsep.join((str(Path(__file__).parent), str(Path(vaedge.__file__).parents[1])))

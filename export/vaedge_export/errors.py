@@ -1,30 +1,30 @@
-"""What can go wrong in an export. Whatever it is, nothing is left behind."""
+"""The errors of an export. An export that fails leaves no files behind."""
 
 from vaedge import VaedgeError
 
 
 class ExportError(VaedgeError, ValueError):
-    """The export cannot be done as asked."""
+    """The export cannot be done as requested."""
 
 
 class VerificationError(ExportError):
-    """The modules or their graphs failed a check; each check has its own error."""
+    """The modules or their graphs failed a check. Each kind of check has its own subclass."""
 
 
 class TrainingModeError(VerificationError):
-    """A module, or a part of one, is in training mode: dropout would draw, batch norm would learn."""
+    """A module or a part of one is in training mode, in which dropout and batch normalization act differently."""
 
 
 class SizeError(VerificationError):
-    """A graph would not fit in one file: protobuf ends at 2 GiB."""
+    """A graph would not fit in one file, because protobuf allows at most 2 GiB."""
 
 
 class SignatureError(VerificationError):
-    """Wrong number, names, types or shapes of tensors, or a batch axis that is not free."""
+    """The number, names, types or shapes of tensors are wrong, or the batch axis has a fixed size."""
 
 
 class MeaningError(VerificationError):
-    """The tensors have the right shapes and the wrong meaning: means for logits, mean and log_var swapped."""
+    """The tensors have the right shapes but the wrong meaning, such as means for logits, or swapped outputs."""
 
 
 class PurityError(VerificationError):
@@ -32,20 +32,20 @@ class PurityError(VerificationError):
 
 
 class DeterminismError(VerificationError):
-    """The same module gave other bytes the second time."""
+    """Tracing the same module twice gave different bytes."""
 
 
 class FiniteError(VerificationError):
-    """A graph yields NaN or infinity."""
+    """A module or a graph returns NaN or infinity."""
 
 
 class AgreementError(VerificationError):
-    """A graph and the torch module it came from differ by more than the tolerance."""
+    """A graph differs from its torch module by more than the tolerance."""
 
 
 class DependenceError(VerificationError):
-    """An output is the same whatever the input."""
+    """An output is the same for every input."""
 
 
 class LossError(ExportError):
-    """A variant costs more nats than its budget."""
+    """A variant loses more nats than its budget allows."""

@@ -1,91 +1,54 @@
-"""The rows that an export is verified and measured on: the caller's examples, or random ones."""
+"""The examples that an export is verified and measured on: those of the caller, or random ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-import vaedge
-from vaedge.arrays import as_batch, as_condition
-from vaedge.noise import standard_normal
+from vaedge.bundle.reference import Inputs
+from vaedge.distributions.random import standard_normal
+from vaedge.validation import as_batch, as_condition
 from vaedge_export.errors import ExportError
+from vaedge_export.spec import Spec
 
-Array = npt.NDArray[Any]
 ExamplesLike = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 
 _SEED = 0
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of every input, as many of each.
+def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
+    """Validate the caller's examples, and add draws of z from N(0, I).
 
-    Attributes:
-        x: (n, *input_shape) float32.
-        z: (n, *latent_shape) float32, draws of N(0, I).
-        told: the conditions' values, by name.
-    """
-
-    x: Array
-    z: Array
-    told: Mapping[str, Any]
-
-    @property
-    def to_encoder(self) -> dict[str, Array]:
-        """What the encoder takes, by name, in order."""
-        return {"x": self.x, **self.told}
-
-    @property
-    def to_decoder(self) -> dict[str, Array]:
-        """What the decoder takes, by name, in order."""
-        return {"z": self.z, **self.told}
-
-    def resized(self, count: int) -> Self:
-        """Return so many rows: the first ones, repeated where they are too few."""
-        x, z, *values = (np.resize(a, (count, *a.shape[1:])) for a in (self.x, self.z, *self.told.values()))
-        return type(self)(x, z, dict(zip(self.told, values, strict=True)))
-
-
-def given_rows(
-    examples: ExamplesLike,
-    input_shape: tuple[int, ...],
-    latent_shape: tuple[int, ...],
-    value_range: tuple[float, float] | None,
-    conditions: Mapping[str, vaedge.Condition],
-) -> Rows:
-    """Check the caller's examples.
+    Args:
+        examples: (n, *input_shape); of a conditional model a mapping with `x` and each condition.
+        spec: The specification of the export.
 
     Raises:
-        ExportError: a condition's examples are missing, or there are some of none.
-        vaedge.InputError: they are no items, or no values of the condition.
+        ExportError: The names are not those of the inputs, or variants cannot be measured on these values.
+        vaedge.InputError: The arrays are not valid inputs of the model.
     """
     given = dict(examples) if isinstance(examples, Mapping) else {"x": examples}
-    if given.keys() != {"x", *conditions}:
-        raise ExportError(f"the examples are {', '.join(given)}; expected {', '.join(['x', *conditions])}")
-    x = as_batch(given["x"], "examples", input_shape, value_range)
-    told = {name: as_condition(given[name], name, condition, len(x)) for name, condition in conditions.items()}
-    return Rows(x, standard_normal((len(x), *latent_shape), _SEED), told)
+    if given.keys() != {"x", *spec.conditions}:
+        raise ExportError(f"the examples are {', '.join(given)}; expected {', '.join(['x', *spec.conditions])}")
+    x = as_batch(given["x"], "examples", spec.input_shape, spec.likelihood.support)
+    conditions = {name: as_condition(given[name], name, value, len(x)) for name, value in spec.conditions.items()}
+    if spec.variants and (refusal := spec.likelihood.refusal(torch.from_numpy(x))):
+        raise ExportError(f"variants cannot be measured on these examples: {refusal}")
+    return Inputs(x, standard_normal((len(x), *spec.latent_shape), _SEED), conditions)
 
 
-def random_rows(
-    count: int,
-    input_shape: tuple[int, ...],
-    latent_shape: tuple[int, ...],
-    value_range: tuple[float, float] | None,
-    conditions: Mapping[str, vaedge.Condition],
-) -> Rows:
-    """Draw rows: x uniform in its range or, without one, N(0, 1); the same ones every time."""
+def random_examples(n: int, spec: Spec) -> Inputs:
+    """Draw n examples from a fixed seed: x is uniform in the likelihood's support or, without one, N(0, 1)."""
     rng = np.random.default_rng(_SEED)
-    if value_range is None:
-        x = rng.standard_normal((count, *input_shape), np.float32)
+    if spec.likelihood.support is None:
+        x = rng.standard_normal((n, *spec.input_shape), np.float32)
     else:
-        x = rng.uniform(*value_range, (count, *input_shape)).astype(np.float32)
-    told = {
-        name: rng.integers(len(condition.classes), size=(count, *condition.shape))
+        x = rng.uniform(*spec.likelihood.support, (n, *spec.input_shape)).astype(np.float32)
+    conditions = {
+        name: rng.integers(len(condition.classes), size=(n, *condition.shape))
         if condition.classes
-        else rng.standard_normal((count, *condition.shape), np.float32)
-        for name, condition in conditions.items()
+        else rng.standard_normal((n, *condition.shape), np.float32)
+        for name, condition in spec.conditions.items()
     }
-    return Rows(x, standard_normal((count, *latent_shape), _SEED), told)
+    return Inputs(x, standard_normal((n, *spec.latent_shape), _SEED), conditions)

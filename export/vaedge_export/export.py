@@ -1,47 +1,57 @@
-"""A pair of modules becomes a bundle: verify, trace, compare, quantise, describe, write."""
+"""Export a pair of modules as a bundle: validate, check, trace, compare, add variants, write."""
 
-import hashlib
 import importlib.metadata
-import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import nn
 
 import vaedge
-from vaedge.bundle.manifest import MANIFEST_NAME, FileEntry, Manifest, Variant, may_name_condition
-from vaedge.bundle.reading import Bundle
-from vaedge.prior import Mixture
-from vaedge_export import card
-from vaedge_export.card_pictures import card_pictures
-from vaedge_export.check_graphs import BATCHES
+from vaedge.bundle.manifest import MANIFEST_NAME, Manifest
+from vaedge.bundle.reader import ModelFiles
+from vaedge.bundle.reference import Inputs
+from vaedge.distributions.prior import Prior
+from vaedge_export.bundle_files import (
+    PRIOR_FILE,
+    file_entries,
+    fixed_batch_file,
+    graph_files,
+    reference_file,
+    variant_entry,
+)
+from vaedge_export.card.images import card_images
+from vaedge_export.card.render import render_card
+from vaedge_export.checks.agreement import BATCH_SIZES, compare
+from vaedge_export.checks.graphs import check_purity, check_same_bytes, check_signature
+from vaedge_export.checks.modules import check_modules
 from vaedge_export.errors import ExportError
-from vaedge_export.examples import ExamplesLike, given_rows, random_rows
+from vaedge_export.examples import ExamplesLike, random_examples, validate_examples
 from vaedge_export.folder import new_folder, require_absent
-from vaedge_export.graphs import IR_VERSION, OPSET, with_fixed_batch
-from vaedge_export.reference import REFERENCE_ROWS, fp32_reference, reference_file, variant_reference
-from vaedge_export.variants import Comparison, Graphs, make_variant, require_known
-from vaedge_export.verify import ROWS, Verifier
-from vaedge_train.likelihoods import LIKELIHOODS
+from vaedge_export.graphs import Graphs, trace, with_fixed_batch
+from vaedge_export.reference import REFERENCE_EXAMPLES, fp32_reference, reference_arrays, variant_reference
+from vaedge_export.spec import Spec, validate_arguments
+from vaedge_export.variants.measure import Comparison
+from vaedge_export.variants.search import make_variant
 
-# The oldest release on which the runtime's tests were run.
-MINIMUM_ONNXRUNTIME = "1.24"
+MINIMUM_ONNXRUNTIME = "1.24"  # the oldest release with which the tests of the runtime pass
 _PRODUCERS = ("torch", "onnx", "onnxscript", "onnxruntime")
-PRIOR_FILE = "prior.npz"
+
+_Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What the manifest says beside the graphs.
+    """What the manifest and the model card say about the origin of a model.
 
     Attributes:
-        metrics: measured figures, floats in nats per item, and texts that say how they were measured.
-        training: How the model was made; the card prints `command` (the training) and `export`, where they are given.
+        metrics: Measured metrics: floats in nats per example, and texts that say how they were measured.
+        training: How the model was made. The card prints the commands `command` (training) and `export`, the duration
+            `seconds` and the text `note`, if they are given.
     """
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -56,7 +66,7 @@ def export_vae(
     input_shape: Sequence[int],
     latent_shape: Sequence[int],
     likelihood: str = "bernoulli",
-    prior: Mixture | None = None,
+    prior: Prior | None = None,
     conditions: Mapping[str, vaedge.Condition] = MappingProxyType({}),
     examples: ExamplesLike | None = None,
     variants: Sequence[str] = ("fp32",),
@@ -65,164 +75,175 @@ def export_vae(
     provenance: Provenance = Provenance(),
     progress: bool = False,
 ) -> Path:
-    """Export any encoder and decoder as a bundle, after proving that the graphs are the modules.
+    """Export an encoder and a decoder as a bundle, after verifying that the graphs compute what the modules compute.
 
     Args:
-        encoder: in evaluation mode; x (n, *input_shape) -> (mean, log_var), each (n, *latent_shape).
-        decoder: in evaluation mode; z (n, *latent_shape) -> the parameters of p(x|z), each (n, *input_shape).
-        out: the bundle's folder, which must not exist yet.
-        input_shape: shape of one item of x.
-        latent_shape: shape of one z.
-        likelihood: name of p(x|z), a key of vaedge_train.likelihoods.LIKELIHOODS. It says which parameters the
-            decoder returns, how their mean follows, and which values x may have: "bernoulli", "bce_surrogate" and
-            "continuous_bernoulli" take logits, "gaussian" and "discretized_logistic" loc and log_scale.
-        prior: p(z); None is N(0, I).
-        conditions: further inputs, by name, which both modules take after x or z, in this order.
-        examples: (n, *input_shape) real items, for the comparison, the reference and the card's pictures; of a
-            conditional model a mapping, with `x` and each condition. None compares on random ones.
-        variants: precisions to write; "fp32" always, then any of "fp16", "int8" and "int4", which need examples.
-        allow_loss: what a variant may cost, nats of the ELBO per item; None is 0.3, or a thousandth of the ELBO where
-            that is more.
-        fixed_batch: write a copy of the float32 graphs for batches of this size too, for engines that ask for it.
-        provenance: what else the manifest and the card shall say.
-        progress: print each stage.
+        encoder: Module in evaluation mode: x (n, *input_shape) -> (mean, log_var), each (n, *latent_shape) float32.
+        decoder: Module in evaluation mode: z (n, *latent_shape) -> the parameters of p(x|z), each (n, *input_shape)
+            float32.
+        out: The bundle's folder, which must not exist.
+        input_shape: Shape of one example of x.
+        latent_shape: Shape of one z.
+        likelihood: Name of p(x|z), a key of `vaedge_train.model.likelihoods.LIKELIHOODS`. It determines the parameters
+            that the decoder returns, how the mean of p(x|z) follows from them, and the values that x may have.
+        prior: p(z), such as a `vaedge.distributions.prior.Mixture`; None is N(0, I).
+        conditions: Further inputs by name, which both modules take after x or z, in this order.
+        examples: (n, *input_shape) real examples for the comparison, the reference and the images of the card; of a
+            conditional model a mapping with `x` and each condition. None compares on random examples.
+        variants: Names of the variants to write in addition to "fp32", which is always written: keys of
+            `vaedge_export.variants.quantize.QUANTIZERS`. They need examples.
+        allow_loss: Largest loss of a variant, nats of the ELBO per example. None is 0.3, or a thousandth of the ELBO
+            where that is more.
+        fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require one.
+        provenance: Metrics and origin of the model, for the manifest and the card.
+        progress: Print each step.
 
     Returns:
         The bundle's folder.
 
     Raises:
-        ExportError: an argument cannot be used, a module fails or cannot be traced, the folder exists, or the disk
-            is full.
-        VerificationError: the modules or their graphs failed a check; the class says which.
-        LossError: a variant costs more than it may.
-        vaedge.InputError: the examples are no items, or no values of the conditions.
+        ExportError: An argument cannot be used, a module fails or cannot be traced, the folder exists, or the disk is
+            full.
+        VerificationError: The modules or their graphs failed a check; the class says which.
+        LossError: The loss of a variant exceeds its budget.
+        vaedge.InputError: The examples, or the values of their conditions, are not valid inputs of the model.
     """
+    say: _Say = print if progress else _silent
     destination = Path(out)
     require_absent(destination)
-    item_shape, z_shape = _shape("input_shape", input_shape), _shape("latent_shape", latent_shape)
-    if likelihood not in LIKELIHOODS:
-        raise ExportError(f"likelihood is {likelihood!r}; known are {', '.join(LIKELIHOODS)}")
-    distribution = LIKELIHOODS[likelihood]
-    for name, module in (("encoder", encoder), ("decoder", decoder)):
-        if not isinstance(module, nn.Module):
-            raise ExportError(f"the {name} is a {type(module).__name__}; expected a torch.nn.Module")
-    if fixed_batch is not None and fixed_batch < 1:
-        raise ExportError(f"fixed_batch is {fixed_batch}; expected at least 1")
-    for name, condition in conditions.items():
-        if not may_name_condition(name, distribution.parameters):
-            raise ExportError(f"{name!r} cannot be the name of a condition: it is that of an argument or a tensor")
-        if not isinstance(condition, vaedge.Condition) or condition.dtype not in ("int64", "float32"):
-            raise ExportError(f"condition {name} is {condition!r}; expected a vaedge.Condition of int64 or float32")
-        if (condition.dtype == "int64") != bool(condition.classes):
-            raise ExportError(f"condition {name} is {condition!r}; int64 has classes, and float32 has none")
-    if isinstance(variants, str):
-        raise ExportError(f"variants is {variants!r}; expected a list of names, such as ['int8']")
-    require_known(variants)
-    if allow_loss is not None and not allow_loss >= 0:
-        raise ExportError(f"allow_loss is {allow_loss}; expected at least 0")
-    smaller = [name for name in dict.fromkeys(variants) if name != "fp32"]
-    if smaller and examples is None:
-        raise ExportError(f"variants {', '.join(smaller)} are measured before they are written: give examples")
-    say = print if progress else _silent
-
-    random = random_rows(ROWS, item_shape, z_shape, distribution.support, conditions)
-    given = None if examples is None else given_rows(examples, item_shape, z_shape, distribution.support, conditions)
-    if smaller and given is not None and (refusal := distribution.refusal(torch.from_numpy(given.x))):
-        raise ExportError(f"variants cannot be measured on these examples: {refusal}")
-    some = None if given is None else given.resized(ROWS)
-    verifier = Verifier(
+    spec = validate_arguments(
         encoder,
         decoder,
-        distribution,
-        dict.fromkeys(("mean", "log_var"), z_shape),
-        dict.fromkeys(("x", *distribution.parameters), item_shape),
-    )
-    say("checking the modules")
-    verifier.check_modules(random, some)
-    frozen = {PRIOR_FILE: prior.to_npz()} if prior else {}
-    manifest = Manifest(
-        name=destination.name,
-        input_shape=item_shape,
-        input_range=distribution.support,
-        latent_shape=z_shape,
+        input_shape=input_shape,
+        latent_shape=latent_shape,
         likelihood=likelihood,
-        parameters=distribution.parameters,
-        prior="mixture" if prior else "standard_normal",
-        prior_file=PRIOR_FILE if prior else None,
-        variants={"fp32": _variant("fp32")},
-        files={},
-        minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
+        prior=prior,
         conditions=conditions,
-        producers={
-            "vaedge": vaedge.__version__,
-            **{name: importlib.metadata.version(name) for name in _PRODUCERS},
-        },
-        metrics=provenance.metrics,
-        training=provenance.training,
+        variants=variants,
+        allow_loss=allow_loss,
+        fixed_batch=fixed_batch,
     )
-    say("tracing both, twice")
-    traced = verifier.trace(random, manifest.graph_metadata())
-    fp32: Graphs = traced["encoder"], traced["decoder"]
+    if spec.variants and examples is None:
+        raise ExportError(f"variants {', '.join(spec.variants)} are measured before they are written: give examples")
+    real = None if examples is None else validate_examples(examples, spec)
+    random = random_examples(max(BATCH_SIZES), spec)
+    batch = None if real is None else real.repeated(max(BATCH_SIZES))
 
-    def opened(graphs: Graphs) -> vaedge.VAE:
-        return vaedge.VAE(Bundle(destination, manifest, "", "fp32", *graphs, frozen.get(PRIOR_FILE)))
-
-    vae = opened(fp32)
-    say(f"comparing with torch at batches {', '.join(map(str, BATCHES))}")
-    manifest = replace(manifest, verification=verifier.compare(vae, traced, random, some))
-    reference = verifier.reference((some or random).resized(REFERENCE_ROWS))
-    files = {**_files("fp32", fp32), **frozen, reference_file("fp32"): fp32_reference(reference, vae)}
-    if smaller and given is not None:
-        comparison = Comparison(fp32, opened, given)
-        made: dict[str, tuple[Graphs, list[str]]] = {"fp32": (fp32, [])}
-        for name in smaller:
-            say(f"quantising to {name}, and measuring what it costs")
-            made[name] = make_variant(name, comparison, allow_loss)
-            verifier.check_variant(name, made[name][0], random)
-            graphs = made[name][0]
-            files.update(_files(name, graphs))
-            files[reference_file(name)] = variant_reference(reference, opened(graphs), graphs)
-        times = comparison.time({name: graphs for name, (graphs, _) in made.items()})
-        chosen = {
-            name: replace(_variant(name), measured=comparison.measure(graphs, kept, times[name]).to_dict())
-            for name, (graphs, kept) in made.items()
-        }
-        manifest = replace(manifest, variants=chosen)
-    if fixed_batch is not None:
-        for part, graph in traced.items():
-            files[f"{part}.batch{fixed_batch}.onnx"] = with_fixed_batch(graph, fixed_batch)
-    entries = {name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()}
-    manifest = replace(manifest, files=entries)
-    pictures = card_pictures(vae, random, given)
+    say("checking the modules")
+    check_modules(spec, batch or random, real=batch is not None)
+    say("tracing both modules twice")
+    manifest = _describe(spec, destination.name, provenance)
+    graphs, denormals = _trace(spec, random, manifest.graph_metadata())
+    open_vae = partial(_open, manifest, spec.prior_constants)
+    vae = open_vae("fp32", graphs)
+    say(f"comparing with torch at batch sizes {', '.join(map(str, BATCH_SIZES))}")
+    manifest = replace(manifest, verification=compare(spec, vae, graphs, random, batch, denormals))
+    arrays = reference_arrays(spec, (batch or random).repeated(REFERENCE_EXAMPLES))
+    files = {**_fp32_files(spec, graphs), reference_file("fp32"): fp32_reference(arrays, vae)}
+    if spec.variants and real is not None:
+        comparison = Comparison(graphs, open_vae, real)
+        made = _make_variants(spec, comparison, random, say)
+        manifest = _with_measurements(manifest, comparison, made)
+        for name, (smaller, _) in made.items():
+            reference = variant_reference(arrays, open_vae(name, smaller), smaller)
+            files |= {**graph_files(name, smaller), reference_file(name): reference}
     say(f"writing {destination}")
-    with new_folder(destination) as folder:
-        for name, content in {**files, **pictures}.items():
-            (folder / name).write_bytes(content)
-        (folder / "README.md").write_text(card.render(manifest, pictures), encoding="utf-8")
-        (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-        if not vaedge.check(folder).passed:
-            raise ExportError("the bundle does not reproduce its own reference arrays on this machine")
+    images = card_images(vae, real, random)
+    _write(destination, replace(manifest, files=file_entries(files)), files, images)
     return destination
 
 
-def _variant(name: str) -> Variant:
-    infix = "" if name == "fp32" else f".{name}"
-    return Variant(f"encoder{infix}.onnx", f"decoder{infix}.onnx", OPSET, IR_VERSION, reference_file(name))
+def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
+    """Return the manifest without its files, and without the results of the comparison and of the measurements."""
+    versions = {producer: importlib.metadata.version(producer) for producer in _PRODUCERS}
+    return Manifest(
+        name=name,
+        input_shape=spec.input_shape,
+        input_range=spec.likelihood.support,
+        latent_shape=spec.latent_shape,
+        likelihood=spec.likelihood.name,
+        parameters=spec.likelihood.parameters,
+        prior=spec.prior.name,
+        prior_file=None if spec.prior_constants is None else PRIOR_FILE,
+        variants={variant: variant_entry(variant) for variant in ("fp32", *spec.variants)},
+        files={},
+        minimum_onnxruntime=MINIMUM_ONNXRUNTIME,
+        conditions=spec.conditions,
+        producers={"vaedge": vaedge.__version__, **versions},
+        metrics=provenance.metrics,
+        training=provenance.training,
+    )
 
 
-def _files(name: str, graphs: Graphs) -> dict[str, bytes]:
-    variant = _variant(name)
-    return dict(zip((variant.encoder, variant.decoder), graphs, strict=True))
+def _trace(spec: Spec, random: Inputs, metadata: Mapping[str, str]) -> tuple[Graphs, int]:
+    """Trace both networks, each twice, and check the form of the graphs; also return the number of denormal weights."""
+    contents, denormals = [], 0
+    for network in spec.networks:
+        inputs = network.inputs(random)
+        content, flushed = trace(network, inputs, metadata)
+        check_purity(content, network.name)
+        check_signature(content, network.name, inputs, network.outputs)
+        check_same_bytes(network.name, content, trace(network, inputs, metadata)[0])
+        contents.append(content)
+        denormals += flushed
+    return Graphs(*contents), denormals
 
 
-def _shape(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
-    try:
-        shape = tuple(operator.index(size) for size in sizes)
-    except TypeError as error:
-        raise ExportError(f"{name} is {sizes!r}; expected the sizes of one item, such as (1, 28, 28)") from error
-    if not shape or min(shape) < 1:
-        raise ExportError(f"{name} is {sizes!r}; expected sizes of at least 1")
-    return shape
+def _open(manifest: Manifest, prior: bytes | None, variant: str, graphs: Graphs) -> vaedge.VAE:
+    return vaedge.VAE(ModelFiles(manifest, variant, graphs.encoder, graphs.decoder, prior))
+
+
+def _fp32_files(spec: Spec, graphs: Graphs) -> dict[str, bytes]:
+    """Return the float32 graphs, their copies with a fixed batch size, and the constants of the prior."""
+    files = graph_files("fp32", graphs)
+    if spec.prior_constants is not None:
+        files[PRIOR_FILE] = spec.prior_constants
+    if spec.fixed_batch is not None:
+        for network, content in zip(spec.networks, graphs, strict=True):
+            fixed = with_fixed_batch(content, spec.fixed_batch)
+            files[fixed_batch_file(network.name, spec.fixed_batch)] = fixed
+    return files
+
+
+def _make_variants(
+    spec: Spec, comparison: Comparison, random: Inputs, say: _Say
+) -> dict[str, tuple[Graphs, list[str]]]:
+    """Make and check each variant; return its graphs and the layers that stay in float32, by name."""
+    made = {}
+    for name in spec.variants:
+        say(f"quantizing to {name} and measuring its loss")
+        graphs, kept = make_variant(name, spec.networks, comparison, spec.allow_loss)
+        for network, content in zip(spec.networks, graphs, strict=True):
+            check_purity(content, f"{network.name}, {name}", contrib=True)
+            check_signature(content, f"{network.name}, {name}", network.inputs(random), network.outputs)
+        made[name] = graphs, kept
+    return made
+
+
+def _with_measurements(
+    manifest: Manifest, comparison: Comparison, made: Mapping[str, tuple[Graphs, list[str]]]
+) -> Manifest:
+    """Measure fp32 and the other variants side by side, and return the manifest with the results."""
+    compared = {"fp32": (comparison.fp32, list[str]()), **made}
+    times = comparison.time({name: graphs for name, (graphs, _) in compared.items()})
+    variants = {
+        name: replace(
+            manifest.variants[name], measured=comparison.measure(name, graphs, kept, times[name]).to_manifest()
+        )
+        for name, (graphs, kept) in compared.items()
+    }
+    return replace(manifest, variants=variants)
+
+
+def _write(destination: Path, manifest: Manifest, files: Mapping[str, bytes], images: Mapping[str, bytes]) -> None:
+    """Write the bundle and check it before it gets its name."""
+    with new_folder(destination) as folder:
+        for name, content in {**files, **images}.items():
+            (folder / name).write_bytes(content)
+        (folder / "README.md").write_text(render_card(manifest, images), encoding="utf-8")
+        (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+        if not vaedge.check(folder).passed:
+            raise ExportError("the bundle does not reproduce its own reference on this machine; nothing was written")
 
 
 def _silent(_: str) -> None:

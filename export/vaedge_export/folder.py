@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all."""
+"""Write a folder as a whole or not at all."""
 
 import os
 import secrets
@@ -11,18 +11,24 @@ from vaedge_export.errors import ExportError
 
 
 def require_absent(destination: Path) -> None:
-    """Raise ExportError if something is at the destination: asked before the work, and again after it."""
+    """Raise ExportError if the destination exists. Call it before the work; `new_folder` calls it again afterwards."""
     if destination.exists() or destination.is_symlink():
         raise ExportError(f"{destination} exists already: name another folder, or remove it first")
 
 
 @contextmanager
 def new_folder(destination: Path) -> Iterator[Path]:
-    """Give a folder beside the destination to write into; rename it into place when the block has succeeded.
+    """Create a folder next to the destination to write into, and rename it when the block succeeds.
+
+    Args:
+        destination: The folder, which must not exist.
+
+    Yields:
+        The temporary folder.
 
     Raises:
-        ExportError: the destination exists, or could not be written (a full disk, no permission); whatever
-            the block raises passes through. In every case nothing is left behind.
+        ExportError: The destination exists, or cannot be written (a full disk, no permission). Exceptions of the block
+            pass through. In every case nothing is left behind.
     """
     require_absent(destination)
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.tmp")
@@ -41,7 +47,7 @@ def new_folder(destination: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Have the file's or folder's content on the disk before going on."""
+    """Wait until the content of a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What `vaedge train` left in a run folder becomes a bundle."""
+"""Export a run folder of `vaedge train` as a bundle."""
 
 import os
 import shlex
@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from vaedge import Condition
-from vaedge.prior import Mixture
 from vaedge_export.export import Provenance, export_vae
 from vaedge_export.folder import require_absent
 from vaedge_train import Run, load_run
-from vaedge_train.priors import StandardNormal
 
-_FIGURES = ("elbo", "distortion", "rate")
+_EPOCH_METRICS = ("elbo", "distortion", "rate")
+_EVALUATION_METRICS = ("bound", "bound_standard_error", "elbo", "elbo_standard_error", "distortion", "rate")
 
 
 def export_run(
@@ -25,32 +24,35 @@ def export_run(
     note: str | None = None,
     progress: bool = False,
 ) -> Path:
-    """Export a run; `export_vae` says how.
+    """Export a run with its metrics and its test examples.
 
     Args:
-        run: the run folder.
-        out: the bundle's folder, which must not exist yet.
-        variants: precisions to write, measured on the run's test items; as for `export_vae`.
-        allow_loss: what a variant may cost, nats per item; as for `export_vae`.
-        fixed_batch: as for `export_vae`.
-        note: a sentence or two for the model card, beside the figures.
-        progress: print each stage.
+        run: The run folder.
+        out: The bundle's folder, which must not exist.
+        variants: As for `export_vae`. Variants are measured on the test examples of the run.
+        allow_loss: As for `export_vae`; nats per example.
+        fixed_batch: As for `export_vae`.
+        note: A sentence or two for the model card, next to the metrics.
+        progress: Print each step.
+
+    Returns:
+        The bundle's folder.
 
     Raises:
-        vaedge_train.RunError: it is no run that has finished an epoch.
-        ExportError: as for `export_vae`.
+        vaedge_train.RunError: The folder is not a run that has finished an epoch.
+        ExportError: As for `export_vae`.
     """
     require_absent(Path(out))
     trained = load_run(run)
-    config = trained.config
+    name = Path(out).name
     return export_vae(
         trained.vae.encoder,
         trained.vae.decoder,
         out,
         input_shape=trained.input_shape,
-        latent_shape=(config.latent,),
-        likelihood=config.likelihood,
-        prior=_frozen_prior(trained),
+        latent_shape=(trained.config.latent,),
+        likelihood=trained.config.likelihood,
+        prior=trained.vae.prior.frozen(trained.vae.inference).to_runtime(),
         conditions={"y": Condition("int64", (), trained.classes)} if trained.classes else {},
         examples=trained.examples,
         variants=variants,
@@ -59,8 +61,8 @@ def export_run(
         provenance=Provenance(
             metrics={**_metrics(trained), **({"note": note} if note else {})},
             training={
-                **_training(trained, Path(out).name),
-                "export": export_command(Path(out).name, variants, allow_loss, fixed_batch, note),
+                **_training(trained, name),
+                "export": export_command(name, variants, allow_loss, fixed_batch, note),
             },
         ),
         progress=progress,
@@ -72,9 +74,9 @@ def export_command(
 ) -> str:
     """Return the command that exports the run `runs/NAME` with these options; `export_run` describes them."""
     words = ["vaedge", "export", f"runs/{name}", "--out", f"models/{name}"]
-    smaller = [variant for variant in dict.fromkeys(variants) if variant != "fp32"]
-    if smaller:
-        words += ["--variants", ",".join(smaller)]
+    additional = [variant for variant in dict.fromkeys(variants) if variant != "fp32"]
+    if additional:
+        words += ["--variants", ",".join(additional)]
     if allow_loss is not None:
         words += ["--allow-loss", f"{allow_loss:g}"]
     if fixed_batch is not None:
@@ -84,36 +86,36 @@ def export_command(
     return shlex.join(words)
 
 
-def _frozen_prior(run: Run) -> Mixture | None:
-    """Return the mixture that training ended with, or None for N(0, I)."""
-    vae = run.vae
-    if isinstance(vae.prior, StandardNormal):
-        return None
-    log_weights, mean, log_var = (tensor.detach().numpy() for tensor in vae.prior.mixture(vae.inference))
-    return Mixture.from_parameters(log_weights, mean, log_var)
-
-
 def _metrics(run: Run) -> dict[str, float | str]:
-    """Return the run's best-founded evaluation where there is one, else the figures of the epoch that was kept."""
-    dataset = Path(run.config.dataset).name
-    given = ", each given its label" if run.classes else ""
-    if run.evaluations:
-        figures = max(run.evaluations, key=lambda row: (row["items"], row["k"], -row["seed"]))
-        how = (
-            f"{figures['items']} test items of {dataset}{given}, p(x|z): {figures['likelihood']}, "
-            f"{figures['binarized']}, k = {figures['k']} draws, seed {figures['seed']}"
-        )
-        names = ("bound", "bound_standard_error", "elbo", "elbo_standard_error", "distortion", "rate")
-        alike = [row for row in run.evaluations if (row["items"], row["k"]) == (figures["items"], figures["k"])]
-        others = {f"test_bound_with_seed_{row['seed']}": row["bound"] for row in alike if row is not figures}
-        return {**{f"test_{name}": figures[name] for name in names}, **others, "measured_on": how}
+    """Return the most precise evaluation of the run or, without one, the metrics of the epoch that was kept."""
+    given = f"{Path(run.config.dataset).name}{', each given its label' if run.classes else ''}"
+    return _evaluation_metrics(run, given) if run.evaluations else _epoch_metrics(run, given)
+
+
+def _evaluation_metrics(run: Run, dataset: str) -> dict[str, float | str]:
+    best = max(run.evaluations, key=lambda row: (row["items"], row["k"], -row["seed"]))
+    n, k = best["items"], best["k"]
+    comparable = [row for row in run.evaluations if (row["items"], row["k"]) == (n, k)]
+    return {
+        **{f"test_{name}": best[name] for name in _EVALUATION_METRICS},
+        **{f"test_bound_with_seed_{row['seed']}": row["bound"] for row in comparable if row is not best},
+        "measured_on": (
+            f"{n} test examples of {dataset}, p(x|z): {best['likelihood']}, {best['binarized']}, "
+            f"k = {k} draws, seed {best['seed']}"
+        ),
+    }
+
+
+def _epoch_metrics(run: Run, dataset: str) -> dict[str, float | str]:
     part = "validation" if "validation_elbo" in run.metrics else "test"
-    how = (
-        f"the {part} items of {dataset}{given}, p(x|z): {run.config.likelihood}, one draw of z per item, after epoch "
-        f"{run.metrics['epoch']}"
-    )
-    figures = {f"{part}_{name}": run.metrics[f"{part}_{name}"] for name in _FIGURES}
-    return {**figures, "train_elbo": run.metrics["train_elbo"], "measured_on": how}
+    return {
+        **{f"{part}_{name}": run.metrics[f"{part}_{name}"] for name in _EPOCH_METRICS},
+        "train_elbo": run.metrics["train_elbo"],
+        "measured_on": (
+            f"the {part} examples of {dataset}, p(x|z): {run.config.likelihood}, one draw of z per example, after "
+            f"epoch {run.metrics['epoch']}"
+        ),
+    }
 
 
 def _training(run: Run, name: str) -> dict[str, str | int | float]:

@@ -1,10 +1,10 @@
-"""torch modules -> the bytes of ONNX graphs, with nothing in them of the machine that traced them."""
+"""Trace modules to ONNX graphs that contain nothing about the machine that traced them."""
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -14,39 +14,23 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 
 from vaedge_export.errors import ExportError
-from vaedge_export.examples import Array
-from vaedge_train.likelihoods import Likelihood
+from vaedge_export.networks import Array, Network
 
 OPSET = 20
 IR_VERSION = 10
-_TRACE_BATCH = 3  # sizes 0 and 1 are special to torch.export, which would freeze them
+_TRACE_BATCH_SIZE = 3  # torch.export treats the sizes 0 and 1 as constants
 _SMALLEST_NORMAL = np.finfo(np.float32).tiny
 
 
-class DecoderWithMean(nn.Module):
-    """A decoder's parameters of p(x|z), with the mean of p(x|z) in front of them."""
+class Graphs(NamedTuple):
+    """The two graphs of one variant, serialized."""
 
-    def __init__(self, decoder: nn.Module, likelihood: Likelihood) -> None:
-        """Wrap a decoder.
-
-        Args:
-            decoder: z -> the likelihood's parameters, a tensor or a tuple of them.
-            likelihood: p(x|z), which says how the mean follows.
-        """
-        super().__init__()
-        self.decoder = decoder
-        self.likelihood = likelihood
-        self.train(decoder.training)
-
-    def forward(self, z: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
-        """Return the mean of p(x|z), then its parameters, each (n, *input_shape), for z (n, *latent_shape)."""
-        parameters = self.decoder(z, *conditions)
-        parameters = (parameters,) if isinstance(parameters, Tensor) else tuple(parameters)
-        return (self.likelihood.mean(*parameters), *parameters)
+    encoder: bytes
+    decoder: bytes
 
 
 class _AnyInputs(nn.Module):
-    """A module as torch.export wants it, which takes the signature for how free axes are nested: one for all."""
+    """A module with a variadic signature, so that one description of the free axes fits any number of inputs."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -57,62 +41,64 @@ class _AnyInputs(nn.Module):
         return self.module(*inputs)
 
 
-def trace(
-    module: nn.Module, name: str, inputs: Mapping[str, Array], output_names: Sequence[str], metadata: Mapping[str, str]
-) -> tuple[bytes, int]:
-    """Export a module as one self-contained graph whose batch is free; the same module gives the same bytes.
+def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, str]) -> tuple[bytes, int]:
+    """Trace a network to one self-contained graph with a free batch axis. The same module gives the same bytes.
 
     Args:
-        module: batches -> one or several tensors.
-        name: of the graph.
-        inputs: a batch for each input, by name, of at least 3 items; only types and shapes matter.
-        output_names: names of the outputs, in order.
-        metadata: what the file says of itself.
+        network: The network.
+        inputs: (n, ...) arrays by name, n >= 3. Only their types and shapes matter.
+        metadata: Texts to embed in the graph, by key.
 
     Returns:
-        The serialised graph, and how many denormal weights (below 1.2e-38) were set to zero: they make some
-        processors a hundred times slower, and no result differs that a float32 could tell.
+        The serialized graph, and the number of denormal weights (absolute values below 1.2e-38) that were set to zero.
+        Some CPUs compute with denormals a hundred times slower, and no float32 result changes.
 
     Raises:
-        ExportError: torch cannot trace the module; its own error is the cause.
+        ExportError: torch cannot trace the module. The cause is torch's own error.
     """
-    examples = tuple(torch.from_numpy(array[:_TRACE_BATCH]) for array in inputs.values())
+    examples = tuple(torch.from_numpy(array[:_TRACE_BATCH_SIZE]) for array in inputs.values())
     try:
         with warnings.catch_warnings(), logging_off():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                _AnyInputs(module),
+                _AnyInputs(network.module),
                 examples,
                 dynamo=True,
                 external_data=False,
                 opset_version=OPSET,
                 input_names=list(inputs),
-                output_names=list(output_names),
+                output_names=list(network.outputs),
                 dynamic_shapes=(tuple({0: "batch"} for _ in inputs),),
                 verbose=False,
             )
-    except Exception as error:  # torch.export raises of everything
-        said = str(error.__cause__ or error).strip() or repr(error)
+    except Exception as error:  # torch.export may raise almost any exception
+        reason = str(error.__cause__ or error).strip() or repr(error)
         raise ExportError(
-            f"torch cannot export the {name} ({type(module).__name__}): {said.splitlines()[0]}"
+            f"torch cannot export the {network.name} ({type(network.module).__name__}): {reason.splitlines()[0]}"
         ) from error
     if program is None:
-        raise ExportError(f"torch exported nothing for the {name}")
+        raise ExportError(f"torch.onnx.export returned no graph for the {network.name}")
     # torch writes the source lines and paths of the module into every node.
     ClearMetadataAndDocStringPass()(program.model)
     for value in list(program.model.graph.initializers.values()):
-        value.name = str(value.name).removeprefix("module.")  # which is what _AnyInputs calls it
+        value.name = str(value.name).removeprefix("module.")  # the attribute of _AnyInputs
     proto = program.model_proto
     flushed = _flush_denormals(proto)
-    return serialize(proto, name, metadata), flushed
+    return serialize(proto, network.name, {**metadata, "graph": network.name}), flushed
 
 
 def serialize(proto: onnx.ModelProto, name: str, metadata: Mapping[str, str]) -> bytes:
-    """Return the bytes of a graph after removing what tools have written into it of themselves."""
+    """Serialize a graph without what tools have written into it about themselves.
+
+    Args:
+        proto: The graph, which is changed in place.
+        name: Name of the graph.
+        metadata: Texts to embed in the graph, by key.
+    """
     del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         del value.metadata_props[:]
-    for tensor in proto.graph.initializer:  # the quantisers store some as lists of numbers: plain bytes, all of them
+    for tensor in proto.graph.initializer:  # the quantizers store some tensors as lists of numbers
         if not tensor.HasField("raw_data"):
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
     proto.producer_name, proto.producer_version, proto.doc_string, proto.domain = "vaedge", "", "", ""
@@ -122,16 +108,17 @@ def serialize(proto: onnx.ModelProto, name: str, metadata: Mapping[str, str]) ->
     return content
 
 
-def with_fixed_batch(content: bytes, batch: int) -> bytes:
-    """Return the same graph for batches of one size, which some engines outside of ONNX Runtime ask for."""
+def with_fixed_batch(content: bytes, batch_size: int) -> bytes:
+    """Return the same graph for one batch size, which some engines other than ONNX Runtime require."""
     proto = onnx.load_model_from_string(content)
     for value in (*proto.graph.input, *proto.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = batch
+        value.type.tensor_type.shape.dim[0].dim_value = batch_size
     fixed: bytes = proto.SerializeToString(deterministic=True)
     return fixed
 
 
 def _flush_denormals(proto: onnx.ModelProto) -> int:
+    """Set denormal weights to zero, and return their number."""
     flushed = 0
     for tensor in proto.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
@@ -145,7 +132,7 @@ def _flush_denormals(proto: onnx.ModelProto) -> int:
 
 @contextmanager
 def logging_off() -> Iterator[None]:
-    """Keep torch and ONNX Runtime's tools from logging what the exception will say."""
+    """Suppress the log messages of torch and of ONNX Runtime's tools; exceptions carry the same information."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

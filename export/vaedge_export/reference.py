@@ -1,4 +1,4 @@
-"""The reference of each variant: inputs, expected outputs, and how far a device may be from them."""
+"""The reference of each variant: inputs, expected outputs, and the tolerance of each output."""
 
 import io
 from collections.abc import Mapping
@@ -9,31 +9,36 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 import vaedge
-from vaedge.bundle.reference import TOLERANCE_PREFIX
-from vaedge.selftest import outputs
-from vaedge_export.examples import Array
+from vaedge._check import outputs
+from vaedge.bundle.reference import TOLERANCE_PREFIX, Inputs
+from vaedge_export.graphs import Graphs
+from vaedge_export.networks import Array
+from vaedge_export.spec import Spec
 
-REFERENCE_ROWS = 8
-# Of a feature's standard deviation. CPUs, thread counts and releases of ONNX Runtime differ by a tenth of this or less.
+REFERENCE_EXAMPLES = 8
+# In standard deviations of a feature. CPUs, thread counts and releases of ONNX Runtime differ by at most a tenth of it.
 _FP32_TOLERANCE = 1e-4
 _STEPS = 255  # of an 8-bit range
-# Another machine may differ from the reference by this multiple of what the exporting machine differs.
+# Another machine may differ from the reference by this multiple of the difference on the exporting machine.
 _NOISE_FACTOR = 16
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 _INPUTS = ("x", "z")
 
 
-def reference_file(variant: str) -> str:
-    """Return the name of a variant's reference."""
-    return "reference.npz" if variant == "fp32" else f"reference.{variant}.npz"
+def reference_arrays(spec: Spec, examples: Inputs) -> dict[str, Array]:
+    """Return the inputs, the conditions and the outputs of the modules in PyTorch, as `reference.npz` names them."""
+    encoder, decoder = (network.compute(network.inputs(examples)) for network in spec.networks)
+    decoded = decoder.pop("x")
+    return {"x": examples.x, **encoder, "z": examples.z, "decoded": decoded, **examples.conditions, **decoder}
 
 
 def fp32_reference(arrays: Mapping[str, Array], vae: vaedge.VAE) -> bytes:
     """Return the content of `reference.npz`.
 
     Args:
-        arrays: Inputs, conditions, and the outputs of the original modules.
-        vae: The float32 graphs in ONNX Runtime, whose distance from the outputs is the least that a device can have.
+        arrays: As `reference_arrays` returns them.
+        vae: The float32 graphs in ONNX Runtime. No tolerance is smaller than a multiple of their difference from the
+            modules.
     """
     found = outputs(vae, arrays)
     tolerances = {
@@ -43,17 +48,17 @@ def fp32_reference(arrays: Mapping[str, Array], vae: vaedge.VAE) -> bytes:
     return _npz(arrays, tolerances)
 
 
-def variant_reference(arrays: Mapping[str, Array], vae: vaedge.VAE, graphs: tuple[bytes, bytes]) -> bytes:
-    """Return the content of a smaller variant's reference.
+def variant_reference(arrays: Mapping[str, Array], vae: vaedge.VAE, graphs: Graphs) -> bytes:
+    """Return the content of the reference of a variant other than fp32.
 
-    The expected outputs are those of onnx's reference evaluator, in one call on all rows, because dynamic int8 depends
-    on the batch. Graphs with operators that only ONNX Runtime has are run by ONNX Runtime itself. The tolerance is one
-    quantization step of each output: 1/255 of its range.
+    The expected outputs are those of onnx's reference evaluator for all examples in one batch, because the results of
+    dynamic int8 depend on the batch. Graphs with operators that only ONNX Runtime has are run by ONNX Runtime. The
+    tolerance is one quantization step of each output: 1/255 of its range.
 
     Args:
-        arrays: Inputs and conditions, as in `fp32_reference`.
+        arrays: As `reference_arrays` returns them; only the inputs and the conditions are used.
         vae: The variant's graphs in ONNX Runtime.
-        graphs: The variant's encoder and decoder, serialized.
+        graphs: The variant's graphs.
     """
     inputs = {name: arrays[name] for name in (*_INPUTS, *vae.manifest.conditions)}
     found = outputs(vae, inputs)
@@ -65,10 +70,10 @@ def variant_reference(arrays: Mapping[str, Array], vae: vaedge.VAE, graphs: tupl
     return _npz({**inputs, **expected}, tolerances)
 
 
-def _evaluate(graphs: tuple[bytes, bytes], inputs: Mapping[str, Array], manifest: vaedge.Manifest) -> dict[str, Array]:
+def _evaluate(graphs: Graphs, inputs: Mapping[str, Array], manifest: vaedge.Manifest) -> dict[str, Array]:
     encoder, decoder = (ReferenceEvaluator(onnx.load_model_from_string(graph)) for graph in graphs)
     conditions = {name: inputs[name] for name in manifest.conditions}
-    with np.errstate(all="ignore"):  # the evaluator's Sigmoid overflows on its way to the right result
+    with np.errstate(all="ignore"):  # the evaluator's Sigmoid overflows in an intermediate result
         mean, log_var = encoder.run(None, {"x": inputs["x"], **conditions})
         decoded, *parameters = decoder.run(None, {"z": inputs["z"], **conditions})
     return {
@@ -84,7 +89,7 @@ def _has_contrib_operators(graph: bytes) -> bool:
 
 
 def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
-    """Return the allowed difference of each feature: as wanted, but not below what rounding makes unavoidable."""
+    """Return the allowed difference of each feature: as wanted, but at least what rounding makes unavoidable."""
     axes = tuple(axis for axis in range(expected.ndim) if axis == 0 or wanted.shape[axis - 1] == 1)
     noise = np.abs(found - expected).max(axes).reshape(wanted.shape)
     size = np.abs(expected).max(axes).reshape(wanted.shape)
@@ -94,12 +99,12 @@ def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
 
 
 def _reduce(function: Any, array: Array, name: str) -> Array:
-    """Apply a function over the rows and over the elements that share one unit.
+    """Apply a function over the examples and over the elements that share one unit.
 
-    The latents share one unit, and so do the pixels of a channel; each column of a table has its own.
+    All latents share one unit, and so do the pixels of a channel; each column of a table has its own unit.
 
     Args:
-        function: Such as numpy.std.
+        function: A function such as numpy.std.
         array: (n, *shape).
         name: Name of the output.
 
@@ -107,10 +112,7 @@ def _reduce(function: Any, array: Array, name: str) -> Array:
         float32 array that broadcasts to one example's output.
     """
     shape = array.shape[1:]
-    if name in ("mean", "log_var"):
-        kept: tuple[int, ...] = ()
-    else:
-        kept = (0,)
+    kept = () if name in ("mean", "log_var") else (0,)
     axes = (0, *(axis + 1 for axis in range(len(shape)) if axis not in kept))
     result = np.asarray(function(array.astype(np.float64), axis=axes), np.float32)
     return result.reshape([size if axis in kept else 1 for axis, size in enumerate(shape)])

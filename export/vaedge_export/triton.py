@@ -1,66 +1,76 @@
-"""A bundle -> a model repository of the Triton inference server: encoder, decoder, and the two as an ensemble.
+"""Write a bundle as a model repository of the Triton inference server.
 
 DIR/NAME_encoder/{config.pbtxt,1/model.onnx}    x -> mean, log_var
 DIR/NAME_decoder/{config.pbtxt,1/model.onnx}    z -> x, and the parameters of p(x|z)
-DIR/NAME_reconstruct/{config.pbtxt,1/}          x -> the reconstruction through the posterior's mean
+DIR/NAME_reconstruct/{config.pbtxt,1/}          an ensemble of both: x -> the reconstruction through the posterior mean
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from vaedge.bundle.reading import Bundle, read_bundle
+from vaedge import Manifest
+from vaedge.bundle.reader import read_bundle
 from vaedge_export.folder import new_folder
 
-_MOST_BATCH = 512
+_MAX_BATCH_SIZE = 512
 _TYPES = {"float32": "TYPE_FP32", "int64": "TYPE_INT64"}
-Tensor = tuple[str, str, tuple[int, ...]]  # name, type, shape of one item
 
 
-def write_triton(bundle: str | Path, directory: str | Path) -> None:
+class _Tensor(NamedTuple):
+    """A tensor in the terms of a manifest; the shape is that of one example."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def write_triton(bundle: str | os.PathLike[str], directory: str | os.PathLike[str]) -> None:
     """Write the float32 graphs of a bundle as a model repository.
 
     Args:
-        bundle: the bundle's folder.
-        directory: the repository's folder, which must not exist yet.
+        bundle: The bundle's folder.
+        directory: The folder of the repository, which must not exist.
 
     Raises:
-        vaedge.BundleError: the bundle is damaged.
-        ExportError: the directory exists, or cannot be written.
+        vaedge.BundleError: The bundle is missing or damaged.
+        ExportError: The directory exists, or cannot be written.
     """
     read = read_bundle(bundle)
     manifest = read.manifest
-    told = [(name, condition.dtype, condition.shape) for name, condition in manifest.conditions.items()]
-    latent, item = manifest.latent_shape, manifest.input_shape
-    parts: dict[str, tuple[bytes, list[Tensor], list[Tensor]]] = {
-        "encoder": (
-            read.encoder,
-            [("x", "float32", item), *told],
-            [("mean", "float32", latent), ("log_var", "float32", latent)],
-        ),
-        "decoder": (
-            read.decoder,
-            [("z", "float32", latent), *told],
-            [("x", "float32", item), *((name, "float32", item) for name in manifest.parameters)],
-        ),
+    x = _Tensor("x", "float32", manifest.input_shape)
+    latents = [_Tensor(name, "float32", manifest.latent_shape) for name in ("z", "mean", "log_var")]
+    parameters = [_Tensor(name, "float32", manifest.input_shape) for name in manifest.parameters]
+    conditions = _conditions(manifest)
+    parts = {
+        "encoder": (read.encoder, [x, *conditions], latents[1:]),
+        "decoder": (read.decoder, [latents[0], *conditions], [x, *parameters]),
     }
     with new_folder(Path(directory)) as folder:
         for part, (graph, inputs, outputs) in parts.items():
             version = folder / f"{manifest.name}_{part}" / "1"
             version.mkdir(parents=True)
             (version / "model.onnx").write_bytes(graph)
-            config = [f'name: "{manifest.name}_{part}"', 'backend: "onnxruntime"', *_common(inputs, outputs)]
+            config = [f'name: "{manifest.name}_{part}"', 'backend: "onnxruntime"', *_tensors(inputs, outputs)]
             config += ["dynamic_batching { max_queue_delay_microseconds: 100 }"]
             (version.parent / "config.pbtxt").write_text("\n".join(config) + "\n", "utf-8")
         ensemble = folder / f"{manifest.name}_reconstruct"
         (ensemble / "1").mkdir(parents=True)
-        (ensemble / "config.pbtxt").write_text(_ensemble(read, told), "utf-8")
+        (ensemble / "config.pbtxt").write_text(_ensemble(manifest), "utf-8")
 
 
-def _ensemble(bundle: Bundle, told: Sequence[Tensor]) -> str:
-    name, item = bundle.manifest.name, bundle.manifest.input_shape
-    same = {condition: condition for condition, *_ in told}
-    lines = [f'name: "{name}_reconstruct"', 'platform: "ensemble"']
-    lines += _common([("x", "float32", item), *told], [("reconstruction", "float32", item)])
+def _conditions(manifest: Manifest) -> list[_Tensor]:
+    return [_Tensor(name, condition.dtype, condition.shape) for name, condition in manifest.conditions.items()]
+
+
+def _ensemble(manifest: Manifest) -> str:
+    """Return the configuration of the ensemble."""
+    name, conditions = manifest.name, _conditions(manifest)
+    inputs = [_Tensor("x", "float32", manifest.input_shape), *conditions]
+    outputs = [_Tensor("reconstruction", "float32", manifest.input_shape)]
+    same = {condition.name: condition.name for condition in conditions}
+    lines = [f'name: "{name}_reconstruct"', 'platform: "ensemble"', *_tensors(inputs, outputs)]
     lines += ["ensemble_scheduling {"]
     lines += _step(f"{name}_encoder", {"x": "x", **same}, {"mean": "mean"})
     lines += _step(f"{name}_decoder", {"z": "mean", **same}, {"x": "reconstruction"})
@@ -73,17 +83,18 @@ def _step(model: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> 
     return ["  step {", f'    model_name: "{model}"', "    model_version: -1", *maps, "  }"]
 
 
-def _common(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[str]:
-    lines = [f"max_batch_size: {_MOST_BATCH}"]
+def _tensors(inputs: Sequence[_Tensor], outputs: Sequence[_Tensor]) -> list[str]:
+    lines = [f"max_batch_size: {_MAX_BATCH_SIZE}"]
     for kind, tensors in (("input", inputs), ("output", outputs)):
         lines += [
-            f'{kind} {{ name: "{name}" data_type: {_TYPES[dtype]} {_dims(shape)} }}' for name, dtype, shape in tensors
+            f'{kind} {{ name: "{tensor.name}" data_type: {_TYPES[tensor.dtype]} {_dims(tensor.shape)} }}'
+            for tensor in tensors
         ]
     return lines
 
 
 def _dims(shape: tuple[int, ...]) -> str:
-    """Return the shape of one item; a single number has to be named as one of one, for Triton knows no empty shape."""
+    """Return the shape of one example. Triton has no empty shape, so a scalar is declared as [1] and reshaped."""
     if not shape:
         return "dims: [ 1 ] reshape { shape: [ ] }"
     return f"dims: [ {', '.join(map(str, shape))} ]"

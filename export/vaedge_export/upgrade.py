@@ -1,6 +1,5 @@
-"""Rewrite a bundle of an older format in the newest one; the graphs stay as they are, byte for byte."""
+"""Rewrite a bundle of an older format in the newest format. The ONNX files do not change."""
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -8,24 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import vaedge
-from vaedge.bundle.manifest import MANIFEST_NAME, FileEntry
-from vaedge.bundle.reading import Bundle, read_variants
-from vaedge.bundle.reference import read_reference
-from vaedge.files.pictures import is_picture_shape
-from vaedge.prior import Mixture
-from vaedge_export import card
-from vaedge_export.card_pictures import samples_png
+from vaedge.bundle.manifest import MANIFEST_NAME
+from vaedge.bundle.reader import Bundle, read_variants
+from vaedge.bundle.reference import Inputs, read_reference
+from vaedge.distributions.prior import read_prior
+from vaedge.files.images import is_image_shape
+from vaedge_export.bundle_files import file_entries, fixed_batch_size, reference_file
+from vaedge_export.card.images import samples_png
+from vaedge_export.card.render import render_card
 from vaedge_export.errors import ExportError
-from vaedge_export.examples import Rows
 from vaedge_export.from_run import export_command
-from vaedge_export.reference import fp32_reference, reference_file, variant_reference
+from vaedge_export.graphs import Graphs
+from vaedge_export.reference import fp32_reference, variant_reference
 
 
 def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
     """Rewrite the manifest, the prior, the references, the samples and the card of a bundle in the newest format.
 
-    The ONNX files, the metrics and the other images do not change. The references of smaller variants are computed; the
-    samples on the card are drawn again, because format 2 draws other latents for a given seed.
+    The ONNX files, the metrics and the other images do not change. The references of variants other than fp32 are
+    computed. The samples on the card are drawn again, because format 2 draws other latents for a given seed.
 
     Args:
         path: The bundle's folder. It is replaced as a whole when all files have been written and checked.
@@ -35,62 +35,64 @@ def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         vaedge.BundleError: The bundle is damaged.
-        ExportError: The folder cannot be written; the bundle is as it was.
+        ExportError: The folder cannot be written, or the bundle does not reproduce its reference on this machine. The
+            bundle is unchanged.
     """
     folder = Path(path)
     bundles = {bundle.variant: bundle for bundle in read_variants(folder)}
-    bundles["fp32"].verify_others()
-    manifest = bundles["fp32"].manifest
+    fp32 = bundles["fp32"]
+    fp32.verify_others()
     files = _new_files(bundles)
-    entries = {name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()}
+    old = fp32.manifest
     manifest = replace(
-        manifest,
-        variants={name: replace(found, reference=reference_file(name)) for name, found in manifest.variants.items()},
-        files={**manifest.files, **entries},
-        training={**manifest.training, **_export_command(manifest)},
+        old,
+        variants={name: replace(entry, reference=reference_file(name)) for name, entry in old.variants.items()},
+        files={**old.files, **file_entries(files)},
+        training={**old.training, **_export_command(old)},
     )
-    with vaedge.VAE(bundles["fp32"]) as vae:
-        if is_picture_shape(vae.input_shape) and (folder / "samples.png").is_file():
-            reference = read_reference(bundles["fp32"])
-            conditions = {name: reference[name] for name in manifest.conditions}
-            files["samples.png"] = samples_png(vae, Rows(reference["x"], reference["z"], conditions))
-    pictures = [found.name for found in folder.glob("*.png")]
-    files["README.md"] = card.render(manifest, pictures).encode()
+    if is_image_shape(old.input_shape) and (folder / "samples.png").is_file():
+        with vaedge.VAE(fp32) as vae:
+            files["samples.png"] = samples_png(vae, Inputs.of(fp32))
+    images = [image.name for image in folder.glob("*.png")]
+    files["README.md"] = render_card(manifest, images).encode()
     files[MANIFEST_NAME] = manifest.to_json().encode()
     _replace(folder, files)
     return folder
 
 
 def _new_files(bundles: dict[str, Bundle]) -> dict[str, bytes]:
-    """Return the content of the prior and of every variant's reference."""
+    """Return the content of the prior and of the reference of every variant."""
     fp32 = bundles["fp32"]
+    manifest = fp32.manifest
     stored = read_reference(fp32)
-    names = ("x", "z", *fp32.manifest.conditions, "mean", "log_var", "decoded", *fp32.manifest.parameters)
+    names = ("x", "z", *manifest.conditions, "mean", "log_var", "decoded", *manifest.parameters)
     arrays = {name: stored[name] for name in names}
     files: dict[str, bytes] = {}
-    if fp32.manifest.prior_file is not None and fp32.prior is not None:
-        files[fp32.manifest.prior_file] = Mixture.from_npz(fp32.prior, fp32.manifest.latent_shape).to_npz()
+    constants = read_prior(manifest.prior, fp32.prior, manifest.latent_shape).to_npz()
+    if constants is not None and manifest.prior_file is not None:
+        files[manifest.prior_file] = constants
     for name, bundle in bundles.items():
         with vaedge.VAE(bundle) as vae:
             if name == "fp32":
-                files[reference_file(name)] = fp32_reference(arrays, vae)
+                content = fp32_reference(arrays, vae)
             else:
-                files[reference_file(name)] = variant_reference(arrays, vae, (bundle.encoder, bundle.decoder))
+                content = variant_reference(arrays, vae, Graphs(bundle.encoder, bundle.decoder))
+        files[reference_file(name)] = content
     return files
 
 
 def _export_command(manifest: vaedge.Manifest) -> dict[str, str]:
-    """Return the export command, as far as the manifest of an older bundle tells it."""
+    """Return the export command for the card, as far as the manifest of an older bundle determines it."""
     if "command" not in manifest.training or "export" in manifest.training:
         return {}
-    fixed = [name for name in manifest.files if name.startswith("encoder.batch")]
-    fixed_batch = int(fixed[0].removeprefix("encoder.batch").removesuffix(".onnx")) if fixed else None
     note = manifest.metrics.get("note")
-    return {"export": export_command(manifest.name, list(manifest.variants), None, fixed_batch, note)}
+    return {
+        "export": export_command(manifest.name, list(manifest.variants), None, fixed_batch_size(manifest.files), note)
+    }
 
 
 def _replace(folder: Path, files: dict[str, bytes]) -> None:
-    """Copy a bundle, change files of the copy, check it, and put it in the place of the original."""
+    """Copy a bundle, change files of the copy, check it, and replace the original with it."""
     token = secrets.token_hex(4)
     copy, old = (folder.with_name(f".{folder.name}.{token}.{suffix}") for suffix in ("tmp", "old"))
     try:

@@ -1,18 +1,19 @@
-"""Run a variational autoencoder anywhere numpy and ONNX Runtime run: no torch.
+"""Run a variational autoencoder wherever numpy and ONNX Runtime run, without torch.
 
 >>> import vaedge
 >>> vae = vaedge.load("models/mnist")
->>> pictures = vae.sample(64, seed=0)  # (64, 1, 28, 28) float32 in [0, 1]
+>>> images = vae.sample(64, seed=0)  # (64, 1, 28, 28) float32 in [0, 1]
 
-ONNX Runtime itself is imported when the first model is loaded.
+ONNX Runtime is imported when the first model is loaded. The public API is `vaedge.__all__`; all other names are
+internal.
 """
 
 import os
 import sys
 import warnings
 
-# Official ONNX Runtime wheels since 1.29 send telemetry unless this is set before their import.
-# Whoever has set the variable, to whatever value, has chosen.
+# Official ONNX Runtime wheels since 1.29 send telemetry unless this variable is set before their import. A value that
+# the user has set stays.
 if "ORT_DISABLE_TELEMETRY" not in os.environ:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     if "onnxruntime" in sys.modules:
@@ -22,8 +23,11 @@ if "ORT_DISABLE_TELEMETRY" not in os.environ:
             stacklevel=2,
         )
 
+from vaedge._check import CheckReport, check
+from vaedge._types import Condition
 from vaedge.batch import Batch
-from vaedge.bundle.manifest import Condition, Manifest
+from vaedge.bundle.manifest import Manifest
+from vaedge.distributions.posterior import Posterior
 from vaedge.errors import (
     BundleError,
     BundleNotFoundError,
@@ -35,8 +39,6 @@ from vaedge.errors import (
     VaedgeError,
 )
 from vaedge.loading import load
-from vaedge.posterior import Posterior
-from vaedge.selftest import CheckReport, check
 from vaedge.vae import VAE
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
-"""A bundle's operation as one picklable callable: a dict of arrays in, a dict of arrays out.
+"""An operation of a bundle as one picklable callable: a dict of arrays in, a dict of arrays out.
 
-That is what Ray Data's `map_batches` takes, and what any other engine can be given that ships functions to workers.
+This is what Ray Data's `map_batches` takes, and other engines that send functions to workers.
 """
 
 import os
@@ -16,7 +16,7 @@ from vaedge.vae import VAE
 
 Columns = dict[str, npt.NDArray[Any]]
 
-# The column that each operation reads, and those that it adds.
+# The column that each operation reads, and the columns that it adds.
 OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "encode": ("x", ("mean", "log_var")),
     "decode": ("z", ("x",)),
@@ -26,7 +26,7 @@ OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Batch:
-    """Applies one operation to a column of each batch, and passes the other columns on.
+    """Apply one operation to a column of each batch; the other columns are passed through.
 
     encode       x -> mean, log_var
     decode       z -> x
@@ -34,7 +34,7 @@ class Batch:
     log_prob     x -> log_prob, nats
 
     A conditional model reads its conditions from columns of their names. The bundle is loaded when a worker calls for
-    the first time; what is pickled is where it lies.
+    the first time; a pickle holds only its path.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class Batch:
         threads: int | None = 1,
         **arguments: Any,
     ) -> None:
-        """Say what to do; nothing is loaded yet.
+        """Choose the operation; nothing is loaded yet.
 
         Args:
-            model: the bundle's folder, where every worker finds it.
+            model: The bundle's folder, under a path that every worker can read.
             operation: "encode", "decode", "reconstruct" or "log_prob".
-            device: as for `load`.
-            variant: as for `load`.
-            threads: as for `load`; one, because engines start as many workers as there are processors.
-            arguments: further ones of the operation, such as k and seed of log_prob.
+            device: As for `load`.
+            variant: As for `load`.
+            threads: As for `load`. The default is one, because engines start one worker per CPU.
+            arguments: Further arguments of the operation, such as k and seed of log_prob.
 
         Raises:
-            InputError: there is no such operation.
+            InputError: The operation is unknown.
         """
         if operation not in OPERATIONS:
             raise InputError(f"operation is {operation!r}; expected one of {', '.join(OPERATIONS)}")
@@ -69,11 +69,11 @@ class Batch:
         self._vae: VAE | None = None
 
     def __call__(self, batch: Mapping[str, npt.NDArray[Any]]) -> Columns:
-        """Return the batch's columns and the operation's results.
+        """Return the columns of the batch and the results of the operation.
 
         Raises:
-            InputError: a column is missing, or holds what the operation does not take.
-            VaedgeError: the bundle cannot be loaded, as for `load`.
+            InputError: A column is missing, or holds what the operation does not accept.
+            VaedgeError: The bundle cannot be loaded, as for `load`.
         """
         if not isinstance(batch, Mapping):
             raise InputError(f"the batch is a {type(batch).__name__}; expected a dict of arrays")
@@ -83,14 +83,14 @@ class Batch:
         for name in (column, *vae.manifest.conditions):
             if name not in batch:
                 raise InputError(f"the batch has the columns {', '.join(batch)}; {self._operation} needs {name!r}")
-        told: dict[str, Any] = {name: batch[name] for name in vae.manifest.conditions}
-        result = getattr(vae, self._operation)(np.asarray(batch[column]), **told, **self._arguments)
+        conditions = {name: batch[name] for name in vae.manifest.conditions}
+        result = getattr(vae, self._operation)(np.asarray(batch[column]), conditions=conditions, **self._arguments)
         results = (result.mean, result.log_var) if self._operation == "encode" else (result,)
         return {**batch, **dict(zip(added, results, strict=True))}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self._model, self._operation, self._options, self._arguments)
+        return _unpickle, (self._model, self._operation, self._options, self._arguments)
 
 
-def _again(model: str, operation: str, options: dict[str, Any], arguments: dict[str, Any]) -> Batch:
+def _unpickle(model: str, operation: str, options: dict[str, Any], arguments: dict[str, Any]) -> Batch:
     return Batch(model, operation, **options, **arguments)

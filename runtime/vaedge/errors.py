@@ -1,6 +1,16 @@
-"""Everything that vaedge raises on purpose: one base, and beside it the builtin that a caller expects.
+"""The errors that vaedge raises on purpose.
 
-Each message says what was wrong, where, and what to do.
+Each one also inherits the built-in error that a caller expects. A message says what was wrong, what was expected, and
+what to do.
+
+* VaedgeError
+  * BundleError (ValueError)
+    * BundleNotFoundError (FileNotFoundError)
+  * InputError (ValueError)
+  * DeviceError (RuntimeError)
+  * DependencyError (ImportError)
+  * ClosedError (ValueError)
+  * InferenceError (RuntimeError)
 """
 
 
@@ -9,23 +19,23 @@ class VaedgeError(Exception):
 
 
 class BundleError(VaedgeError, ValueError):
-    """A bundle, or a file of one, is not what its manifest or the format says."""
+    """A bundle, or one of its files, does not match its manifest or the format."""
 
 
 class BundleNotFoundError(BundleError, FileNotFoundError):
-    """A bundle, or a file of one, is not there."""
+    """A bundle, or one of its files, does not exist."""
 
 
 class InputError(VaedgeError, ValueError):
-    """An argument of a call (array, number, file of items) cannot be used."""
+    """An argument of a call (an array, a number, a file of examples) is invalid."""
 
 
 class DeviceError(VaedgeError, RuntimeError):
-    """The device that was asked for cannot be had."""
+    """The requested device is not available."""
 
 
 class DependencyError(VaedgeError, ImportError):
-    """A package that this call needs is missing, or is there twice."""
+    """A package that this call needs is missing, or is installed twice."""
 
 
 class ClosedError(VaedgeError, ValueError):

@@ -1,66 +1,73 @@
 """The VAE that an app embeds: sample, reconstruct, encode, decode, score, interpolate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import LATENT_RANGE, FloatArray, as_batch, as_condition, as_count, as_item
+from vaedge._types import FloatArray, Nats
 from vaedge.bundle.manifest import Manifest
-from vaedge.bundle.reading import Bundle, read_bundle
+from vaedge.bundle.reader import Bundle, ModelFiles, read_bundle
+from vaedge.distributions.bounds import Bounds, estimate_bounds
+from vaedge.distributions.likelihoods import require_scorable
+from vaedge.distributions.posterior import Posterior
+from vaedge.distributions.prior import Prior, read_prior
 from vaedge.engine.chunks import run
-from vaedge.engine.graphs import Graphs
 from vaedge.engine.merge import RECONSTRUCTION
+from vaedge.engine.sessions import Sessions
 from vaedge.errors import BundleError, InputError
-from vaedge.likelihoods import LIKELIHOODS
-from vaedge.posterior import Posterior
-from vaedge.prior import Mixture, Prior, StandardNormal
-from vaedge.score import bounds
+from vaedge.validation import LATENT_RANGE, as_batch, as_condition, as_count, as_example
+
+Conditions: TypeAlias = Mapping[str, npt.ArrayLike]
+_Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
 class VAE:
-    """A loaded bundle. Threads may share it, processes may inherit it, and a pickle of it loads the same bundle.
+    """A loaded bundle.
 
-    The first call that needs the encoder opens its session; ONNX Runtime may then refuse its graph with BundleError,
-    if the bundle was not made by the exporter.
+    Immutable except for `close()`. Sessions are opened lazily: the first call that needs the encoder opens its session,
+    and ONNX Runtime may then refuse a graph that was not made by the exporter with a BundleError. Threads may share a
+    VAE, forked processes may inherit it, and a pickle of it loads the same bundle. All randomness comes from the seeds
+    of the calls.
 
-    Nothing that a caller can see ever changes, but for `close`; the one mutable thing inside is which sessions are open
-    (`vaedge.engine.graphs`). All randomness comes from the seeds of the calls.
-
-    A conditional model takes its further inputs by name in every call (`vae.sample(10, y=range(10))`): one value
-    per item, or one for all. `manifest.conditions` says which there are.
+    A conditional model takes its conditions in every call as a mapping, one value per example or one for all:
+    `vae.sample(10, conditions={"y": range(10)})`. The keyword `y` is a shorthand for a condition of that name.
+    `manifest.conditions` lists the conditions of a model.
 
     Attributes:
-        manifest: what the bundle says of itself.
-        sha256: of the bundle's `manifest.json`: what `vaedge.load(sha256=...)` pins.
-        variant: name of the precision that was loaded.
-        device: where the graphs run: "cpu" or "cuda:N".
-        threads: processor threads that each call may use.
-        prior: p(z), as it was trained.
+        manifest: The bundle's manifest.
+        sha256: SHA-256 of the bundle's `manifest.json`, for `vaedge.load(sha256=...)`; None for a VAE that was not read
+            from a bundle.
+        variant: Name of the loaded variant.
+        device: Device of the graphs: "cpu" or "cuda:N".
+        threads: Number of CPU threads that each call may use.
+        prior: p(z).
     """
 
     manifest: Manifest
-    sha256: str
+    sha256: str | None
     variant: str
     device: str
     threads: int
     prior: Prior
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
-        """Make the sessions; `vaedge.load` is the usual way here, and says what is raised."""
-        self.manifest = bundle.manifest
-        self.sha256 = bundle.sha256
-        self.variant = bundle.variant
-        self.prior = _prior(bundle)
-        self._graphs = Graphs(bundle, device, threads)
-        self.device, self.threads = self._graphs.device, self._graphs.threads
-        self._origin = bundle.path.absolute(), bundle.variant, bundle.sha256, device, threads
+    def __init__(self, files: ModelFiles, *, device: str = "cpu", threads: int | None = None) -> None:
+        """Open the sessions. `vaedge.load` is the usual way to make a VAE, and documents the errors."""
+        self.manifest = files.manifest
+        self.sha256 = files.sha256 if isinstance(files, Bundle) else None
+        self.variant = files.variant
+        self.prior = _read_prior(files)
+        self._sessions = Sessions(files, device, threads)
+        self.device, self.threads = self._sessions.device, self._sessions.threads
+        self._origin: tuple[object, ...] | None = None
+        if isinstance(files, Bundle):
+            self._origin = files.path.absolute(), files.variant, files.sha256, device, threads
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one item of `x`, without the batch axis."""
+        """Shape of one example of `x`, without the batch axis."""
         return self.manifest.input_shape
 
     @property
@@ -68,83 +75,102 @@ class VAE:
         """Shape of one `z`, without the batch axis."""
         return self.manifest.latent_shape
 
-    def encode(self, x: FloatArray, **conditions: npt.ArrayLike) -> Posterior:
-        """Return q(z|x) for each item; deterministic.
+    def encode(
+        self, x: FloatArray, *, conditions: Conditions | None = None, y: npt.ArrayLike | None = None
+    ) -> Posterior:
+        """Return q(z|x) for each example; deterministic.
 
         Args:
-            x: (n, *input_shape), floating, inside the manifest's input range.
-            conditions: of a conditional model, by name.
+            x: (n, *input_shape), floating point, inside the manifest's input range.
+            conditions: Values of a conditional model's conditions, by name.
+            y: Shorthand for the condition "y".
 
         Returns:
             mean and log_var, each (n, *latent_shape) float32.
 
         Raises:
-            InputError: wrong shape or type, empty, NaN, or out of range; a condition too many or too few.
+            InputError: x has a wrong shape or dtype, is empty, or holds NaN or values out of range; or the conditions
+                are not those of the model.
             InferenceError: ONNX Runtime failed.
         """
-        x = self._as_items(x)
-        inputs = {"x": x, **self._told(conditions, len(x))}
-        return Posterior(*run(self._graphs.encoder, inputs, ("mean", "log_var")))
+        x = self._as_examples(x)
+        return self._encode(x, self._as_conditions(conditions, y, len(x)))
 
-    def decode(self, z: FloatArray, *, out: FloatArray | None = None, **conditions: npt.ArrayLike) -> FloatArray:
+    def decode(
+        self,
+        z: FloatArray,
+        *,
+        conditions: Conditions | None = None,
+        y: npt.ArrayLike | None = None,
+        out: FloatArray | None = None,
+    ) -> FloatArray:
         """Return the mean of p(x|z) for each latent.
 
         Args:
-            z: (n, *latent_shape), floating, at most a million in absolute value.
-            conditions: of a conditional model, by name.
+            z: (n, *latent_shape), floating point, absolute values up to a million.
+            conditions: Values of a conditional model's conditions, by name.
+            y: Shorthand for the condition "y".
             out: float32 (n, *input_shape) array to write into and return.
 
         Returns:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: z, out or a condition cannot be used, or a condition is missing.
+            InputError: z, `out` or a condition is invalid or missing.
             InferenceError: ONNX Runtime failed.
         """
         z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
-        inputs = {"z": z, **self._told(conditions, len(z))}
-        return run(self._graphs.decoder, inputs, ("x",), out)[0]
+        return self._decode(z, self._as_conditions(conditions, y, len(z)), out)
 
-    def parameters(self, z: FloatArray, **conditions: npt.ArrayLike) -> dict[str, FloatArray]:
+    def parameters(
+        self, z: FloatArray, *, conditions: Conditions | None = None, y: npt.ArrayLike | None = None
+    ) -> dict[str, FloatArray]:
         """Return the parameters of p(x|z) for each latent, by name (for a Bernoulli: "logits").
 
         Args:
-            z: (n, *latent_shape), floating, at most a million in absolute value.
-            conditions: of a conditional model, by name.
+            z: (n, *latent_shape), floating point, absolute values up to a million.
+            conditions: Values of a conditional model's conditions, by name.
+            y: Shorthand for the condition "y".
 
         Returns:
-            One (n, *input_shape) float32 array per name in the manifest's `parameters`.
+            One (n, *input_shape) float32 array for each name in the manifest's `parameters`.
 
         Raises:
-            InputError: wrong shape or type, empty, or not finite; a condition too many or too few.
+            InputError: z or a condition is invalid or missing.
             InferenceError: ONNX Runtime failed.
         """
         z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
-        inputs = {"z": z, **self._told(conditions, len(z))}
-        names = self.manifest.parameters
-        return dict(zip(names, run(self._graphs.decoder, inputs, names), strict=True))
+        found = self._parameters(z, self._as_conditions(conditions, y, len(z)))
+        return dict(zip(self.manifest.parameters, found, strict=True))
 
     def sample(
-        self, n: int, *, seed: int | None = None, out: FloatArray | None = None, **conditions: npt.ArrayLike
+        self,
+        n: int,
+        *,
+        seed: int | None = None,
+        conditions: Conditions | None = None,
+        y: npt.ArrayLike | None = None,
+        out: FloatArray | None = None,
     ) -> FloatArray:
         """Draw z from the prior and return the means of p(x|z).
 
         Args:
-            n: how many, at least 1.
-            seed: the same seed gives the same z on every device, whatever the threads; None draws afresh.
+            n: Number of samples, at least 1.
+            seed: The same seed gives the same z on every machine; None uses fresh entropy.
+            conditions: Values of a conditional model's conditions, by name.
+            y: Shorthand for the condition "y".
             out: float32 (n, *input_shape) array to write into and return.
-            conditions: of a conditional model, by name.
 
         Returns:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: n < 1, or a seed or out that cannot be used; a condition too many or too few.
+            InputError: n, the seed, `out` or a condition is invalid or missing.
             InferenceError: ONNX Runtime failed.
         """
         n = as_count(n, "n")
-        told = self._told(conditions, n)
-        return run(self._graphs.decoder, {"z": self.prior.sample(n, seed), **told}, ("x",), out)[0]
+        values = self._as_conditions(conditions, y, n)
+        return self._decode(self.prior.sample(n, seed), values, out)
 
     def reconstruct(
         self,
@@ -152,87 +178,144 @@ class VAE:
         *,
         sample: bool = False,
         seed: int | None = None,
+        conditions: Conditions | None = None,
+        y: npt.ArrayLike | None = None,
         out: FloatArray | None = None,
-        **conditions: npt.ArrayLike,
     ) -> FloatArray:
-        """Encode and decode again: through the posterior's mean, or through a draw from it.
+        """Encode and decode: through the posterior's mean, or through a draw from the posterior.
 
         Args:
-            x: (n, *input_shape), floating, inside the manifest's input range.
-            sample: draw z from q(z|x) instead of taking its mean.
-            seed: for the draw, only with sample=True; None draws afresh.
+            x: (n, *input_shape), floating point, inside the manifest's input range.
+            sample: Draw z from q(z|x) instead of taking its mean.
+            seed: Seed of the draw, only with sample=True; None uses fresh entropy.
+            conditions: Values of a conditional model's conditions, by name; both graphs receive the same.
+            y: Shorthand for the condition "y".
             out: float32 (n, *input_shape) array to write into and return; it may overlap x.
-            conditions: of a conditional model, by name; the encoder and the decoder are told the same.
 
         Returns:
             (n, *input_shape) float32.
 
         Raises:
-            InputError: x, seed, out or a condition cannot be used, or a seed was given without sample=True.
+            InputError: x, the seed, `out` or a condition is invalid or missing, or a seed was given without
+                sample=True.
             InferenceError: ONNX Runtime failed.
         """
-        x = self._as_items(x)
-        told = self._told(conditions, len(x))
+        x = self._as_examples(x)
+        values = self._as_conditions(conditions, y, len(x))
         if sample:
-            z = self.encode(x, **told).sample(seed)
-            return run(self._graphs.decoder, {"z": z, **told}, ("x",), out)[0]
+            return self._decode(self._encode(x, values).sample(seed), values, out)
         if seed is not None:
             raise InputError("a seed was given, but reconstruct draws nothing unless sample=True")
-        return run(self._graphs.reconstructor, {"x": x, **told}, (RECONSTRUCTION,), out)[0]
+        return run(self._sessions.reconstructor, {"x": x, **values}, (RECONSTRUCTION,), out)[0]
 
     def log_prob(
-        self, x: FloatArray, *, k: int = 100, seed: int | None = None, **conditions: npt.ArrayLike
-    ) -> npt.NDArray[np.float64]:
-        """Return the importance-weighted bound on log p(x) of each item (Burda et al. 2016); the larger the likelier.
+        self,
+        x: FloatArray,
+        *,
+        k: int = 100,
+        seed: int | None = None,
+        conditions: Conditions | None = None,
+        y: npt.ArrayLike | None = None,
+    ) -> Nats:
+        """Return the importance-weighted bound on log p(x) of each example (Burda et al. 2016).
 
         Args:
-            x: (n, *input_shape), floating, inside the manifest's input range; of 0 and 1 for a Bernoulli.
-            k: draws of z per item; the bound is tighter the more there are, and the ELBO's estimate for one.
-            seed: the same seed gives the same draws; None draws afresh.
-            conditions: of a conditional model, by name; the bound is then one on log p(x | conditions).
+            x: (n, *input_shape), floating point, inside the manifest's input range; 0 and 1 for a Bernoulli.
+            k: Number of draws of z per example. The bound becomes tighter with more draws; one draw estimates the ELBO.
+            seed: The same seed gives the same draws; None uses fresh entropy.
+            conditions: Values of a conditional model's conditions, by name. The bound is then one on
+                log p(x | conditions).
+            y: Shorthand for the condition "y".
 
         Returns:
-            (n,) float64, nats.
+            (n,) float64, nats. Larger values are more likely.
 
         Raises:
-            InputError: x, k, seed or a condition cannot be used, or p(x|z) is no distribution (bce_surrogate).
+            InputError: x, k, the seed or a condition is invalid or missing, or p(x|z) is not a normalized distribution
+                (bce_surrogate).
+            InferenceError: ONNX Runtime failed.
+        """
+        require_scorable(self.manifest.likelihood)
+        return self.bounds(x, k=k, seed=seed, conditions=conditions, y=y).importance_weighted
+
+    def bounds(
+        self,
+        x: FloatArray,
+        *,
+        k: int = 100,
+        seed: int | None = None,
+        conditions: Conditions | None = None,
+        y: npt.ArrayLike | None = None,
+    ) -> Bounds:
+        """Return the ELBO and the importance-weighted bound of each example, estimated from the same draws.
+
+        For `bce_surrogate`, which is not a normalized likelihood, they compare only with numbers of the same kind.
+
+        Args:
+            x: As for `log_prob`.
+            k: As for `log_prob`.
+            seed: As for `log_prob`.
+            conditions: As for `log_prob`.
+            y: As for `log_prob`.
+
+        Returns:
+            elbo and importance_weighted, each (n,) float64, nats.
+
+        Raises:
+            InputError: x, k, the seed or a condition is invalid or missing, or the likelihood is unknown.
             InferenceError: ONNX Runtime failed.
         """
         k = as_count(k, "k")
-        name = self.manifest.likelihood
-        if name in LIKELIHOODS and not LIKELIHOODS[name].normalised:
-            raise InputError(f"this model was trained with {name}, which is no distribution of x: it has no log p(x)")
-        x = self._as_items(x)
-        return bounds(self, x, k, seed, self._told(conditions, len(x))).importance_weighted
+        x = self._as_examples(x)
+        likelihood = require_scorable(self.manifest.likelihood, x, surrogate=True)
+        values = self._as_conditions(conditions, y, len(x))
 
-    def interpolate(self, a: FloatArray, b: FloatArray, steps: int = 8, **conditions: npt.ArrayLike) -> FloatArray:
-        """Walk in a straight line between the posterior means of two items.
+        def encode(rows: slice) -> Posterior:
+            return self._encode(x[rows], {name: array[rows] for name, array in values.items()})
+
+        def decode(z: FloatArray, rows: slice) -> Sequence[FloatArray]:
+            draws = len(z) // (rows.stop - rows.start)
+            return self._parameters(z, {name: np.repeat(array[rows], draws, 0) for name, array in values.items()})
+
+        return estimate_bounds(x, encode, decode, self.prior, likelihood, k=k, seed=seed)
+
+    def interpolate(
+        self,
+        a: FloatArray,
+        b: FloatArray,
+        steps: int = 8,
+        *,
+        conditions: Conditions | None = None,
+        y: npt.ArrayLike | None = None,
+    ) -> FloatArray:
+        """Decode the straight line between the posterior means of two examples.
 
         Args:
-            a: the first item, input_shape (no batch axis).
-            b: the last item, input_shape.
-            steps: how many items to return, both ends included; at least 2.
-            conditions: of a conditional model, by name: one value for all steps, or one for each.
+            a: The first example, input_shape (no batch axis).
+            b: The last example, input_shape.
+            steps: Number of results, both ends included; at least 2.
+            conditions: Values of a conditional model's conditions, by name: one for all steps, or one for each.
+            y: Shorthand for the condition "y".
 
         Returns:
             (steps, *input_shape) float32: the means of p(x|z) along the line.
 
         Raises:
-            InputError: an item cannot be used, or steps < 2; a condition too many or too few.
+            InputError: An example, `steps` or a condition is invalid or missing.
             InferenceError: ONNX Runtime failed.
         """
         steps = as_count(steps, "steps", 2)
         value_range = self.manifest.input_range
-        ends = [as_item(item, name, self.input_shape, value_range) for item, name in ((a, "a"), (b, "b"))]
-        told = self._told(conditions, steps)
-        both = {name: np.stack([values[0], values[-1]]) for name, values in told.items()}
-        first, last = self.encode(np.concatenate(ends), **both).mean
+        ends = [as_example(end, name, self.input_shape, value_range) for end, name in ((a, "a"), (b, "b"))]
+        values = self._as_conditions(conditions, y, steps)
+        both = {name: np.stack([array[0], array[-1]]) for name, array in values.items()}
+        first, last = self._encode(np.concatenate(ends), both).mean
         weight = np.linspace(0, 1, steps, dtype=np.float32).reshape(-1, *(1,) * first.ndim)
-        return self.decode((1 - weight) * first + weight * last, **told)
+        return self._decode((1 - weight) * first + weight * last, values)
 
     def close(self) -> None:
-        """Let go of the sessions and their memory; every further call raises ClosedError. `with` does it, too."""
-        self._graphs.close()
+        """Release the sessions and their memory; later calls raise ClosedError. Also usable as a context manager."""
+        self._sessions.close()
 
     def __enter__(self) -> Self:
         return self
@@ -245,35 +328,50 @@ class VAE:
         return f"<vaedge.VAE {self.manifest.name} {shapes} {self.variant} on {self.device}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle as the place to load from: the copy reads, verifies and opens the same bundle, or is refused."""
-        return _load_again, self._origin
+        """Pickle the bundle's path and SHA-256; unpickling reads and verifies the same bundle, or refuses it."""
+        if self._origin is None:
+            raise TypeError("this VAE was not read from a bundle and cannot be pickled")
+        return _load_pickled, self._origin
 
-    def _as_items(self, x: FloatArray) -> FloatArray:
+    def _encode(self, x: FloatArray, conditions: _Arrays) -> Posterior:
+        return Posterior(*run(self._sessions.encoder, {"x": x, **conditions}, ("mean", "log_var")))
+
+    def _decode(self, z: FloatArray, conditions: _Arrays, out: FloatArray | None = None) -> FloatArray:
+        return run(self._sessions.decoder, {"z": z, **conditions}, ("x",), out)[0]
+
+    def _parameters(self, z: FloatArray, conditions: _Arrays) -> list[FloatArray]:
+        return run(self._sessions.decoder, {"z": z, **conditions}, self.manifest.parameters)
+
+    def _as_examples(self, x: FloatArray) -> FloatArray:
         return as_batch(x, "x", self.input_shape, self.manifest.input_range)
 
-    def _told(self, given: Mapping[str, npt.ArrayLike], n: int) -> dict[str, npt.NDArray[Any]]:
-        """Return the values of all conditions for a batch of n items."""
-        conditions = self.manifest.conditions
-        if not given and not conditions:
+    def _as_conditions(self, given: Conditions | None, y: npt.ArrayLike | None, n: int) -> _Arrays:
+        """Return the values of all conditions for a batch of n examples."""
+        expected = self.manifest.conditions
+        if not given and not expected and y is None:
             return {}
-        if given.keys() != conditions.keys():
-            takes = ", ".join(conditions) or "none"
+        if given is not None and not isinstance(given, Mapping):
+            raise InputError(f"conditions is a {type(given).__name__}; expected a mapping from names to values")
+        values = dict(given or {})
+        if y is not None:
+            if "y" in values:
+                raise InputError("y was given twice: as a keyword and in conditions")
+            values["y"] = y
+        if values.keys() != expected.keys():
             raise InputError(
-                f"beyond the call's own arguments {', '.join(given) or 'nothing'} was given; this model's conditions "
-                f"are: {takes}"
+                f"conditions given: {', '.join(map(str, values)) or 'none'}; "
+                f"this model takes: {', '.join(expected) or 'none'}"
             )
-        return {name: as_condition(given[name], name, condition, n) for name, condition in conditions.items()}
+        return {name: as_condition(values[name], name, condition, n) for name, condition in expected.items()}
 
 
-def _prior(bundle: Bundle) -> Prior:
-    latent = bundle.manifest.latent_shape
-    if bundle.manifest.prior_file is None:
-        return StandardNormal(latent)
+def _read_prior(files: ModelFiles) -> Prior:
+    manifest = files.manifest
     try:
-        return Mixture.from_npz(bundle.prior or b"", latent)
+        return read_prior(manifest.prior, files.prior, manifest.latent_shape)
     except BundleError as error:
-        raise BundleError(f"{bundle.path / bundle.manifest.prior_file} is refused: {error}") from error.__cause__
+        raise BundleError(f"{files.locate(str(manifest.prior_file))} is refused: {error}") from error.__cause__
 
 
-def _load_again(path: Path, variant: str, sha256: str, device: str, threads: int | None) -> VAE:
+def _load_pickled(path: Path, variant: str, sha256: str, device: str, threads: int | None) -> VAE:
     return VAE(read_bundle(path, variant, sha256), device=device, threads=threads)

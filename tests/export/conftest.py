@@ -1,13 +1,23 @@
-"""Small modules to export."""
+"""Small modules to export, a short training run, and the specification of an export."""
+
+import functools
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.onnx._internal.exporter import _registration
 
-from vaedge_train import TrainConfig
+from vaedge_export import export_vae
+from vaedge_export.spec import validate_arguments
+from vaedge_train import TrainConfig, train
 from vaedge_train.build import build_vae
 
 SHAPE = (1, 4, 4)
+
+
+# torch builds its table of ONNX operators again for every trace, which takes half of the time of an export.
+_registration.ONNXRegistry.from_torchlib = staticmethod(functools.cache(_registration.ONNXRegistry.from_torchlib))
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +40,53 @@ def examples():
     return np.random.default_rng(0).random((20, *SHAPE), np.float32)
 
 
+@pytest.fixture(scope="session")
+def bundle(make_vae, shapes, examples, tmp_path_factory):
+    """The bundle of the modules that the fixture `vae` returns, which have the same seed."""
+    torch.manual_seed(0)
+    vae = make_vae()
+    out = tmp_path_factory.mktemp("export") / "bundle"
+    return export_vae(vae.encoder, vae.decoder, out, **shapes, examples=examples, fixed_batch=4)
+
+
+@pytest.fixture(scope="session")
+def make_spec(shapes):
+    """Return a function that validates arguments of an export; those that are not given have their defaults."""
+
+    def make(encoder, decoder, **arguments):
+        defaults = {"likelihood": "bernoulli", "prior": None, "conditions": {}, "variants": ("fp32",)}
+        options = {"allow_loss": None, "fixed_batch": None}
+        return validate_arguments(encoder, decoder, **{**shapes, **defaults, **options, **arguments})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A model of binary digits after two epochs."""
+    fields = {"hidden": (256,), "latent": 8, "epochs": 2, "binarize": "dynamic", "likelihood": "bernoulli"}
+    return train(TrainConfig(**fields), tmp_path_factory.mktemp("runs") / "run", progress=False)
+
+
+class Wrapped(nn.Module):
+    """A module whose outputs go through a function."""
+
+    def __init__(self, module, change):
+        super().__init__()
+        self.module, self.change = module, change
+
+    def forward(self, value):
+        return self.change(self.module(value))
+
+
+@pytest.fixture(scope="session")
+def wrap():
+    return lambda module, change: Wrapped(module, change).eval()
+
+
 @pytest.fixture(autouse=True)
 def no_leftovers(tmp_path):
-    """After every test, failed exports have left nothing half-written beside the destination."""
+    """Verify after every test that failed exports have left no temporary folder next to the destination."""
     yield
     assert not list(tmp_path.rglob("*.tmp"))
 

@@ -1,1 +1,1 @@
-"""Bundles that mean harm: a corpus of them, and mutants at random."""
+"""Hostile bundles: a corpus of them, and random mutants."""

@@ -1,4 +1,4 @@
-"""A corpus of hostile bundles: each is made, byte by byte, of a good one, and none is stored."""
+"""A corpus of hostile bundles, each generated from a valid bundle."""
 
 import hashlib
 import json
@@ -37,11 +37,7 @@ def _file(name, content, change=lambda tree: None):
     return write
 
 
-def _text(content):
-    return lambda folder: (folder / "manifest.json").write_bytes(content)
-
-
-# Every hostile bundle: what to do to a copy of a good one with N(0, I).
+# Every hostile bundle by name: a function that changes a copy of a valid bundle whose prior is N(0, I).
 CORPUS: Corpus = {
     **{f"graph: {name}": _file("encoder.onnx", content) for name, content in GRAPHS.items()},
     **{f"manifest: {name}": _edit(change) for name, change in MANIFESTS.items()},
@@ -57,8 +53,11 @@ CORPUS: Corpus = {
 }
 
 
-def make(good, folder, name):
-    """Make the hostile bundle of that name, of a good one; `hard`, `soft`, `pipe` and `secret` lie beside its files."""
+def make_bundle(good, folder, name):
+    """Create the hostile bundle with this name from a valid bundle.
+
+    Some bundles refer to the files `hard`, `soft`, `pipe` and `secret`, which are created in the folder.
+    """
     shutil.copytree(good, folder)
     secret = folder / "secret"
     secret.write_bytes(b"12345678")

@@ -1,7 +1,7 @@
-"""Mutated bundles: `python -m hostile.fuzz SCRATCH SEED COUNT` loads and runs so many, and prints what happened.
+"""Load and run random mutants of a bundle, and print their outcomes: `python -m hostile.fuzz SCRATCH SEED COUNT`.
 
-Each is a small good bundle of which one file was changed at random, and whose manifest agrees with the change: the
-attacker can compute a sha256, too.
+Each mutant is a small valid bundle in which one file was changed at random. The manifest holds the SHA-256 of the
+changed file, because an attacker can compute it.
 """
 
 import collections
@@ -20,9 +20,9 @@ from memory import peak
 
 import vaedge
 from hostile.graphs import graph, model, node, tensor, value
-from vaedge.bundle import wire
 from vaedge.bundle.manifest import FileEntry, Manifest, Variant
-from vaedge.prior import Mixture
+from vaedge.bundle.protobuf import bytes_field
+from vaedge.distributions.prior import Mixture
 
 _INPUT, _LATENT = 6, 2
 _ODD_NUMBERS = (-1, 0, 1, 2**31, 2**63, 2**64, 10**400, 1.5, -1e308, 1e-320, True)
@@ -31,16 +31,16 @@ _ODD_BYTES = (b"\0", b"\xff", b"\x80", b"\x7f", b"\xff" * 9 + b"\x01", struct.pa
 
 
 @functools.cache
-def good():
-    """Return the files of a small good bundle, and the text of its manifest."""
+def valid_bundle():
+    """Return the files of a small valid bundle, and the text of its manifest."""
     rng = np.random.default_rng(0)
 
     def weights(name, *shape):
         return tensor(name, shape, raw=rng.standard_normal(shape, np.float32).tobytes())
 
     def ends(inputs, outputs):
-        parts = [wire.field(11, value(name, (None, size))) for name, size in inputs]
-        return b"".join([*parts, *(wire.field(12, value(name, (None, size))) for name, size in outputs)])
+        parts = [bytes_field(11, value(name, (None, size))) for name, size in inputs]
+        return b"".join([*parts, *(bytes_field(12, value(name, (None, size))) for name, size in outputs)])
 
     to_latent = [node(b"MatMul", (b"x", weight), (end,)) for weight, end in ((b"a", b"mean"), (b"b", b"log_var"))]
     from_latent = [node(b"MatMul", (b"z", b"c"), (b"logits",)), node(b"Sigmoid", (b"logits",), (b"x",))]
@@ -72,21 +72,21 @@ def good():
 
 
 def changed_bytes(rng, content):
-    """Change, cut, repeat, or put in some bytes, one to four times."""
+    """Change, delete, repeat or insert some bytes, one to four times."""
     result = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         at = rng.randrange(len(result) + 1)
         end = min(len(result), at + rng.choice((1, 1, 2, 8, 40)))
-        how = rng.randrange(6)
-        if how == 0 and at < len(result):
+        operation = rng.randrange(6)
+        if operation == 0 and at < len(result):
             result[at] ^= 1 << rng.randrange(8)
-        elif how == 1 and at < len(result):
+        elif operation == 1 and at < len(result):
             result[at] = rng.randrange(256)
-        elif how == 2:
+        elif operation == 2:
             del result[at:end]
-        elif how == 3:
+        elif operation == 3:
             result[at:at] = result[at:end] * rng.choice((1, 1, 3))
-        elif how == 4:
+        elif operation == 4:
             result[at:at] = rng.choice(_ODD_BYTES)
         else:
             other = rng.randrange(len(result) + 1)
@@ -95,7 +95,7 @@ def changed_bytes(rng, content):
 
 
 def changed_tree(rng, tree):
-    """Put something odd in some place of a JSON tree, or take a field away."""
+    """Set an unexpected value in a JSON tree, or remove a field."""
     for _ in range(rng.choice((1, 1, 2))):
         place, parent, key = tree, None, None
         while isinstance(place, dict | list) and place and (parent is None or rng.random() < 0.8):
@@ -103,14 +103,14 @@ def changed_tree(rng, tree):
             place = parent[key]
         if parent is None:
             continue
-        how = rng.random()
-        if how < 0.15:
+        operation = rng.random()
+        if operation < 0.15:
             del parent[key]
-        elif how < 0.3 and isinstance(parent, dict):
+        elif operation < 0.3 and isinstance(parent, dict):
             parent[rng.choice(("x", key + "x", "../x", "\0"))] = place
-        elif how < 0.4 and isinstance(place, str) and place:
+        elif operation < 0.4 and isinstance(place, str) and place:
             parent[key] = changed_bytes(rng, place.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
-        elif how < 0.5 and isinstance(place, int | float):
+        elif operation < 0.5 and isinstance(place, int | float):
             parent[key] = place + rng.choice((-1, 1, 2**32))
         else:
             parent[key] = copy.deepcopy(rng.choice(_ODD))
@@ -118,9 +118,9 @@ def changed_tree(rng, tree):
 
 
 def write_mutant(folder, seed):
-    """Write the bundle with this number; return which file was changed."""
+    """Write the mutant with this seed, and return the name of the file that was changed."""
     rng = random.Random(seed)
-    files, text = good()
+    files, text = valid_bundle()
     files, tree = dict(files), json.loads(text)
     name = rng.choice(("manifest.json", "manifest.json", "encoder.onnx", "decoder.onnx", "decoder.onnx", "prior.npz"))
     if name == "manifest.json":
@@ -137,7 +137,7 @@ def write_mutant(folder, seed):
 
 
 def use(folder):
-    """Load the bundle, and call what it has."""
+    """Load a bundle and call its operations."""
     vae = vaedge.load(folder, threads=1)
     if np.prod(vae.input_shape) * np.prod(vae.latent_shape) > 10_000:
         return
@@ -146,15 +146,15 @@ def use(folder):
     }
     low = vae.manifest.input_range[0] if vae.manifest.input_range else 0
     x = np.full((3, *vae.input_shape), low, np.float32)
-    vae.sample(3, seed=0, **conditions)
-    vae.reconstruct(x, **conditions)
-    vae.reconstruct(x, sample=True, seed=0, **conditions)
-    vae.log_prob(x, k=2, seed=0, **conditions)
+    vae.sample(3, seed=0, conditions=conditions)
+    vae.reconstruct(x, conditions=conditions)
+    vae.reconstruct(x, sample=True, seed=0, conditions=conditions)
+    vae.log_prob(x, k=2, seed=0, conditions=conditions)
 
 
 def main(folder, seed, count):
-    """Try the mutants with the numbers from `seed` on; any exception but VaedgeError ends the process."""
-    files, text = good()
+    """Use the mutants with the seeds from `seed` to `seed + count - 1`; only a VaedgeError is an expected outcome."""
+    files, text = valid_bundle()
     for name, content in {**files, "manifest.json": text.encode()}.items():
         (folder / name).write_bytes(content)
     use(folder)

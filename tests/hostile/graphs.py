@@ -1,38 +1,34 @@
-"""Hostile models, to stand in a bundle for its encoder."""
+"""Hostile models, which replace the encoder of a bundle."""
 
 import itertools
 import struct
 
-from vaedge.bundle import wire
-
-
-def number(field, value):
-    return wire.encode_varint(field << 3) + wire.encode_varint(value)
+from vaedge.bundle.protobuf import bytes_field, varint_field
 
 
 def tensor(name=b"w", dims=(2,), kind=1, raw=None, extra=b""):
     raw = bytes(4 * 2) if raw is None else raw
-    sizes = b"".join(number(1, size) for size in dims)
-    return sizes + number(2, kind) + wire.field(8, name) + wire.field(9, raw) + extra
+    sizes = b"".join(varint_field(1, size) for size in dims)
+    return sizes + varint_field(2, kind) + bytes_field(8, name) + bytes_field(9, raw) + extra
 
 
 def node(operator=b"Relu", inputs=(b"x",), outputs=(b"mean",), extra=b""):
-    parts = [wire.field(1, name) for name in inputs] + [wire.field(2, name) for name in outputs]
-    return b"".join(parts) + wire.field(4, operator) + extra
+    parts = [bytes_field(1, name) for name in inputs] + [bytes_field(2, name) for name in outputs]
+    return b"".join(parts) + bytes_field(4, operator) + extra
 
 
 def graph(nodes=None, tensors=(), extra=b""):
-    parts = [wire.field(1, entry) for entry in ([node()] if nodes is None else nodes)]
-    return b"".join(parts + [wire.field(5, entry) for entry in tensors]) + wire.field(2, b"g") + extra
+    parts = [bytes_field(1, entry) for entry in ([node()] if nodes is None else nodes)]
+    return b"".join(parts + [bytes_field(5, entry) for entry in tensors]) + bytes_field(2, b"g") + extra
 
 
 def model(body=None, ir=10, opsets=((b"", 20),), extra=b""):
-    sets = b"".join(wire.field(8, wire.field(1, domain) + number(2, version)) for domain, version in opsets)
-    return number(1, ir) + wire.field(7, graph() if body is None else body) + sets + extra
+    sets = b"".join(bytes_field(8, bytes_field(1, domain) + varint_field(2, version)) for domain, version in opsets)
+    return varint_field(1, ir) + bytes_field(7, graph() if body is None else body) + sets + extra
 
 
 def with_attribute(content):
-    return model(graph([node(extra=wire.field(5, content))]))
+    return model(graph([node(extra=bytes_field(5, content))]))
 
 
 def sizes(*values):
@@ -40,91 +36,91 @@ def sizes(*values):
 
 
 MALFORMED = {
-    "an empty file": b"",
+    "empty file": b"",
     "text": b"not a graph at all",
-    "a graph cut short": model()[:-3],
-    "a length beyond the end": b"\x3a\xff\xff\xff\xff\x0f",
-    "a number that never ends": b"\xff" * 64,
-    "no graph": number(1, 10),
-    "two graphs": model(extra=wire.field(7, graph())),
-    "an old IR": model(ir=3),
-    "a new IR": model(ir=99),
-    "an old operator set": model(opsets=((b"", 9),)),
-    "a new operator set": model(opsets=((b"", 30),)),
-    "operators of training": model(opsets=((b"", 20), (b"ai.onnx.preview.training", 1))),
-    "operators of somebody": model(opsets=((b"", 20), (b"evil", 1))),
-    "operators of onnxruntime alone, in fp32": model(opsets=((b"", 20), (b"com.microsoft", 1))),
-    "local functions": model(extra=wire.field(25, wire.field(1, b"bomb"))),
-    "training information": model(extra=wire.field(20, b"")),
-    "a device configuration": model(extra=wire.field(26, b"")),
-    "an unknown field of the model": model(extra=wire.field(99, b"")),
-    "a sparse tensor": model(graph(extra=wire.field(15, b""))),
-    "an unknown field of the graph": model(graph(extra=wire.field(77, b""))),
-    "quantisation annotations": model(graph(extra=wire.field(14, b""))),
-    "a loop": model(graph([node(b"Loop")])),
-    "a branch": model(graph([node(b"If")])),
-    "a scan": model(graph([node(b"Scan")])),
-    "random numbers": model(graph([node(b"RandomNormalLike")])),
-    "a draw": model(graph([node(b"Multinomial")])),
-    "a tensor of any size in a few bytes": model(graph([node(b"ConstantOfShape")])),
-    "a range": model(graph([node(b"Range")])),
-    "tiles": model(graph([node(b"Tile")])),
-    "one-hot of any depth": model(graph([node(b"OneHot")])),
-    "strings": model(graph([node(b"StringConcat")])),
-    "an operator of nobody": model(graph([node(b"Backdoor")])),
-    "an operator without a name": model(graph([node(b"")])),
-    "an operator of another domain": model(graph([node(extra=wire.field(7, b"evil"))])),
-    "mixture of experts": model(graph([node(b"MoE", extra=wire.field(7, b"com.microsoft"))])),
-    "an embedded engine": model(graph([node(b"EPContext", extra=wire.field(7, b"com.microsoft"))])),
-    "an overload": model(graph([node(extra=wire.field(8, b"x"))])),
-    "a subgraph": with_attribute(wire.field(6, graph())),
-    "subgraphs": with_attribute(wire.field(11, graph())),
-    "a sparse attribute": with_attribute(wire.field(22, b"")),
-    "a list of tensors": with_attribute(wire.field(10, tensor())),
-    "a reference to a function's attribute": with_attribute(wire.field(21, b"alpha")),
-    "external data": model(graph(tensors=[tensor(extra=wire.field(13, wire.field(1, b"location")))])),
-    "a location elsewhere": model(graph(tensors=[tensor(extra=number(14, 1))])),
-    "external data in an attribute": with_attribute(wire.field(5, tensor(extra=number(14, 1)))),
-    "a tensor of strings": model(graph(tensors=[tensor(kind=8)])),
-    "strings beside the bytes": model(graph(tensors=[tensor(extra=wire.field(6, b"x"))])),
-    "a tensor of complex numbers": model(graph(tensors=[tensor(kind=14)])),
-    "too few bytes for the dims": model(graph(tensors=[tensor(dims=(1000,))])),
-    "too many bytes for the dims": model(graph(tensors=[tensor(dims=(1,))])),
-    "dims that overflow": model(graph(tensors=[tensor(dims=(2**63 - 1, 2**63 - 1))])),
-    "dims of sixteen gigabytes": model(graph(tensors=[tensor(dims=(2**32,), raw=b"")])),
-    "the bytes twice": model(graph(tensors=[tensor(extra=wire.field(9, bytes(8)))])),
-    "a segment": model(graph(tensors=[tensor(extra=wire.field(3, b""))])),
-    "a shape of sixteen gigabytes": model(graph(tensors=[sizes(1, 2**32)])),
-    "a shape whose product is too large": model(graph(tensors=[sizes(2**20, 2**20)])),
-    "concatenations that double": model(graph([node(b"Concat", (b"a", b"a"), (b"a",)) for _ in range(40)])),
-    "a hundred thousand nodes": model(graph([node()] * 20_001)),
-    "a name that is no text": model(graph([node(b"\xff\xfe")])),
-    "a number where bytes belong": number(7, 5),
-    "bytes where a number belongs": wire.field(1, b"10"),
+    "truncated graph": model()[:-3],
+    "length beyond the end": b"\x3a\xff\xff\xff\xff\x0f",
+    "varint that does not end": b"\xff" * 64,
+    "no graph": varint_field(1, 10),
+    "two graphs": model(extra=bytes_field(7, graph())),
+    "IR version that is too old": model(ir=3),
+    "IR version that is too new": model(ir=99),
+    "operator set that is too old": model(opsets=((b"", 9),)),
+    "operator set that is too new": model(opsets=((b"", 30),)),
+    "operator set of training": model(opsets=((b"", 20), (b"ai.onnx.preview.training", 1))),
+    "operator set of an unknown domain": model(opsets=((b"", 20), (b"evil", 1))),
+    "operator set of ONNX Runtime in fp32": model(opsets=((b"", 20), (b"com.microsoft", 1))),
+    "local function": model(extra=bytes_field(25, bytes_field(1, b"bomb"))),
+    "training information": model(extra=bytes_field(20, b"")),
+    "device configuration": model(extra=bytes_field(26, b"")),
+    "unknown field of the model": model(extra=bytes_field(99, b"")),
+    "sparse tensor": model(graph(extra=bytes_field(15, b""))),
+    "unknown field of the graph": model(graph(extra=bytes_field(77, b""))),
+    "quantization annotation": model(graph(extra=bytes_field(14, b""))),
+    "Loop": model(graph([node(b"Loop")])),
+    "If": model(graph([node(b"If")])),
+    "Scan": model(graph([node(b"Scan")])),
+    "RandomNormalLike": model(graph([node(b"RandomNormalLike")])),
+    "Multinomial": model(graph([node(b"Multinomial")])),
+    "ConstantOfShape": model(graph([node(b"ConstantOfShape")])),
+    "Range": model(graph([node(b"Range")])),
+    "Tile": model(graph([node(b"Tile")])),
+    "OneHot": model(graph([node(b"OneHot")])),
+    "StringConcat": model(graph([node(b"StringConcat")])),
+    "unknown operator": model(graph([node(b"Backdoor")])),
+    "operator without a name": model(graph([node(b"")])),
+    "operator of an unknown domain": model(graph([node(extra=bytes_field(7, b"evil"))])),
+    "MoE of ONNX Runtime": model(graph([node(b"MoE", extra=bytes_field(7, b"com.microsoft"))])),
+    "EPContext of ONNX Runtime": model(graph([node(b"EPContext", extra=bytes_field(7, b"com.microsoft"))])),
+    "overload of an operator": model(graph([node(extra=bytes_field(8, b"x"))])),
+    "subgraph attribute": with_attribute(bytes_field(6, graph())),
+    "attribute with several subgraphs": with_attribute(bytes_field(11, graph())),
+    "sparse tensor attribute": with_attribute(bytes_field(22, b"")),
+    "attribute with a list of tensors": with_attribute(bytes_field(10, tensor())),
+    "reference to an attribute of a function": with_attribute(bytes_field(21, b"alpha")),
+    "external data": model(graph(tensors=[tensor(extra=bytes_field(13, bytes_field(1, b"location")))])),
+    "external data location": model(graph(tensors=[tensor(extra=varint_field(14, 1))])),
+    "external data in an attribute": with_attribute(bytes_field(5, tensor(extra=varint_field(14, 1)))),
+    "string tensor": model(graph(tensors=[tensor(kind=8)])),
+    "strings in addition to raw data": model(graph(tensors=[tensor(extra=bytes_field(6, b"x"))])),
+    "complex tensor": model(graph(tensors=[tensor(kind=14)])),
+    "too few bytes for the shape": model(graph(tensors=[tensor(dims=(1000,))])),
+    "too many bytes for the shape": model(graph(tensors=[tensor(dims=(1,))])),
+    "shape whose product overflows": model(graph(tensors=[tensor(dims=(2**63 - 1, 2**63 - 1))])),
+    "shape of sixteen gigabytes without data": model(graph(tensors=[tensor(dims=(2**32,), raw=b"")])),
+    "raw data twice": model(graph(tensors=[tensor(extra=bytes_field(9, bytes(8)))])),
+    "segmented tensor": model(graph(tensors=[tensor(extra=bytes_field(3, b""))])),
+    "constant that is a shape of sixteen gigabytes": model(graph(tensors=[sizes(1, 2**32)])),
+    "constant that is a shape with a large product": model(graph(tensors=[sizes(2**20, 2**20)])),
+    "Concat nodes that double": model(graph([node(b"Concat", (b"a", b"a"), (b"a",)) for _ in range(40)])),
+    "too many nodes": model(graph([node()] * 20_001)),
+    "name that is not UTF-8": model(graph([node(b"\xff\xfe")])),
+    "varint instead of bytes": varint_field(7, 5),
+    "bytes instead of a varint": bytes_field(1, b"10"),
 }
 
 
-# What follows are models in good form: ONNX Runtime loads some of them, and runs into what they were made for.
+# The following models are well-formed. ONNX Runtime loads some of them and then uses too much time or memory.
 
 
 def value(name, dims=(), kind=1):
-    axes = b"".join(wire.field(1, wire.field(2, b"n") if size is None else number(1, size)) for size in dims)
-    return wire.field(1, name) + wire.field(2, wire.field(1, number(1, kind) + wire.field(2, axes)))
+    axes = b"".join(bytes_field(1, bytes_field(2, b"n") if size is None else varint_field(1, size)) for size in dims)
+    return bytes_field(1, name) + bytes_field(2, bytes_field(1, varint_field(1, kind) + bytes_field(2, axes)))
 
 
-def whole(nodes, tensors=(), extra=b"", outputs=(b"mean", b"log_var"), domains=((b"", 20),), kind=1):
-    """A model x -> mean, ...: whatever the nodes make of x."""
-    inputs = wire.field(11, value(b"x", (None, 1, 28, 28)))
-    ends = b"".join(wire.field(12, value(name, (None,), kind)) for name in outputs)
+def complete_model(nodes, tensors=(), extra=b"", outputs=(b"mean", b"log_var"), domains=((b"", 20),), kind=1):
+    """Return a model x -> mean, ... with these nodes."""
+    inputs = bytes_field(11, value(b"x", (None, 1, 28, 28)))
+    ends = b"".join(bytes_field(12, value(name, (None,), kind)) for name in outputs)
     return model(graph(nodes, tensors, inputs + ends), opsets=domains, extra=extra)
 
 
 def attribute(name, field, content, kind):
-    return wire.field(5, wire.field(1, name) + wire.field(field, content) + number(20, kind))
+    return bytes_field(5, bytes_field(1, name) + bytes_field(field, content) + varint_field(20, kind))
 
 
 def functions(depth):
-    """Functions that call the one before them twice: 2^depth nodes, once they are expanded."""
+    """Return functions that each call the previous one twice: 2^depth nodes after their expansion."""
 
     def function(level):
         inner = b"f%d" % (level - 1)
@@ -132,85 +128,94 @@ def functions(depth):
             body = [node(b"Neg", (b"a",), (b"b",))]
         else:
             body = [
-                node(inner, (b"a",), (b"m",), wire.field(7, b"f")),
-                node(inner, (b"m",), (b"b",), wire.field(7, b"f")),
+                node(inner, (b"a",), (b"m",), bytes_field(7, b"f")),
+                node(inner, (b"m",), (b"b",), bytes_field(7, b"f")),
             ]
-        parts = wire.field(1, b"f%d" % level) + wire.field(4, b"a") + wire.field(5, b"b")
-        sets = wire.field(9, number(2, 20)) + wire.field(9, wire.field(1, b"f") + number(2, 1))
-        return parts + b"".join(wire.field(7, entry) for entry in body) + sets + wire.field(10, b"f")
+        parts = bytes_field(1, b"f%d" % level) + bytes_field(4, b"a") + bytes_field(5, b"b")
+        sets = bytes_field(9, varint_field(2, 20)) + bytes_field(9, bytes_field(1, b"f") + varint_field(2, 1))
+        return parts + b"".join(bytes_field(7, entry) for entry in body) + sets + bytes_field(10, b"f")
 
-    extra = b"".join(wire.field(25, function(level)) for level in range(depth + 1))
-    call = node(b"f%d" % depth, (b"x",), (b"mean",), wire.field(7, b"f"))
-    return whole([call], extra=extra, outputs=(b"mean",), domains=((b"", 20), (b"f", 1)))
+    extra = b"".join(bytes_field(25, function(level)) for level in range(depth + 1))
+    call = node(b"f%d" % depth, (b"x",), (b"mean",), bytes_field(7, b"f"))
+    return complete_model([call], extra=extra, outputs=(b"mean",), domains=((b"", 20), (b"f", 1)))
 
 
 def endless_loop():
     true = tensor(b"true", (), 9, b"\x01")
     body = graph([node(b"Identity", (b"c",), (b"d",)), node(b"Neg", (b"v",), (b"w",))])
     body += (
-        wire.field(11, value(b"i", (), 7)) + wire.field(11, value(b"c", (), 9)) + wire.field(11, value(b"v", (None,)))
+        bytes_field(11, value(b"i", (), 7))
+        + bytes_field(11, value(b"c", (), 9))
+        + bytes_field(11, value(b"v", (None,)))
     )
-    body += wire.field(12, value(b"d", (), 9)) + wire.field(12, value(b"w", (None,)))
+    body += bytes_field(12, value(b"d", (), 9)) + bytes_field(12, value(b"w", (None,)))
     loop = node(b"Loop", (b"", b"true", b"x"), (b"mean",), attribute(b"body", 6, body, 5))
-    return whole([loop], [true], outputs=(b"mean",))
+    return complete_model([loop], [true], outputs=(b"mean",))
 
 
 def branches(depth, also=b""):
-    """Branches in branches: each parser that recurses goes that deep, and twice as often where both are of them."""
+    """Return nested branches; without `also`, both branches of each level are nested, so their number doubles."""
     true = tensor(b"true", (), 9, b"\x01")
-    body = graph([node(b"Identity", (b"true",), (b"y",))], extra=wire.field(12, value(b"y", (), 9)))
+    body = graph([node(b"Identity", (b"true",), (b"y",))], extra=bytes_field(12, value(b"y", (), 9)))
     for level in range(depth):
         both = attribute(b"then_branch", 6, body, 5) + attribute(b"else_branch", 6, also or body, 5)
         end = b"mean" if level == depth - 1 else b"y"
         branch = node(b"If", (b"true",), (end,), both)
-        body = graph([branch], extra=wire.field(12, value(end, (), 9)))
-    return whole([branch], [true], outputs=(b"mean",), kind=9)
+        body = graph([branch], extra=bytes_field(12, value(end, (), 9)))
+    return complete_model([branch], [true], outputs=(b"mean",), kind=9)
 
 
-LEAF = graph([node(b"Identity", (b"true",), (b"y",))], extra=wire.field(12, value(b"y", (), 9)))
+LEAF = graph([node(b"Identity", (b"true",), (b"y",))], extra=bytes_field(12, value(b"y", (), 9)))
 
 
-def outside(location, length=8):
+def external(location, length=8):
     entry = b"".join(
-        wire.field(13, wire.field(1, key) + wire.field(2, text))
+        bytes_field(13, bytes_field(1, key) + bytes_field(2, text))
         for key, text in ((b"location", location), (b"length", str(length).encode()))
     )
-    weights = number(1, length // 4) + number(2, 1) + wire.field(8, b"w") + entry + number(14, 1)
-    return whole([node(b"Identity", (b"w",), (b"mean",))], [weights], outputs=(b"mean",))
+    weights = varint_field(1, length // 4) + varint_field(2, 1) + bytes_field(8, b"w") + entry + varint_field(14, 1)
+    return complete_model([node(b"Identity", (b"w",), (b"mean",))], [weights], outputs=(b"mean",))
 
 
 def filled(*dims):
-    """Sixteen gigabytes, and more, in a few bytes."""
-    return whole([node(b"ConstantOfShape", (b"w",), (b"mean",))], [sizes(*dims)], outputs=(b"mean",))
+    """Return a model of a few bytes that creates a tensor of this shape."""
+    return complete_model([node(b"ConstantOfShape", (b"w",), (b"mean",))], [sizes(*dims)], outputs=(b"mean",))
 
 
 def doubled(times):
     names = [b"x", *(b"v%d" % index for index in range(times))]
-    axis = wire.field(5, wire.field(1, b"axis") + number(3, 0) + number(20, 2))
+    axis = bytes_field(5, bytes_field(1, b"axis") + varint_field(3, 0) + varint_field(20, 2))
     nodes = [node(b"Concat", (a, a), (b,), axis) for a, b in itertools.pairwise(names)]
-    return whole([*nodes, node(b"Identity", (names[-1],), (b"mean",))], outputs=(b"mean",))
+    return complete_model([*nodes, node(b"Identity", (names[-1],), (b"mean",))], outputs=(b"mean",))
 
 
 WELL_FORMED = {
-    "functions that double twenty-two times": functions(22),
-    "functions that double forty times": functions(40),
-    "a loop without an end": endless_loop(),
-    "branches two thousand deep": branches(2000, LEAF),
+    "functions that double 22 times": functions(22),
+    "functions that double 40 times": functions(40),
+    "endless loop": endless_loop(),
+    "branches nested 2000 deep": branches(2000, LEAF),
     "branches that double": branches(14),
-    "weights in a hard link to another file": outside(b"hard"),
-    "weights in a link to another file": outside(b"soft"),
-    "weights in a folder above": outside(b"../../secret"),
-    "weights at an absolute path": outside(b"/etc/hostname"),
-    "weights in a device": outside(b"/dev/zero", 2**33),
-    "weights in a pipe": outside(b"pipe"),
+    "weights in a hard link": external(b"hard"),
+    "weights in a symbolic link": external(b"soft"),
+    "weights outside the folder": external(b"../../secret"),
+    "weights at an absolute path": external(b"/etc/hostname"),
+    "weights in a device": external(b"/dev/zero", 2**33),
+    "weights in a pipe": external(b"pipe"),
     "sixteen gigabytes of zeros": filled(2**32),
-    "more zeros than there are addresses": filled(2**40, 2**20),
-    "concatenations that double forty times": doubled(40),
-    "random weights": whole(
-        [node(b"RandomNormal", (), (b"mean",), wire.field(5, wire.field(1, b"shape") + number(8, 4) + number(20, 7)))],
+    "more zeros than the address space": filled(2**40, 2**20),
+    "Concat nodes that double 40 times": doubled(40),
+    "random weights": complete_model(
+        [
+            node(
+                b"RandomNormal",
+                (),
+                (b"mean",),
+                bytes_field(5, bytes_field(1, b"shape") + varint_field(8, 4) + varint_field(20, 7)),
+            )
+        ],
         outputs=(b"mean",),
     ),
-    "a range of sixteen gigabytes": whole(
+    "Range of sixteen gigabytes": complete_model(
         [node(b"Range", (b"from", b"to", b"step"), (b"mean",))],
         [tensor(name, (), 7, struct.pack("<q", size)) for name, size in ((b"from", 0), (b"to", 2**31), (b"step", 1))],
         outputs=(b"mean",),

@@ -1,9 +1,9 @@
-"""The commands that a card prints make the bundle again."""
+"""The commands on a model card reproduce its bundle."""
 
 import re
 import shlex
 
-from vaedge.cli import main
+from vaedge.cli.main import main
 
 
 def printed_commands(bundle):
@@ -15,7 +15,7 @@ def graphs(bundle):
     return {path.name: path.read_bytes() for path in bundle.glob("*.onnx")}
 
 
-def test_printed_commands_make_the_same_graphs(tmp_path, monkeypatch):
+def test_commands_of_the_card_reproduce_the_graphs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train = ["train", "--dataset", "mnist-sample", "--hidden", "32", "--latent", "4", "--epochs", "1"]
     assert main([*train, "--out", "runs/small"]) == 0

@@ -1,4 +1,4 @@
-"""onnxruntime-gpu's own wheel on a machine without CUDA: the device rule holds, and nothing reaches stderr."""
+"""The wheel onnxruntime-gpu on a machine without CUDA: the rule for devices holds, and nothing is printed to stderr."""
 
 import subprocess
 import sys
@@ -26,13 +26,13 @@ print(records)
 
 pytestmark = [
     pytest.mark.matrix,
-    pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the wheel that is pinned is for Python 3.11"),
+    pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the tested wheel is for Python 3.11"),
 ]
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The interpreter of an environment with numpy and the wheel alone; the wheel without CUDA's own packages."""
+    """The interpreter of an environment that has only numpy and the wheel, without the packages of CUDA."""
     folder = tmp_path_factory.mktemp("gpu")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
@@ -41,7 +41,7 @@ def python(tmp_path_factory):
     return python
 
 
-def test_cuda_fails_with_the_loader_s_reason_and_auto_falls_back(python):
+def test_cuda_fails_with_the_reason_of_the_loader_and_auto_falls_back(python):
     words = [python, "-c", CODE, ROOT / "models" / "article"]
     result = subprocess.run(words, capture_output=True, text=True, cwd=ROOT / "runtime")
     assert result.returncode == 0, result.stderr

@@ -1,4 +1,4 @@
-"""Messages and documents advise only installations that work from a clone: vaedge is not on a package registry."""
+"""Messages and documents recommend only installations from a clone, because vaedge is not on PyPI."""
 
 import re
 import tomllib
@@ -9,13 +9,13 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 SOURCES = [*ROOT.glob("*/vaedge*/**/*.py"), *ROOT.glob("examples/*.py"), *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 
-def test_no_text_advises_to_install_vaedge_by_name():
+def test_no_text_recommends_to_install_vaedge_by_name():
     for path in SOURCES:
         assert not re.search(r"pip install ['\"]?vaedge\b", path.read_text()), path
         assert "vaedge[" not in path.read_text().replace("'vaedge['", ""), path
 
 
-def test_advised_extras_exist():
+def test_recommended_extras_exist():
     named = {extra for path in SOURCES for extra in re.findall(r"install_hint\([\"'](\w+)[\"']\)", path.read_text())}
     assert named
     assert named <= EXTRAS.keys()

@@ -1,4 +1,4 @@
-"""Killed at any moment, exports and bulk jobs leave nothing, the previous content, or a whole result."""
+"""Exports and bulk jobs that are killed at any moment leave nothing, the previous content, or a complete result."""
 
 import random
 import re
@@ -18,8 +18,8 @@ import vaedge
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "article"
 
-# The children are forked when the first export, which takes the longest, is about to write its bundle. They write that
-# bundle, or make an export of their own.
+# The first export takes the longest. The children are forked when it is about to write its bundle. They write that
+# bundle, or run another export.
 _EXPORTS = """
 import contextlib, pathlib
 import torch
@@ -61,10 +61,10 @@ def exporter(tmp_path_factory):
 
 
 def kill_exports(server, operation, tmp_path, kills):
-    """Kill exports to new folders, and verify after each kill that the bundle is absent or whole.
+    """Kill exports to new folders, and verify after each kill that the bundle is absent or complete.
 
     Returns:
-        How many of them left a whole bundle, and how many left a hidden folder.
+        The number of kills that left a complete bundle, and the number of kills that left a hidden folder.
     """
     lines = server.kill(operation, tmp_path / "complete")
     assert lines > 20
@@ -78,16 +78,16 @@ def kill_exports(server, operation, tmp_path, kills):
             whole += 1
     left = {path.name for path in tmp_path.iterdir()} - {str(index) for index in range(kills)} - {"complete"}
     assert all(re.fullmatch(r"\.\d+\.[0-9a-f]+\.tmp", name) for name in left)
-    print(f"{kills} kills at {lines} lines, {whole} bundles whole, {len(left)} hidden leftovers")
+    print(f"{kills} kills at {lines} lines, {whole} complete bundles, {len(left)} hidden folders")
     return whole, len(left)
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_export_leaves_nothing_or_a_whole_bundle(exporter, tmp_path, kills):
+def test_killed_export_leaves_nothing_or_a_complete_bundle(exporter, tmp_path, kills):
     kill_exports(exporter, "export", tmp_path, kills)
 
 
-def test_export_killed_while_writing_leaves_nothing_or_a_whole_bundle(exporter, tmp_path):
+def test_export_killed_while_writing_leaves_nothing_or_a_complete_bundle(exporter, tmp_path):
     whole, left = kill_exports(exporter, "write", tmp_path, 100)
     assert whole > 1  # some kills come between the renaming and the end
     assert left > 0  # and others come during the writing
@@ -101,7 +101,7 @@ def test_export_to_an_existing_bundle_changes_nothing(exporter, tmp_path):
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
 
 
-def test_one_of_two_exports_to_the_same_folder_wins_and_the_other_says_so(exporter, tmp_path):
+def test_second_of_two_exports_to_the_same_folder_fails(exporter, tmp_path):
     folder = tmp_path / "bundle"
     assert sorted(exporter.run(["export", folder], ["export", folder])) == [0, 1]
     assert re.search(rf"ExportError: .*{re.escape(str(folder))}", exporter.errors.read_text())
@@ -109,15 +109,15 @@ def test_one_of_two_exports_to_the_same_folder_wins_and_the_other_says_so(export
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-# Small shards make a job of many shards.
+# Small shards, so that the job has many of them.
 _COMMANDS = """
 import os
 from killing import children
-from vaedge import cli
-from vaedge.files import bulk
-bulk._SHARD_BYTES = 2**21
+from vaedge.cli.main import main
+from vaedge.files import shards
+shards._SHARD_BYTES = 2**21
 for words in children("vaedge.files"):
-    if cli.main(words):
+    if main(words):
         os._exit(1)
 """
 
@@ -129,14 +129,14 @@ def commands(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def items(tmp_path_factory):
-    path = tmp_path_factory.mktemp("items") / "x.npy"
+def examples(tmp_path_factory):
+    path = tmp_path_factory.mktemp("examples") / "x.npy"
     rows = np.random.default_rng(0).random((512 * 60, 1, 28, 28), np.float32)
     np.save(path, rows)
     return path
 
 
-def read(folder):
+def read_means(folder):
     parts = []
     for path in sorted(folder.glob("[0-9]*.npz")):
         with np.load(path) as archive:
@@ -145,33 +145,33 @@ def read(folder):
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
-def test_bulk_encode_resumes_after_every_kill(commands, items, tmp_path, kills):
-    """After any number of kills, the same command completes the rows that one call gives."""
-    expected = vaedge.load(MODEL).encode(np.load(items)).mean
-    words = "encode", MODEL, items, "--out"
+def test_bulk_encode_resumes_after_every_kill(commands, examples, tmp_path, kills):
+    """After any number of kills, the same command completes the result of one call."""
+    expected = vaedge.load(MODEL).encode(np.load(examples)).mean
+    words = "encode", MODEL, examples, "--out"
     lines = commands.kill(*words, tmp_path / "complete")
-    np.testing.assert_array_equal(read(tmp_path / "complete"), expected)
-    folder, rng, finished, begun = tmp_path / "shards", random.Random(1), 0, 0
+    np.testing.assert_array_equal(read_means(tmp_path / "complete"), expected)
+    folder, rng, finished, partial = tmp_path / "shards", random.Random(1), 0, 0
     for index in range(kills):
         commands.kill(*words, folder, at=rng.randrange(1, lines // 2), delay=rng.uniform(0, 0.1) if index % 2 else None)
         found = list(folder.glob("[0-9]*.npz"))
-        begun += 0 < len(found) < 60
-        for path in found:  # each file is whole
+        partial += 0 < len(found) < 60
+        for path in found:  # each file is complete
             with np.load(path) as archive:
                 start = int(path.stem) * 512
                 assert start < len(expected)
                 assert all(np.isfinite(archive[name]).all() for name in ("mean", "log_var"))
         if len(found) == 60:
-            np.testing.assert_array_equal(read(folder), expected)
+            np.testing.assert_array_equal(read_means(folder), expected)
             shutil.rmtree(folder)
             finished += 1
-    assert begun > 0  # kills came between two shards
+    assert partial > 0  # some kills came between two shards
     assert commands.run([*words, folder]) == [0]
-    np.testing.assert_array_equal(read(folder), expected)
-    print(f"{kills} kills, {finished} times at the end")
+    np.testing.assert_array_equal(read_means(folder), expected)
+    print(f"{kills} kills, {finished} after the last shard")
 
 
-def test_killed_command_leaves_the_old_file_or_the_whole_new_one(commands, tmp_path):
+def test_killed_command_leaves_the_old_file_or_the_complete_new_one(commands, tmp_path):
     complete, out = tmp_path / "complete.npy", tmp_path / "x.npy"
     words = "sample", MODEL, "-n", "20000", "--seed", "0", "--out"
     lines = commands.kill(*words, complete)
@@ -189,12 +189,12 @@ def test_killed_command_leaves_the_old_file_or_the_whole_new_one(commands, tmp_p
 
 
 def command(*words):
-    # The process that runs the tests may ignore SIGINT, and its children inherit that.
+    # The process that runs the tests may ignore SIGINT, and child processes inherit that.
     code = """
 import signal
-from vaedge import cli
+from vaedge.cli.main import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
-exit(cli.main())
+exit(main())
 """
     return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], stdout=subprocess.DEVNULL)
 
@@ -202,7 +202,9 @@ exit(cli.main())
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_ends_the_command_and_removes_its_file(tmp_path, sent, status):
     out = tmp_path / "x.npy"
-    process = command("sample", MODEL, "-n", "20000000", "--seed", "0", "--out", out)  # far more than is written
+    process = command(
+        "sample", MODEL, "-n", "20000000", "--seed", "0", "--out", out
+    )  # more than it can write before the signal
     while not list(tmp_path.iterdir()):
         assert process.poll() is None
         time.sleep(0.01)

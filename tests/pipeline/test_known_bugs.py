@@ -1,4 +1,4 @@
-"""Bugs that other people's VAEs have had between training and use, one test each, named after the bug."""
+"""Bugs that VAEs of other projects have had between training and use: one test for each."""
 
 import numpy as np
 import onnx
@@ -27,45 +27,45 @@ def vae(run, tmp_path_factory):
     return vaedge.load(export_run(run.path, tmp_path_factory.mktemp("models") / "bundle"))
 
 
-def items(n=9):
+def random_examples(n=9):
     return np.random.default_rng(1).integers(0, 2, (n, 6)).astype(np.float32)
 
 
 @pytest.mark.parametrize("network", ["mlp", "conv"])
-@pytest.mark.parametrize("batch", [1, 2, 7])
-def test_bug_a_module_that_is_never_called(network, batch):
+@pytest.mark.parametrize("batch_size", [1, 2, 7])
+def test_reconstruct_calls_encoder_and_decoder(network, batch_size):
     vae, called = build_vae(TrainConfig(network=network, channels=4, latent=3, hidden=(8,)), (1, 8, 8)), []
     for part in (vae.encoder, vae.decoder):
         part.register_forward_hook(lambda module, *_: called.append(module))
-    vae.reconstruct(torch.rand(batch, 1, 8, 8))
+    vae.reconstruct(torch.rand(batch_size, 1, 8, 8))
     assert called == [vae.encoder, vae.decoder]
 
 
-def test_bug_evaluation_mode_that_returns_something_else(run):
-    x, eps = torch.from_numpy(items()), torch.zeros(1, 9, 3)
-    elbos = [mode().elbo(x, eps + 1).elbo for mode in (run.vae.train, run.vae.eval)]
+def test_training_mode_and_evaluation_mode_compute_the_same(run):
+    x, eps = torch.from_numpy(random_examples()), torch.zeros(1, 9, 3)
+    elbos = [mode()(x, eps + 1).elbo for mode in (run.vae.train, run.vae.eval)]
     assert torch.equal(*elbos)
-    assert not torch.equal(elbos[0], run.vae.elbo(x, eps).elbo)  # it draws, in both modes
+    assert not torch.equal(elbos[0], run.vae(x, eps).elbo)  # both modes use the noise
 
 
-def test_bug_a_draw_where_the_mean_is_wanted(vae):
-    np.testing.assert_array_equal(vae.encode(items()).mean, vae.encode(items()).mean)
-    np.testing.assert_array_equal(vae.reconstruct(items()), vae.decode(vae.encode(items()).mean))
-    drawn = [vae.reconstruct(items(), sample=True, seed=seed) for seed in (0, 1)]
+def test_encode_and_reconstruct_use_the_mean_unless_asked_to_sample(vae):
+    np.testing.assert_array_equal(vae.encode(random_examples()).mean, vae.encode(random_examples()).mean)
+    np.testing.assert_array_equal(vae.reconstruct(random_examples()), vae.decode(vae.encode(random_examples()).mean))
+    drawn = [vae.reconstruct(random_examples(), sample=True, seed=seed) for seed in (0, 1)]
     assert not np.array_equal(*drawn)
 
 
-def test_bug_logits_shown_in_place_of_means(vae):
+def test_decode_and_sample_return_means_instead_of_logits(vae):
     x = vae.sample(500, seed=0)
     assert 0 <= x.min() <= x.max() <= 1
     z = np.random.default_rng(0).standard_normal((5, 3), np.float32)
     np.testing.assert_allclose(vae.decode(z), 1 / (1 + np.exp(-vae.parameters(z)["logits"])), atol=1e-6)
 
 
-def test_bug_a_sampler_of_another_prior_than_was_trained(run, vae):
-    """The runtime's draws have the moments that the trained density has, by quadrature over its components."""
+def test_prior_of_the_bundle_is_the_trained_prior(run, vae):
+    """The draws of the runtime have the moments of the trained mixture, computed from its components."""
     with torch.no_grad():
-        log_weights, mean, log_var = run.vae.prior.mixture(run.vae.inference)
+        log_weights, mean, log_var = run.vae.prior.components(run.vae.inference)
         weights = log_weights.exp()[:, None]
         expected, second = (weights * mean).sum(0), (weights * (log_var.exp() + mean.square())).sum(0)
     z = vae.prior.sample(200_000, seed=0)
@@ -73,13 +73,13 @@ def test_bug_a_sampler_of_another_prior_than_was_trained(run, vae):
     np.testing.assert_allclose((z.astype(np.float64) ** 2).mean(0), second, rtol=0.02)
 
 
-def test_bug_the_encoder_in_the_path_of_a_sample(vae, monkeypatch):
-    monkeypatch.setattr(type(vae._graphs), "encoder", None)
+def test_sample_does_not_use_the_encoder(vae, monkeypatch):
+    monkeypatch.setattr(type(vae._sessions), "encoder", None)
     assert vae.sample(3, seed=0).shape == (3, 6)
 
 
 @pytest.mark.parametrize("layer", [torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(8)])
-def test_bug_dropout_or_batch_norm_left_in_training_mode(tmp_path, layer):
+def test_export_rejects_dropout_and_batch_norm_in_training_mode(tmp_path, layer):
     pair = build_vae(TrainConfig(hidden=(8,), latent=3), (6,))
     pair.encoder.hidden.append(layer)
     with pytest.raises(ExportError, match="training mode"):
@@ -89,7 +89,7 @@ def test_bug_dropout_or_batch_norm_left_in_training_mode(tmp_path, layer):
     np.testing.assert_allclose(loaded.encode(x).mean, pair.inference(torch.from_numpy(x))[0].detach(), atol=1e-5)
 
 
-def test_bug_randomness_inside_the_graph(tmp_path):
+def test_export_rejects_random_operators(tmp_path):
     class Sampling(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -105,8 +105,7 @@ def test_bug_randomness_inside_the_graph(tmp_path):
     assert not (tmp_path / "bundle").exists()
 
 
-def test_bug_other_weights_exported_than_were_evaluated(run, vae):
-    """The moving average is what is evaluated, kept and exported, to the last bit."""
+def test_exported_weights_are_the_evaluated_moving_average(run, vae):
     checkpoint = torch.load(run.path / "checkpoint.pt", weights_only=True)
     averaged = {name.removeprefix("module."): value for name, value in checkpoint["average"].items()}
     graph = onnx.load(vae._origin[0] / "encoder.onnx").graph

@@ -31,9 +31,9 @@ def test_workers_send_no_usage_statistics(ray):
     assert ray.get(setting.remote()) == "0"
 
 
-def test_two_workers_encode_what_one_call_encodes(ray):
+def test_two_workers_give_the_results_of_one_call(ray):
     x = np.random.default_rng(0).random((600, 1, 28, 28), np.float32)
-    dataset = ray.data.from_items([{"x": item, "id": number} for number, item in enumerate(x)]).repartition(4)
+    dataset = ray.data.from_items([{"x": example, "id": index} for index, example in enumerate(x)]).repartition(4)
     encoded = dataset.map_batches(vaedge.Batch(MODEL, "encode"), batch_size=100, concurrency=2)
     rows = sorted(encoded.take_all(), key=lambda row: row["id"])
     assert [row["id"] for row in rows] == list(range(600))

@@ -1,4 +1,4 @@
-"""The bundles under models/: whole, described, and the same on onnx's own evaluator."""
+"""The bundles in models/ pass their checks, are documented, and give the same results in other engines."""
 
 import getpass
 import platform
@@ -14,24 +14,24 @@ import vaedge
 MODELS = sorted(path.parent for path in (Path(__file__).parents[2] / "models").glob("*/manifest.json"))
 
 
-def test_both_are_there():
+def test_article_and_mnist_are_shipped():
     assert {"article", "mnist"} <= {folder.name for folder in MODELS}
 
 
 @pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
 class TestEveryShippedModel:
-    def test_it_passes_its_check(self, folder):
+    def test_check_passes(self, folder):
         assert vaedge.check(folder).passed
 
-    def test_its_card_says_how_it_was_made(self, folder):
+    def test_card_shows_the_training_command_and_images(self, folder):
         card = (folder / "README.md").read_text()
         assert vaedge.load(folder).manifest.training["command"] in card
         assert card.startswith(f"# {folder.name}\n")
-        for picture in ("samples.png", "reconstructions.png"):
-            assert picture in card
-            assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+        for image in ("samples.png", "reconstructions.png"):
+            assert image in card
+            assert (folder / image).read_bytes().startswith(b"\x89PNG")
 
-    def test_onnx_s_own_evaluator_agrees(self, folder):
+    def test_reference_evaluator_of_onnx_agrees(self, folder):
         vae = vaedge.load(folder)
         with np.load(folder / "reference.npz") as archive:
             x = archive["x"]
@@ -42,8 +42,8 @@ class TestEveryShippedModel:
         np.testing.assert_allclose(vae.reconstruct(x), decoded, atol=1e-4)
         np.testing.assert_allclose(vae.parameters(mean)["logits"], logits, rtol=1e-5, atol=1e-4)
 
-    def test_int8_is_multiplied_exactly(self, folder):
-        """Some processors would saturate: the loss on the card was measured without."""
+    def test_int8_does_not_saturate(self, folder):
+        """The loss on the card was measured with exact products of integers, which some CPUs would saturate."""
         vae = vaedge.load(folder, variant="int8")
         with np.load(folder / "reference.npz") as archive:
             x = archive["x"]
@@ -67,7 +67,7 @@ class TestEveryShippedModel:
         ):
             assert np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected))) <= 1e-4
 
-    def test_int8_is_small_and_good(self, folder):
+    def test_int8_is_small_and_loses_little(self, folder):
         variants = vaedge.load(folder).manifest.variants
         fp32, int8 = variants["fp32"].measured, variants["int8"].measured
         assert fp32["bytes"] >= 3.5 * int8["bytes"]
@@ -75,9 +75,9 @@ class TestEveryShippedModel:
         x = vaedge.load(folder).sample(64, seed=0)
         assert np.abs(vaedge.load(folder, variant="int8").sample(64, seed=0) - x).mean() < 0.01
 
-    def test_no_file_names_the_machine_that_wrote_it(self, folder):
-        places = [str(Path.home()), "/home/", "/tmp/", "../"]
+    def test_files_do_not_contain_names_or_paths_of_the_machine_that_wrote_them(self, folder):
+        paths = [str(Path.home()), "/home/", "/tmp/", "../"]
         names = [name for name in (platform.node(), getpass.getuser()) if len(name) > 5]
         for path in folder.iterdir():
             content = path.read_bytes()
-            assert not [secret for secret in places + names if secret.encode() in content], path.name
+            assert not [secret for secret in paths + names if secret.encode() in content], path.name

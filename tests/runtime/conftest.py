@@ -1,5 +1,6 @@
-"""Fixtures of the runtime's tests, which run with nothing but numpy, ONNX Runtime and pytest."""
+"""Fixtures of the runtime's tests, which need only numpy, ONNX Runtime and pytest."""
 
+import hashlib
 import json
 import shutil
 import socket
@@ -22,12 +23,12 @@ def _refuse_connections(event, arguments):
         raise ConnectionRefusedError(f"a test of the runtime connects to {arguments[1]}")
 
 
-sys.addaudithook(_refuse_connections)  # it cannot be taken away again
+sys.addaudithook(_refuse_connections)  # an audit hook cannot be removed, so the fixture turns it on and off
 
 
 @pytest.fixture(autouse=True)
 def no_connections():
-    """Refuse every outgoing connection: the runtime sends nothing anywhere."""
+    """Refuse every outgoing connection, because the runtime must not send anything."""
     global _guarded
     _guarded = True
     yield
@@ -36,7 +37,7 @@ def no_connections():
 
 @pytest.fixture(scope="session")
 def bundle() -> Path:
-    return MODELS / "article"  # N(0, I) and 20 latents; the best model may change its shapes
+    return MODELS / "article"  # N(0, I) and 20 latents
 
 
 @pytest.fixture(scope="session")
@@ -52,13 +53,13 @@ def digits(bundle):
 
 @pytest.fixture
 def copied(bundle, tmp_path):
-    """A copy of the bundle, to damage."""
+    """A copy of the bundle, which a test may damage."""
     return Path(shutil.copytree(bundle, tmp_path / "copied"))
 
 
 @pytest.fixture
 def edit_manifest(copied):
-    """Change the copy's manifest: `edit_manifest(lambda tree: ...)`."""
+    """Change the manifest of the copy with `edit_manifest(lambda tree: ...)`; return the folder."""
 
     def edit(change):
         path = copied / "manifest.json"
@@ -68,3 +69,15 @@ def edit_manifest(copied):
         return copied
 
     return edit
+
+
+@pytest.fixture
+def replace_file(copied, edit_manifest):
+    """Replace a file of the copy and its entry in the manifest; return the folder."""
+
+    def replace(name, content):
+        (copied / name).write_bytes(content)
+        entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        return edit_manifest(lambda tree: tree["files"].update({name: entry}))
+
+    return replace

@@ -1,4 +1,4 @@
-"""`vaedge.check` tells a device that reproduces the references from one that does not."""
+"""`vaedge.check` passes exactly where a device reproduces the references."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vaedge
-from vaedge.cli import main
+from vaedge.cli.main import main
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format-1"
 OUTPUTS = {"mean", "log_var", "decoded", "logits"}
@@ -15,7 +15,7 @@ OUTPUTS = {"mean", "log_var", "decoded", "logits"}
 
 @pytest.fixture
 def edit_reference(copied, edit_manifest):
-    """Change arrays of a reference of the copy, and the manifest's entry with them; None removes an array."""
+    """Change arrays of a reference of the copy and its entry in the manifest; None removes an array."""
 
     def edit(name="reference.npz", **changes):
         path = copied / name
@@ -60,8 +60,8 @@ def test_difference_is_reported_as_a_multiple_of_the_tolerance(edit_reference, b
     assert report.differences[variant]["logits"] < 1
 
 
-def test_difference_in_one_small_feature_fails(copied, edit_reference, bundle):
-    """The tolerance is one per feature, so a small feature is not compared with the scale of the large ones."""
+def test_difference_in_one_small_feature_fails(edit_reference, bundle):
+    """Each feature has its own tolerance, so the scale of the large features does not matter."""
     mean = stored(bundle, "mean").copy()
     tolerance = np.full(20, 1e-3, np.float32)
     tolerance[7] = 1e-6
@@ -99,11 +99,11 @@ def test_invalid_reference_is_refused(edit_reference, changes, message):
 def test_reference_that_is_not_an_archive_is_refused(copied, edit_manifest):
     (copied / "reference.npz").write_bytes(b"nothing")
     entry = {"sha256": hashlib.sha256(b"nothing").hexdigest(), "bytes": 7}
-    with pytest.raises(vaedge.BundleError, match=r"reference.npz is refused: it is not an archive"):
+    with pytest.raises(vaedge.BundleError, match=r"reference.npz is refused: the file is not an archive"):
         vaedge.check(edit_manifest(lambda tree: tree["files"].update({"reference.npz": entry})))
 
 
-def test_format_1_checks_fp32_and_names_what_was_not_compared(capsys):
+def test_format_1_checks_fp32_and_names_unchecked_variants(capsys):
     report = vaedge.check(FORMAT_1)
     assert report.passed
     assert report.differences.keys() == {"fp32"}

@@ -1,4 +1,4 @@
-"""What `import vaedge` does to a process, and does not."""
+"""Side effects of `import vaedge`."""
 
 import os
 import socket
@@ -15,40 +15,41 @@ def run(code, **environment):
     )
 
 
-def test_imports_none_of_the_heavy_packages():
+def test_import_loads_nothing_optional():
     code = "import sys, vaedge; print(*sys.modules)"
     modules = run(code).stdout.split()
     assert "vaedge" in modules
-    heavy = {"torch", "onnx", "onnxruntime", "vaedge_train", "vaedge_export", "PIL", "tqdm"}
+    heavy = {"torch", "onnx", "onnxruntime", "vaedge_train", "vaedge_export", "PIL", "tqdm", "zipfile", "argparse"}
+    heavy |= {"vaedge.cli", "vaedge.files", "vaedge.benchmark"}
     assert not heavy & set(modules)
 
 
-def test_running_a_model_imports_no_torch_and_no_onnx(bundle):
+def test_sampling_imports_no_torch_and_no_onnx(bundle):
     code = f"import sys, vaedge; vaedge.load({str(bundle)!r}).sample(1); print(*sys.modules)"
     modules = run(code).stdout.split()
     assert "onnxruntime" in modules
-    assert not {"torch", "onnx", "vaedge_train", "vaedge_export", "PIL"} & set(modules)
+    assert not {"torch", "onnx", "vaedge_train", "vaedge_export", "PIL", "vaedge.cli", "vaedge.files"} & set(modules)
 
 
 @pytest.mark.parametrize(("chosen", "expected"), [({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")])
-def test_telemetry_is_off_unless_the_user_chose(chosen, expected):
+def test_telemetry_is_off_unless_the_user_sets_the_variable(chosen, expected):
     assert run("import os, vaedge; print(os.environ['ORT_DISABLE_TELEMETRY'])", **chosen).stdout.strip() == expected
 
 
-def test_warns_when_onnxruntime_came_first():
-    # A stand-in: the real one, imported so, would send what this package prevents.
-    stand_in = "import sys, types; sys.modules['onnxruntime'] = types.ModuleType('onnxruntime'); "
-    assert "import vaedge first" in run(stand_in + "import vaedge").stderr
-    assert run(stand_in + "import vaedge", ORT_DISABLE_TELEMETRY="1").stderr == ""
+def test_import_warns_if_onnxruntime_was_imported_first():
+    # A fake module, because importing ONNX Runtime first could send telemetry.
+    fake = "import sys, types; sys.modules['onnxruntime'] = types.ModuleType('onnxruntime'); "
+    assert "import vaedge first" in run(fake + "import vaedge").stderr
+    assert run(fake + "import vaedge", ORT_DISABLE_TELEMETRY="1").stderr == ""
     assert run("import vaedge, onnxruntime").stderr == ""
 
 
-def test_connections_are_refused_in_these_tests():
+def test_tests_of_the_runtime_cannot_connect():
     with pytest.raises(ConnectionRefusedError, match="a test of the runtime connects"):
         socket.create_connection(("192.0.2.1", 80), timeout=5)
 
 
-def test_writes_nothing_into_the_home_folder(bundle, tmp_path):
+def test_sampling_writes_nothing_to_the_home_folder(bundle, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     code = f"import vaedge; vaedge.load({str(bundle)!r}).sample(1)"
@@ -57,7 +58,7 @@ def test_writes_nothing_into_the_home_folder(bundle, tmp_path):
     assert list(home.iterdir()) == []
 
 
-def test_runs_without_modules_that_only_posix_has(bundle):
+def test_runtime_runs_without_posix_modules(bundle):
     """On Windows these modules do not exist."""
     posix = ("fcntl", "grp", "posix_ipc", "pwd", "resource", "termios")
     code = f"""
@@ -66,7 +67,7 @@ sys.modules.update(dict.fromkeys({posix!r}))  # their import then fails
 import importlib, pkgutil, vaedge
 from vaedge.engine.cpus import peak_memory
 for module in pkgutil.walk_packages(vaedge.__path__, "vaedge."):
-    if "files.pictures" not in module.name:  # needs Pillow
+    if "files.images" not in module.name:  # needs Pillow
         importlib.import_module(module.name)
 vaedge.load({str(bundle)!r}).sample(1)
 print(peak_memory())

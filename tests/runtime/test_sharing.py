@@ -1,13 +1,12 @@
-"""One VAE in many hands: threads, pickles, other processes."""
+"""Threads, pickles and other processes share a VAE."""
 
 import asyncio
 import copy
-import multiprocessing
 import pickle
 import subprocess
 import sys
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import memory
 import numpy as np
@@ -25,41 +24,28 @@ def test_threads_share_one_vae(vae, digits):
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda vae: pickle.loads(pickle.dumps(vae))])
-def test_a_copy_opens_the_same_bundle(bundle, digits, duplicate):
+def test_copy_opens_the_same_bundle(bundle, digits, duplicate):
     vae = vaedge.load(bundle, threads=1)
     again = duplicate(vae)
     assert repr(again) == repr(vae)
     np.testing.assert_array_equal(again.reconstruct(digits), vae.reconstruct(digits))
 
 
-def test_another_process_gets_it_by_pickle(vae, tmp_path):
+def test_pickle_opens_the_bundle_in_another_process(vae, tmp_path):
     (tmp_path / "vae.pickle").write_bytes(pickle.dumps(vae))
     code = "import pickle, numpy; numpy.save('x.npy', pickle.load(open('vae.pickle', 'rb')).sample(3, seed=0))"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), vae.sample(3, seed=0))
 
 
-def test_an_old_onnxruntime_is_refused(edit_manifest):
-    with pytest.raises(vaedge.DependencyError, match="needs onnxruntime >= 99.0"):
-        vaedge.load(edit_manifest(lambda tree: tree.update(minimum_onnxruntime="99.0")))
-
-
-def test_overlapping_output(vae, monkeypatch):
+def test_output_may_overlap_the_input(vae, monkeypatch):
     monkeypatch.setattr(vaedge.engine.chunks, "CHUNK", 4)
     buffer = np.random.default_rng(0).random((20, 1, 28, 28), np.float32)
     expected = vae.reconstruct(buffer[:16].copy())
     np.testing.assert_array_equal(vae.reconstruct(buffer[:16], out=buffer[3:19]), expected)
 
 
-def test_a_process_pool(bundle, digits):
-    """`Batch` is what is sent to workers: it loads the bundle there, once."""
-    expected = vaedge.load(bundle, threads=1).encode(digits)
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for found in pool.map(vaedge.Batch(bundle), [{"x": digits}] * 4):
-            np.testing.assert_array_equal(found["mean"], expected.mean)
-
-
-def test_a_pickle_of_a_bundle_that_has_changed(edit_manifest, copied):
+def test_pickle_rejects_a_bundle_that_has_changed(edit_manifest, copied):
     content = pickle.dumps(vaedge.load(copied))
     edit_manifest(lambda tree: tree.update(name="other"))
     with pytest.raises(vaedge.BundleError, match="another bundle"):
@@ -67,18 +53,18 @@ def test_a_pickle_of_a_bundle_that_has_changed(edit_manifest, copied):
 
 
 def test_event_loop_runs_while_a_graph_runs(vae, digits, monkeypatch):
-    """`asyncio.to_thread` is the await-able form: ONNX Runtime works without the lock of the interpreter."""
+    """ONNX Runtime releases the lock of the interpreter, so `asyncio.to_thread` keeps the loop running."""
     import onnxruntime
 
     monkeypatch.setattr(vaedge.engine.chunks, "CHUNK", 10_000)
     many = np.repeat(digits, 1000, 0)
     expected = vae.reconstruct(many)
-    honest, running = onnxruntime.InferenceSession.run, threading.Event()
+    original, running = onnxruntime.InferenceSession.run, threading.Event()
 
     def run(*arguments):
         running.set()
         try:
-            return honest(*arguments)
+            return original(*arguments)
         finally:
             running.clear()
 
@@ -96,7 +82,17 @@ def test_event_loop_runs_while_a_graph_runs(vae, digits, monkeypatch):
     assert any(asyncio.run(ticks_of_a_call()) >= 10 for _ in range(100))
 
 
-def test_use_after_close(bundle, digits):
+def test_vae_without_a_bundle_cannot_be_pickled(bundle):
+    read = vaedge.bundle.reader.read_bundle(bundle)
+    files = vaedge.bundle.reader.ModelFiles(read.manifest, "fp32", read.encoder, read.decoder, read.prior)
+    vae = vaedge.VAE(files, threads=1)
+    np.testing.assert_array_equal(vae.sample(3, seed=0), vaedge.load(bundle).sample(3, seed=0))
+    assert vae.sha256 is None
+    with pytest.raises(TypeError, match="was not read from a bundle"):
+        pickle.dumps(vae)
+
+
+def test_call_after_close_is_refused(bundle, digits):
     with vaedge.load(bundle) as vae:
         posterior = vae.encode(digits)
     vae.close()
@@ -111,7 +107,7 @@ def test_use_after_close(bundle, digits):
             call()
 
 
-def test_closing_while_others_call(bundle, digits):
+def test_close_lets_running_calls_finish(bundle, digits):
     expected = vaedge.load(bundle).reconstruct(digits)
 
     def call(vae):
@@ -151,6 +147,7 @@ print(json.dumps([run() for _ in range(blocks)]))
 # still settling during the first calls, so that a few cycles cannot find a smaller leak.
 @pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
 @pytest.mark.parametrize(("cycles", "allowed"), [(25, 200_000), pytest.param(250, 2_000, marks=pytest.mark.slow)])
+@pytest.mark.heavy
 def test_loading_and_closing_leaks_nothing(bundle, cycles, allowed):
     samples = memory.measure(_LOAD_AND_CLOSE, bundle, 8, cycles)
     assert memory.slope(samples) / cycles < allowed, samples  # bytes for each cycle
@@ -191,12 +188,14 @@ with ThreadPoolExecutor(16) as pool:
 """
 
 
+@pytest.mark.heavy
 def test_sixteen_threads_of_mixed_calls_give_the_same_bits(bundle):
     memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 1, 20, 1, 2, 3, 7, 8, 17, 64)
 
 
 # A result at batch size 256 has 800,000 bytes. The sixteen heaps grow by less than a tenth of the limit.
 @pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
+@pytest.mark.heavy
 def test_sixteen_threads_of_calls_keep_no_results(bundle):
     samples = memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 6, 10, 256)
     assert memory.slope(samples) / (16 * 10) < 40_000, samples  # bytes for each call
@@ -209,8 +208,8 @@ def test_sixteen_threads_of_many_mixed_calls_leak_nothing(bundle):
     assert memory.slope(samples) / (16 * 2_500) < 2_000, samples  # bytes for each call; one image has 3,136
 
 
-def test_many_models_in_one_process(bundle, digits):
-    """Bundles, variants and thread counts side by side, called in any order, give what each gives alone."""
+def test_several_models_in_one_process_do_not_affect_each_other(bundle, digits):
+    """Bundles, variants and numbers of threads are mixed; each gives the same results as alone."""
     kinds = [
         (model, variant, threads)
         for model in ("article", "mnist")

@@ -1,4 +1,4 @@
-"""Train a variational autoencoder in PyTorch: data -> a run folder.
+"""Train a variational autoencoder in PyTorch: data -> run folder.
 
 >>> from vaedge_train import TrainConfig, train
 >>> run = train(TrainConfig(hidden=(400,), epochs=10), "runs/first")
@@ -7,19 +7,19 @@
 from vaedge_train.config import TrainConfig
 from vaedge_train.errors import ConfigError, DataError, NonFiniteError, RunError, TrainError
 from vaedge_train.evaluation import Evaluation, evaluate
+from vaedge_train.loop.trainer import train
+from vaedge_train.model.vae import VAE, Terms
 from vaedge_train.run_folder import Run, load_run
-from vaedge_train.trainer import train
-from vaedge_train.vae import VAE, Elbo
 
 __all__ = [
     "VAE",
     "ConfigError",
     "DataError",
-    "Elbo",
     "Evaluation",
     "NonFiniteError",
     "Run",
     "RunError",
+    "Terms",
     "TrainConfig",
     "TrainError",
     "evaluate",

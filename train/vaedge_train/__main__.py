@@ -1,22 +1,8 @@
-"""`python -m vaedge_train` is `vaedge train`."""
+"""Run `vaedge train`. `torchrun` starts several processes of one training run with `-m vaedge_train`."""
 
-import argparse
 import sys
 
-from vaedge_train.command import add_arguments, run
-from vaedge_train.errors import TrainError
-
-
-def main() -> int:
-    """Train as the arguments say; one line on stderr and status 1 where that cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m vaedge_train")
-    add_arguments(parser)
-    try:
-        return run(parser.parse_args())
-    except (TrainError, OSError) as error:
-        print(f"vaedge_train: {error}", file=sys.stderr)
-        return 1
-
+from vaedge.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["train", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""`vaedge train`: every field of TrainConfig is a flag."""
+"""The command `vaedge train`. Each field of TrainConfig is a flag."""
 
 import argparse
 import tomllib
@@ -9,59 +9,67 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from vaedge_train.config import CHOICES, TrainConfig, flag
-from vaedge_train.errors import ConfigError, TrainError
+from vaedge_train.config import TrainConfig, flag
+from vaedge_train.errors import ConfigError
+from vaedge_train.loop.trainer import train
 from vaedge_train.run_folder import read_config
-from vaedge_train.trainer import train
 
-ERRORS = (TrainError,)
+_RECIPES = files("vaedge_train") / "recipes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every field of TrainConfig, and what is not a field."""
-    parser.add_argument("--out", type=Path, help="the run folder to make, for example runs/first")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, which was stopped")
-    parser.add_argument("--recipe", metavar="NAME", help="start from a recipe (default: article)")
-    parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, help="say what each recipe is for, and exit")
-    for item in fields(TrainConfig):
-        default = "" if item.default is None else f" (default: {item.default})"
-        # Only what was given is set, so that a recipe's value is not overwritten by a default.
+    """Add the arguments of `vaedge train`, with a flag for each field of TrainConfig."""
+    parser.add_argument("--out", type=Path, help="run folder to create, for example runs/first")
+    parser.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
+    parser.add_argument("--recipe", metavar="NAME", help="set of defaults to start from (default: article)")
+    parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, help="list the recipes and exit")
+    for setting in fields(TrainConfig):
+        default = "" if setting.default is None else f" (default: {setting.default})"
+        # A flag that is not given stays unset, so that its default does not replace a value of the recipe.
         parser.add_argument(
-            flag(item.name), help=f"{item.metadata['help']}{default}", default=argparse.SUPPRESS, **_reader(item)
+            flag(setting.name),
+            help=f"{setting.metadata['help']}{default}",
+            default=argparse.SUPPRESS,
+            **_parser_options(setting),
         )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say where the run lies."""
+    """Train, and print where the run folder is. Return 0, or 130 after Ctrl-C."""
     if args.out is None:
-        raise ConfigError("--out is missing: name the run folder to make, for example --out runs/first")
+        raise ConfigError("--out is missing; name the run folder to create, for example --out runs/first")
     if args.resume and args.recipe:
-        raise ConfigError(f"--recipe {args.recipe}: a run that is resumed keeps the configuration that it began with")
-    given = {item.name: getattr(args, item.name) for item in fields(TrainConfig) if hasattr(args, item.name)}
+        raise ConfigError(
+            f"--recipe {args.recipe} cannot be used with --resume, because a resumed run keeps its configuration; "
+            "omit --recipe"
+        )
+    given = {
+        setting.name: getattr(args, setting.name) for setting in fields(TrainConfig) if hasattr(args, setting.name)
+    }
     base = read_config(args.out)[0].to_dict() if args.resume else read_recipe(args.recipe or "article")[1]
     try:
         train(TrainConfig.from_dict({**base, **given}), args.out, resume=args.resume)
     except KeyboardInterrupt as stop:
-        print(f"{args.out}: {stop or 'interrupted'}; go on with: vaedge train --resume --out {args.out}")
+        print(f"{args.out}: {stop or 'interrupted'}; resume with: vaedge train --resume --out {args.out}")
         return 130
     print(f"{args.out}: trained; next: vaedge export {args.out} --out models/{args.out.name}")
     return 0
 
 
 def recipes() -> list[str]:
-    """Return the recipes' names."""
-    return sorted(path.name.removesuffix(".toml") for path in (files("vaedge_train") / "recipes").iterdir())
+    """Return the names of the recipes."""
+    return sorted(path.name.removesuffix(".toml") for path in _RECIPES.iterdir())
 
 
 def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
-    """Return what a recipe is for, and the fields that it sets.
+    """Return the purpose of a recipe, and the fields of TrainConfig that it sets.
 
     Raises:
-        ConfigError: there is no such recipe.
+        ConfigError: There is no recipe of this name.
     """
     if name not in recipes():
-        raise ConfigError(f"no recipe {name!r}; there are {', '.join(recipes())}")
-    tree = tomllib.loads((files("vaedge_train") / "recipes" / f"{name}.toml").read_text("utf-8"))
+        raise ConfigError(f"recipe is {name!r}; expected one of {', '.join(recipes())}")
+    tree = tomllib.loads((_RECIPES / f"{name}.toml").read_text("utf-8"))
     return tree["purpose"], tree["config"]
 
 
@@ -72,12 +80,10 @@ class _ListRecipes(argparse.Action):
         parser.exit()
 
 
-def _reader(item: "Field[object]") -> dict[str, Any]:
-    """Say how argparse reads a field of its type."""
-    if isinstance(item.type, types.UnionType):  # tuple[int, ...] | None
+def _parser_options(setting: "Field[Any]") -> dict[str, Any]:
+    """Return the options with which argparse reads a value of a field's type."""
+    if isinstance(setting.type, types.UnionType):  # tuple[int, ...] | None
         return {"type": int, "nargs": "+", "metavar": "N"}
-    if item.type is bool:
+    if setting.type is bool:
         return {"action": argparse.BooleanOptionalAction}
-    if item.name in CHOICES:
-        return {"choices": list(CHOICES[item.name])}
-    return {"type": typing.cast("type", item.type)}
+    return {"type": typing.cast("type", setting.type), "choices": setting.metadata["choices"]}

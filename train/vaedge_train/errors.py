@@ -1,28 +1,38 @@
-"""Everything that training raises on purpose: one base, and beside it the builtin that a caller expects."""
+"""The errors of training. Each one inherits from `vaedge.VaedgeError` and from the builtin that a caller expects."""
+
+from vaedge.errors import VaedgeError
 
 
-class TrainError(Exception):
+class TrainError(VaedgeError):
     """Base of every error that vaedge_train raises on purpose."""
 
 
 class ConfigError(TrainError, ValueError):
-    """A field of the configuration cannot be used."""
+    """A value of the configuration, or of an option of a command, cannot be used."""
 
 
 class DataError(TrainError, ValueError):
-    """A data set is unknown, missing, damaged, or does not fit the likelihood."""
+    """A data set is unknown, missing or damaged, or it does not fit the likelihood."""
 
 
 class RunError(TrainError, ValueError):
-    """A run folder is in the way, incomplete or damaged."""
+    """A run folder exists already, is incomplete, or is damaged."""
 
 
 class NonFiniteError(TrainError, ArithmeticError):
     """The loss became NaN or infinite."""
 
     def __init__(self, step: int, loss: float, distortion: float, rate: float) -> None:
-        """Name the step and the quantity."""
+        """Describe the step at which training stopped.
+
+        Args:
+            step: Number of steps before this one, since the start of the run.
+            loss: The loss, in nats per example.
+            distortion: The distortion, in nats, summed over the batch.
+            rate: The rate, in nats, summed over the batch.
+        """
         super().__init__(
             f"step {step}: the loss is {loss} (distortion {distortion} and rate {rate} nats, summed over the batch). "
-            "The last checkpoint is intact; a smaller learning rate, a warm-up or a bound on the gradient may help"
+            "The last checkpoint is intact. Try a smaller --learning-rate, a --warm-up, or a limit on the gradient "
+            "(--clip)"
         )

@@ -1,7 +1,6 @@
-"""How good a model is, in nats that survive an audit.
+"""Evaluate a model: ELBO, rate, distortion, importance-weighted bound and active units.
 
-ELBO, rate and distortion; the importance-weighted bound of Burda et al. 2016 with k draws; active units. Every
-figure is at beta = 1, and the mean over items comes with its standard error.
+All metrics are at beta = 1, in nats per example.
 """
 
 import math
@@ -12,34 +11,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaedge_train.items import Items, scale
-from vaedge_train.likelihoods import BceSurrogate
-from vaedge_train.priors import StandardNormal
-from vaedge_train.vae import VAE, gaussian_log_prob, kl_to_standard_normal
+from vaedge_train.data.examples import Examples, scale
+from vaedge_train.model.gaussian import reparameterize
+from vaedge_train.model.likelihoods import BceSurrogate
+from vaedge_train.model.vae import VAE
 
-_ROWS = 2_500  # decoded at once: what a MLP makes of them stays in the caches, and takes a third of the time
-ACTIVE_VARIANCE = 0.01  # of the posterior's mean over the data, above which Burda et al. call a unit active
+_MAX_DECODED = 2_500  # rows of one call of the decoder: the activations of an MLP then stay in the CPU's caches
+_MAX_EXAMPLES = 100
+_BATCH_SIZE = 1000
+_SEED = 1  # of `mean_terms`, constant so that epochs and runs are comparable
+# Burda et al. 2016, appendix C: a latent is active if the variance of its posterior mean over the data is above this.
+ACTIVE_VARIANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one model on one set of items; nats per item, log p(x) being the larger the better.
+    """Metrics of a model on a set of examples, in nats per example. `to_dict` returns them as in `evaluation.json`.
 
     Attributes:
-        items: how many.
-        k: draws per item of the bound.
-        seed: of the draws.
-        elbo: mean of the evidence lower bound, estimated from the same draws.
-        elbo_standard_error: of that mean, over items.
-        distortion: mean of -E_q[log p(x|z)].
-        rate: mean of KL(q(z|x) || p(z)).
-        bound: mean of the importance-weighted bound, log(1/k sum p(x, z) / q(z|x)).
-        bound_standard_error: of that mean, over items.
-        active_units: latents whose posterior mean varies over the items by more than 0.01.
-        likelihood: p(x|z); under bce_surrogate neither elbo nor bound is one on a log-likelihood.
+        examples: Number of examples.
+        k: Number of draws of z for each example.
+        seed: Seed of the draws.
+        elbo: Mean of the evidence lower bound, estimated from the same draws.
+        elbo_standard_error: Standard error of that mean over the examples.
+        distortion: Mean of the reconstruction error -E_q[log p(x|z)].
+        rate: Mean of KL(q(z|x) || p(z)).
+        bound: Mean of the importance-weighted bound, log(1/k sum p(x, z) / q(z|x)) (Burda et al. 2016, eq. 8).
+        bound_standard_error: Standard error of that mean over the examples.
+        active_units: Number of latents whose posterior mean has a variance above 0.01 over the examples.
+        likelihood: Name of p(x|z). With bce_surrogate, elbo and bound are not bounds on a log-likelihood.
     """
 
-    items: int
+    examples: int
     k: int
     seed: int
     elbo: float
@@ -52,16 +55,17 @@ class Evaluation:
     likelihood: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures by name."""
-        return asdict(self)
+        """Return the metrics by name. The number of examples has the name "items", which earlier versions wrote."""
+        values = asdict(self)
+        return {"items": values.pop("examples"), **values}
 
     def describe(self) -> str:
-        """Render the figures for people."""
-        normalised = self.likelihood != BceSurrogate.name
-        name = f"NLL <= {-self.bound:.3f}" if normalised else f"surrogate bound {self.bound:.3f}"
+        """Return the metrics as two lines of text. Only a bound on a normalized likelihood is called NLL."""
+        normalized = self.likelihood != BceSurrogate.name
+        bound = f"NLL <= {-self.bound:.3f}" if normalized else f"surrogate bound {self.bound:.3f}"
         return (
-            f"{name} +- {self.bound_standard_error:.3f} nats per item (importance-weighted, k = {self.k}, seed "
-            f"{self.seed}, {self.items} items, {self.likelihood})\n"
+            f"{bound} +- {self.bound_standard_error:.3f} nats per example (importance-weighted, k = {self.k}, seed "
+            f"{self.seed}, {self.examples} examples, {self.likelihood})\n"
             f"ELBO {self.elbo:.3f} +- {self.elbo_standard_error:.3f} (distortion {self.distortion:.3f}, rate "
             f"{self.rate:.3f}), {self.active_units} active units"
         )
@@ -69,54 +73,48 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    vae: VAE, items: Items, k: int, seed: int = 0, progress: Callable[[int], object] | None = None
+    vae: VAE, examples: Examples, k: int, seed: int = 0, progress: Callable[[int], object] | None = None
 ) -> Evaluation:
-    """Evaluate a model; the encoder runs once per item, and the sums over draws are kept in float64.
+    """Evaluate a model with k draws of z for each example.
+
+    The encoder runs once for each example. The densities over z, and the sums over draws, are computed in float64.
 
     Args:
-        vae: the model.
-        items: binarised already where the likelihood is of bits.
-        k: draws of z per item.
-        seed: of the draws.
-        progress: called with the number of items that have just been done.
+        vae: The model.
+        examples: The examples; already binarized if the likelihood scores bits.
+        k: Number of draws of z for each example.
+        seed: Seed of the draws.
+        progress: Called with the number of examples that were just evaluated.
     """
     generator = torch.Generator().manual_seed(seed)
-    frozen = None if isinstance(vae.prior, StandardNormal) else vae.prior.mixture(vae.inference)
-    if frozen is not None:
-        frozen = type(frozen)(*(tensor.double() for tensor in frozen))
-    together = max(1, min(100, _ROWS // k))
-    # Results go into arrays that are there already: a small tensor kept after each chunk would lie between the large
-    # ones that are freed, and a long evaluation would end with the heap in fragments, and all memory taken.
-    bound, elbo, rate = torch.empty(3, len(items), dtype=torch.float64)
-    means = torch.empty(len(items), vae.inference(scale(items[:1].x), items[:1].y)[0].shape[1])
-    log_weights, log_likelihoods = torch.empty(2, k, together, dtype=torch.float64)
-    for start in range(0, len(items), together):
-        rows = slice(start, min(start + together, len(items)))
-        x, y = scale(items[rows].x), items[rows].y
+    vae = VAE(vae.encoder, vae.decoder, vae.likelihood, vae.prior.frozen(vae.inference).double())
+    chunk = max(1, min(_MAX_EXAMPLES, _MAX_DECODED // k))
+    # All results are written into tensors that exist before the loop. Small tensors that are kept after each chunk
+    # would fragment the heap between the large ones that are freed, until a long evaluation exhausts the memory.
+    bound, elbo, rate = torch.empty(3, len(examples), dtype=torch.float64)
+    means = torch.empty(len(examples), vae.inference(scale(examples[:1].x), examples[:1].y)[0].shape[1])
+    log_weights, log_likelihoods = torch.empty(2, k, chunk, dtype=torch.float64)
+    for start in range(0, len(examples), chunk):
+        rows = slice(start, min(start + chunk, len(examples)))
+        x, y = scale(examples[rows].x), examples[rows].y
         mean, log_var = vae.inference(x, y)
-        done = 0
-        while done < k:
-            draws = min(k - done, max(1, _ROWS // len(x)))
-            eps = torch.randn(draws, *mean.shape, generator=generator)
-            z = mean + eps * torch.exp(0.5 * log_var)
-            log_likelihood = vae.likelihood.log_prob(x, *vae.generative(z, y)).double()
-            z, q = z.double(), (mean.double(), log_var.double())
-            log_prior = vae.prior.log_prob(z, vae.inference) if frozen is None else frozen.log_prob(z)
-            log_likelihoods[done : done + draws, : len(x)] = log_likelihood
-            log_weights[done : done + draws, : len(x)] = log_likelihood + log_prior - gaussian_log_prob(z, *q)
-            done += draws
+        posterior = mean.double(), log_var.double()
+        for draw in range(0, k, max(1, _MAX_DECODED // len(x))):
+            draws = min(k - draw, max(1, _MAX_DECODED // len(x)))
+            z = reparameterize(mean, log_var, torch.randn(draws, *mean.shape, generator=generator))
+            terms = vae.terms(x, z.double(), *posterior, y)
+            log_likelihoods[draw : draw + draws, : len(x)] = terms.log_likelihood
+            log_weights[draw : draw + draws, : len(x)] = terms.log_weight
         log_weight, log_likelihood = log_weights[:, : len(x)], log_likelihoods[:, : len(x)]
-        if frozen is None:
-            rate[rows] = kl_to_standard_normal(mean.double(), log_var.double())
-        else:
-            rate[rows] = (log_likelihood - log_weight).mean(0)
+        kl = vae.prior.kl(*posterior)
+        rate[rows] = (log_likelihood - log_weight).mean(0) if kl is None else kl
         bound[rows] = torch.logsumexp(log_weight, 0) - math.log(k)
         elbo[rows] = log_likelihood.mean(0) - rate[rows]
         means[rows] = mean
         if progress is not None:
             progress(len(x))
     return Evaluation(
-        items=len(items),
+        examples=len(examples),
         k=k,
         seed=seed,
         elbo=elbo.mean().item(),
@@ -125,9 +123,29 @@ def evaluate(
         rate=rate.mean().item(),
         bound=bound.mean().item(),
         bound_standard_error=_standard_error(bound),
-        active_units=int((means.var(0) > ACTIVE_VARIANCE).sum()) if len(items) > 1 else 0,
+        active_units=int((means.var(0) > ACTIVE_VARIANCE).sum()) if len(examples) > 1 else 0,
         likelihood=vae.likelihood.name,
     )
+
+
+@torch.no_grad()
+def mean_terms(vae: VAE, examples: Examples, latent: int) -> Tensor:
+    """Estimate the means of distortion and rate with one draw of z for each example, and the same noise in each call.
+
+    Args:
+        vae: The model.
+        examples: The examples; already binarized if the likelihood scores bits.
+        latent: Size of z.
+
+    Returns:
+        (2,) float64: distortion and rate, in nats per example.
+    """
+    generator = torch.Generator().manual_seed(_SEED)
+    totals = torch.zeros(2, dtype=torch.float64)
+    for batch in examples.split(_BATCH_SIZE):
+        terms = vae(scale(batch.x), torch.randn(1, len(batch), latent, generator=generator), batch.y)
+        totals += torch.stack([terms.distortion.double().sum(), terms.rate.double().sum()])
+    return totals / len(examples)
 
 
 def _standard_error(values: Tensor) -> float:

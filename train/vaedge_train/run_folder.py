@@ -1,13 +1,12 @@
-"""The run folder: what training leaves behind, and everything that the export stage needs.
+"""The run folder: everything that training writes, and everything that the export needs.
 
-`config.json` (the configuration and the shape of x), `model.safetensors`, `metrics.jsonl` (one line an epoch),
-`examples.npz` (test items, so that nothing later needs the data set) and two picture grids.
+`config.json` holds the configuration and the shape of x; `model.safetensors` the weights; `metrics.jsonl` one line for
+each epoch; `examples.npz` some test examples, so that no later step needs the data set; `evaluation.json` the results
+of `vaedge evaluate`. There are also two image grids, a checkpoint and TensorBoard events.
 """
 
 import json
 import os
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ import numpy.typing as npt
 import safetensors
 import safetensors.torch
 
+from vaedge.files.arrays import UNREADABLE
+from vaedge.files.atomic import write_atomically
 from vaedge_train.build import build_vae
 from vaedge_train.config import TrainConfig
 from vaedge_train.errors import RunError
-from vaedge_train.vae import VAE
+from vaedge_train.model.vae import VAE
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -31,17 +32,17 @@ EVALUATION = "evaluation.json"
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """A run that finished at least one epoch.
 
     Attributes:
-        path: the folder.
-        config: how it was trained.
-        input_shape: shape of one item of x.
-        classes: names of the labels' values; empty where the model is not conditional.
-        vae: the trained model, in evaluation mode.
-        examples: test items: x (n, *input_shape) float32, and y (n,) int64 where the model is conditional.
-        metrics: the figures of the last epoch that was kept, nats per item.
-        evaluations: what `vaedge evaluate` found, one for each seed and k.
+        path: The run folder.
+        config: The configuration.
+        input_shape: Shape of one example.
+        classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
+        vae: The trained model, in evaluation mode.
+        examples: Test examples: x (n, *input_shape) float32, and y (n,) int64 if the model is conditional.
+        metrics: Metrics of the last epoch whose weights were kept, in nats per example.
+        evaluations: Results of `vaedge evaluate`, one for each number of examples, k and seed.
     """
 
     path: Path
@@ -55,23 +56,22 @@ class Run:
 
 
 def create_run(path: str | os.PathLike[str]) -> Path:
-    """Make the folder of a new run.
+    """Create the folder of a new run, and return its path.
 
     Raises:
-        RunError: something is there already.
+        RunError: The path exists.
     """
     folder = Path(path)
     try:
         folder.mkdir(parents=True)
     except FileExistsError as error:
-        raise RunError(f"{folder} exists already: name another folder, or remove it first") from error
+        raise RunError(f"{folder} exists already; name another folder, or remove it first") from error
     return folder
 
 
 def write_config(folder: Path, config: TrainConfig, input_shape: tuple[int, ...], classes: tuple[str, ...]) -> None:
     """Write `config.json`."""
-    tree = {**config.to_dict(), "input_shape": input_shape, "classes": classes}
-    write_atomically(folder / CONFIG, (json.dumps(tree, indent=2) + "\n").encode())
+    write_json(folder / CONFIG, {**config.to_dict(), "input_shape": input_shape, "classes": classes})
 
 
 def write_weights(folder: Path, vae: VAE) -> None:
@@ -79,26 +79,31 @@ def write_weights(folder: Path, vae: VAE) -> None:
     write_atomically(folder / WEIGHTS, safetensors.torch.save(vae.state_dict()))
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
-    """Add a line to `metrics.jsonl`; a kill may cut it short, and the resumed run then writes it again."""
+    """Append a line to `metrics.jsonl`. If the process is killed meanwhile, the resumed run writes the line again."""
     with (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of `metrics.jsonl`."""
+    """Return the lines of `metrics.jsonl`, one for each epoch."""
     return [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
 
 
-def keep_metrics(folder: Path, epochs: int) -> None:
-    """Drop the rows past an epoch, which a resumed run will write again."""
+def truncate_metrics(folder: Path, epochs: int) -> None:
+    """Remove the lines after the given number of epochs, because a resumed run writes them again."""
     if (folder / METRICS).exists():
         lines = (folder / METRICS).read_text("utf-8").splitlines(keepends=True)
         write_atomically(folder / METRICS, "".join(lines[:epochs]).encode())
 
 
 def read_config(folder: Path) -> tuple[TrainConfig, tuple[int, ...], tuple[str, ...]]:
-    """Return the configuration of a run, the shape of its items, and the names of their classes.
+    """Return the configuration of a run, the shape of an example, and the names of the classes.
 
     Raises:
         RunError: `config.json` is missing or damaged.
@@ -108,22 +113,22 @@ def read_config(folder: Path) -> tuple[TrainConfig, tuple[int, ...], tuple[str, 
         input_shape, classes = tuple(tree.pop("input_shape")), tuple(tree.pop("classes", ()))
         return TrainConfig.from_dict(tree), input_shape, classes
     except FileNotFoundError as error:
-        raise RunError(f"{folder / CONFIG} is missing: {folder} is no run of `vaedge train`") from error
+        raise RunError(f"{folder / CONFIG} is missing; expected {folder} to be a run of `vaedge train`") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder / CONFIG} is damaged, or of another version of vaedge: {error}") from error
+        raise RunError(f"{folder / CONFIG} is damaged, or was written by another version of vaedge: {error}") from error
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
     """Read a run folder.
 
     Raises:
-        RunError: it is no run folder, the run has not finished an epoch, or a file is damaged.
+        RunError: The folder is not a run folder, the run has not finished an epoch, or a file is damaged.
     """
     folder = Path(path)
     for name in (CONFIG, WEIGHTS, METRICS, EXAMPLES):
         if not (folder / name).is_file():
             raise RunError(
-                f"{folder / name} is missing: {folder} is not a run that finished an epoch of `vaedge train`"
+                f"{folder / name} is missing; expected {folder} to be a run of `vaedge train` that finished an epoch"
             )
     config, input_shape, classes = read_config(folder)
     vae = build_vae(config, input_shape, len(classes))
@@ -136,18 +141,6 @@ def load_run(path: str | os.PathLike[str]) -> Run:
             examples = {name: archive[name] for name in ("x", *(("y",) if classes else ()))}
         metrics = [row for row in read_metrics(folder) if row["kept"]][-1]
         evaluations = json.loads((folder / EVALUATION).read_text("utf-8")) if (folder / EVALUATION).exists() else []
-    except (ValueError, OSError, EOFError, KeyError, IndexError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (*UNREADABLE, IndexError) as error:
         raise RunError(f"{EXAMPLES}, {METRICS} or {EVALUATION} in {folder} is damaged: {error!r}") from error
     return Run(folder, config, input_shape, classes, vae.eval(), examples, metrics, evaluations)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the destination, then rename, so that a killed run leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a failed write does not say where
-    finally:
-        temporary.unlink(missing_ok=True)

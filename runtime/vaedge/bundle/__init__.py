@@ -1,1 +1,1 @@
-"""A bundle as it lies on disk: what its files are, how they are read, and what is refused."""
+"""The files of a bundle: reading, strict validation, and the checks of its graphs."""

@@ -1,6 +1,6 @@
-"""The manifest: what a bundle says of itself, as a frozen dataclass, to and from `manifest.json`.
+"""The manifest of a bundle as a frozen dataclass, to and from `manifest.json`.
 
-The exporter writes it and the runtime reads it, both through this file, so the format is spelled once.
+The exporter writes it and the runtime reads it, both with this module, so the format is defined in one place.
 """
 
 import json
@@ -9,18 +9,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vaedge.bundle.fields import Fields, parse_json
+from vaedge._types import Condition
+from vaedge.bundle.json_reader import Fields, parse_json
 from vaedge.errors import BundleError
 
 FORMAT = "vaedge"
-FORMAT_VERSION = 2  # what is written
+FORMAT_VERSION = 2  # the version that is written
 READABLE_VERSIONS = (1, 2)
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
-PRIORS = ("standard_normal", "mixture")
-# Names that a condition cannot have: arguments of the calls, and arrays of the reference.
-_ARGUMENTS = frozenset(("self", "x", "z", "n", "k", "a", "b", "steps", "sample", "seed", "out"))
-_STORED = frozenset(("mean", "log_var", "decoded"))
+# The names of the priors, and whether the constants of each are stored in a file.
+PRIORS: Mapping[str, bool] = {"standard_normal": False, "mixture": True}
+# Arrays of the graphs and of the reference, whose names a condition cannot have.
+_RESERVED = frozenset(("x", "z", "mean", "log_var", "decoded"))
 
 _GRAPH_KEYS = ("format", "format_version", "name", "input", "latent", "conditions", "likelihood", "prior")
 _BARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -34,8 +35,8 @@ class FileEntry:
     """One file of the bundle.
 
     Attributes:
-        sha256: 64 lower-case hexadecimal digits.
-        bytes: the file's exact size.
+        sha256: SHA-256 of the content, 64 lower-case hexadecimal digits.
+        bytes: Size of the content.
     """
 
     sha256: str
@@ -44,16 +45,16 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Variant:
-    """The two graphs of one precision; file names inside the bundle.
+    """One variant of the two graphs.
 
     Attributes:
-        encoder: file name of the graph `x` -> `mean`, `log_var`.
-        decoder: file name of the graph `z` -> `x`, then the parameters of p(x|z).
-        opset: version of the plain ONNX operators that the graphs use.
-        ir_version: version of the ONNX file format.
-        reference: file name of the inputs and outputs that `vaedge check` compares with; None in bundles of format 1
-            for variants other than fp32.
-        measured: what it costs and brings, against fp32; empty for fp32 itself where it is alone.
+        encoder: File name of the graph `x` -> `mean`, `log_var`.
+        decoder: File name of the graph `z` -> `x`, then the parameters of p(x|z).
+        opset: Version of the standard ONNX operators that the graphs use.
+        ir_version: Version of the ONNX file format.
+        reference: File name of the inputs and expected outputs for `vaedge check`. It is None only in bundles of format
+            1, for variants other than fp32.
+        measured: Speed, size and loss compared with fp32; may be empty.
     """
 
     encoder: str
@@ -64,48 +65,38 @@ class Variant:
     measured: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Condition:
-    """One further input of both graphs, beside x and z: what a conditional model is told of each item.
-
-    Attributes:
-        dtype: "int64" for the number of a class, "float32" for anything else.
-        shape: of one item's value; () for a single number.
-        classes: for int64 the names of the values 0, 1, ..., which says how many there are; else empty.
-    """
-
-    dtype: str
-    shape: tuple[int, ...] = ()
-    classes: tuple[str, ...] = ()
-
-
 def may_name_condition(name: str, parameters: Collection[str]) -> bool:
-    """Say whether a condition can have this name, and not that of an argument, an array, or a parameter of p(x|z)."""
-    return bool(_CONDITION_NAME.fullmatch(name)) and name not in _ARGUMENTS | _STORED | set(parameters)
+    """Return whether a condition can have this name.
+
+    Args:
+        name: The name. It must be an identifier in lower case that no array of the graphs or of the reference has.
+        parameters: Names of the parameters of p(x|z), which are outputs of the decoder.
+    """
+    return bool(_CONDITION_NAME.fullmatch(name)) and name not in _RESERVED and name not in parameters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a bundle holds.
+    """The content of a bundle.
 
     Attributes:
-        name: the bundle's name, for people.
-        input_shape: shape of one item of `x`, without the batch axis; float32.
-        input_range: least and greatest value of `x`, or None where every finite value is allowed.
-        latent_shape: shape of one `z`, without the batch axis; float32.
-        likelihood: name of p(x|z).
-        conditions: further inputs of both graphs, by name, in their order after `x` or `z`.
-        parameters: names of p(x|z)'s parameters, in the order of the decoder's outputs after `x`.
-        prior: name of p(z): "standard_normal", or "mixture".
-        prior_file: file name of a mixture's constants, else None.
-        variants: the graphs, by the name of their precision.
-        files: every file that the runtime may open, by name.
-        minimum_onnxruntime: oldest ONNX Runtime release that runs the graphs.
-        producers: version of each package that made the bundle.
-        verification: what the exporter compared and found.
-        metrics: measured figures (nats per item) and how they were measured.
-        training: how the model was made, with the command.
-        format_version: version of the format that the manifest was read from; what is written is always the newest.
+        name: Name of the bundle, for people.
+        input_shape: Shape of one example of `x`, without the batch axis; float32.
+        input_range: Minimum and maximum of `x`; None allows every finite value.
+        latent_shape: Shape of one `z`, without the batch axis; float32.
+        likelihood: Name of p(x|z).
+        conditions: Further inputs of both graphs by name, in their order after `x` or `z`.
+        parameters: Names of the parameters of p(x|z), in the order of the decoder's outputs after `x`.
+        prior: Name of p(z), one of PRIORS.
+        prior_file: File name of the prior's constants, if it has any; otherwise None.
+        variants: The graphs by the name of their variant.
+        files: Every file that the runtime may open, by name.
+        minimum_onnxruntime: Oldest release of ONNX Runtime that runs the graphs.
+        producers: Versions of the packages that made the bundle.
+        verification: Comparisons of the exporter, and their results.
+        metrics: Measured metrics (nats per example), and how they were measured.
+        training: How the model was trained, with the command.
+        format_version: Version of the format that the manifest was read from. The newest version is always written.
     """
 
     name: str
@@ -131,7 +122,7 @@ class Manifest:
         return json.dumps(self._tree(), indent=2, ensure_ascii=False) + "\n"
 
     def graph_metadata(self) -> dict[str, str]:
-        """Return what each graph says of itself, so that one found alone is not a riddle: keys of the manifest."""
+        """Return the metadata of each graph, keys of the manifest, so that a stray .onnx file can be identified."""
         tree = self._tree()
         return {key: json.dumps(tree[key], ensure_ascii=False) for key in _GRAPH_KEYS}
 
@@ -156,41 +147,44 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
-        """Read the text of a `manifest.json`.
+        """Parse the text of a `manifest.json`.
+
+        Args:
+            text: The content of the file.
 
         Raises:
-            BundleError: the text is not JSON, is of another format version, or a field is missing or wrong;
+            BundleError: The text is not JSON, is of another format version, or a field is missing, invalid or unknown;
                 the message names the field.
         """
         top = Fields(parse_json(text, MANIFEST_NAME), "", MANIFEST_NAME)
         if top.text("format") != FORMAT:
-            raise top.wrong("format", f"{FORMAT!r}")
+            raise top.error("format", f"{FORMAT!r}")
         version = top.integer("format_version")
         if version not in READABLE_VERSIONS:
             raise BundleError(
-                f"{MANIFEST_NAME} has format version {version}, and this vaedge reads versions "
+                f"{MANIFEST_NAME} has format version {version}, but this vaedge reads versions "
                 f"{' and '.join(map(str, READABLE_VERSIONS))}: install the vaedge release that made the bundle, or "
                 "export it again"
             )
-        item, latent, likelihood = top.fields("input"), top.fields("latent"), top.fields("likelihood")
-        for tensor in (item, latent):
+        example, latent, likelihood = top.fields("input"), top.fields("latent"), top.fields("likelihood")
+        for tensor in (example, latent):
             if tensor.text("dtype") != "float32":
-                raise tensor.wrong("dtype", "'float32'")
+                raise tensor.error("dtype", "'float32'")
         prior = top.fields("prior")
         if prior.text("name") not in PRIORS:
-            raise prior.wrong("name", f"one of {', '.join(PRIORS)}")
+            raise prior.error("name", f"one of {', '.join(PRIORS)}")
         manifest = cls(
             name=top.text("name"),
-            input_shape=item.shape("shape"),
-            input_range=item.range("range"),
+            input_shape=example.shape("shape"),
+            input_range=example.range("range"),
             latent_shape=latent.shape("shape"),
-            conditions={name: _read_condition(entry) for name, entry in top.fields("conditions").items()},
+            conditions={name: _read_condition(entry) for name, entry in top.fields("conditions").entries()},
             likelihood=likelihood.text("name"),
             parameters=likelihood.texts("parameters"),
             prior=prior.text("name"),
-            prior_file=prior.text("file") if prior.text("name") == "mixture" else None,
+            prior_file=prior.text("file") if PRIORS[prior.text("name")] else None,
             variants=_read_variants(top, version),
-            files={name: _read_file(entry) for name, entry in top.fields("files").items()},
+            files={name: _read_file(entry) for name, entry in top.fields("files").entries()},
             minimum_onnxruntime=top.matching("minimum_onnxruntime", _RELEASE),
             producers=top.mapping("producers"),
             verification=top.mapping("verification"),
@@ -198,7 +192,7 @@ class Manifest:
             training=top.mapping("training"),
             format_version=version,
         )
-        for fields in (top, item, latent, likelihood, prior):
+        for fields in (top, example, latent, likelihood, prior):
             fields.finish()
         manifest._check_names()
         return manifest
@@ -232,8 +226,8 @@ def _read_file(entry: Fields) -> FileEntry:
 
 
 def _read_variants(top: Fields, version: int) -> dict[str, Variant]:
-    """Read the variants; format 1 has one reference for the whole bundle, which is that of fp32."""
-    entries = top.fields("variants").items()
+    """Read the variants; in format 1 the only reference is that of fp32, and it is a field of the whole manifest."""
+    entries = top.fields("variants").entries()
     if version > 1:
         return {name: _read_variant(entry, entry.text("reference")) for name, entry in entries}
     reference = top.text("reference")
@@ -256,7 +250,7 @@ def _read_variant(entry: Fields, reference: str | None) -> Variant:
 def _read_condition(entry: Fields) -> Condition:
     dtype = entry.text("dtype")
     if dtype not in ("int64", "float32"):
-        raise entry.wrong("dtype", "'int64' or 'float32'")
+        raise entry.error("dtype", "'int64' or 'float32'")
     condition = Condition(dtype, entry.shape("shape", scalar=True), entry.texts("classes", empty=dtype == "float32"))
     entry.finish()
     return condition

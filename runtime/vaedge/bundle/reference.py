@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vaedge.bundle.npz import read_npz
-from vaedge.bundle.reading import Bundle
+from vaedge.bundle.reader import Bundle
 from vaedge.errors import BundleError
 
 TOLERANCE_PREFIX = "tolerance."
@@ -19,8 +19,8 @@ def read_reference(bundle: Bundle) -> dict[str, npt.NDArray[Any]]:
 
     Returns:
         The inputs x, z and the conditions; the outputs mean, log_var, decoded and the parameters of p(x|z); and in
-        bundles of format 2, for each output, the allowed absolute difference under "tolerance." and its name, float32
-        that broadcasts to the shape of one example's output.
+        bundles of format 2 the tolerances: for each output, the allowed absolute difference under "tolerance." and the
+        output's name, float32 that broadcasts to the output of one example.
 
     Raises:
         BundleNotFoundError: The file is missing.
@@ -65,12 +65,12 @@ def _validate_tolerance(arrays: Mapping[str, npt.NDArray[Any]], output: str, fil
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the operations of a VAE take.
+    """Inputs of the operations of a VAE.
 
     Attributes:
-        x: (n, *input_shape).
-        z: (n, *latent_shape).
-        conditions: of a conditional model, by name, each (n, ...).
+        x: (n, *input_shape) float32.
+        z: (n, *latent_shape) float32.
+        conditions: Values of the conditions by name, each (n, ...).
     """
 
     x: npt.NDArray[np.float32]
@@ -79,12 +79,12 @@ class Inputs:
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Inputs":
-        """Read the inputs that the exporter stored for the variant; raises what `read_reference` raises."""
+        """Read the inputs that the exporter stored for the variant; `read_reference` documents the errors."""
         reference = read_reference(bundle)
         return cls(reference["x"], reference["z"], {name: reference[name] for name in bundle.manifest.conditions})
 
     def repeated(self, n: int) -> "Inputs":
-        """Return n rows of them, over and over."""
+        """Repeat the examples in their order until there are n."""
         conditions = {name: _rows(values, n) for name, values in self.conditions.items()}
         return Inputs(_rows(self.x, n), _rows(self.z, n), conditions)
 

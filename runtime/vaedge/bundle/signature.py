@@ -1,99 +1,120 @@
-"""What goes into each graph and what comes out: as the manifest says, and as the graph itself declares."""
+"""The inputs and outputs of a graph: as the manifest requires them, and as the graph declares them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vaedge.bundle import wire
+from vaedge.bundle import protobuf
 from vaedge.bundle.manifest import Manifest
 from vaedge.errors import BundleError
 
-Tensor = tuple[str, tuple[int, ...]]  # type, and shape without the batch axis
+Tensor = tuple[str, tuple[int, ...]]  # element type, and shape without the batch axis
 
-# Numbers of fields in onnx.proto: of a model, a graph, a value, its type, its tensor type, its shape, and one axis.
-_MODEL_GRAPH, _GRAPH_INPUT, _GRAPH_OUTPUT = 7, 11, 12
-_VALUE_NAME, _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_ELEMENT, _TENSOR_SHAPE, _SHAPE_AXIS, _AXIS_SIZE, _AXIS_NAME = (
-    1,
-    2,
-    1,
-    1,
-    2,
-    1,
-    1,
-    2,
-)
+# Field numbers of onnx.proto.
+_MODEL_GRAPH = 7
+_GRAPH_INPUT, _GRAPH_OUTPUT = 11, 12
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+_TYPE_TENSOR = 1
+_TENSOR_ELEMENT, _TENSOR_SHAPE = 1, 2
+_SHAPE_AXIS = 1
+_AXIS_SIZE, _AXIS_NAME = 1, 2
+
 _DTYPES = {1: "float32", 7: "int64"}
 
 
 @dataclass(frozen=True)
 class Signature:
-    """Inputs and outputs of a graph, by name and in their order; each has a batch axis of any size in front.
+    """The inputs and outputs of a graph by name, in their order; each has a leading batch axis of any size.
 
     Attributes:
-        inputs: types and shapes.
-        outputs: likewise.
+        inputs: Element types and shapes of the inputs.
+        outputs: Element types and shapes of the outputs.
     """
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
 
     def require(self, found: "Signature", name: str) -> None:
-        """Raise BundleError, which names the graph, unless what was found is this."""
-        if [*found.inputs.items(), *found.outputs.items()] != [*self.inputs.items(), *self.outputs.items()]:
-            raise BundleError(f"{name} has the tensors {found}, where the manifest says {self}")
+        """Compare another signature with this one.
+
+        Args:
+            found: The signature of a graph.
+            name: Name of the graph's file, for the error.
+
+        Raises:
+            BundleError: The signatures differ.
+        """
+        pairs = (found.inputs, self.inputs), (found.outputs, self.outputs)
+        if any(list(one.items()) != list(other.items()) for one, other in pairs):  # the order matters
+            raise BundleError(f"{name} has the tensors {found}; the manifest requires {self}")
 
     def __str__(self) -> str:
-        def shown(tensors: Mapping[str, Tensor]) -> str:
+        def describe(tensors: Mapping[str, Tensor]) -> str:
             return ", ".join(f"{name} {dtype} {shape}" for name, (dtype, shape) in tensors.items())
 
-        return f"{shown(self.inputs)} -> {shown(self.outputs)}"
+        return f"{describe(self.inputs)} -> {describe(self.outputs)}"
 
 
 def encoder_signature(manifest: Manifest) -> Signature:
-    """Return that of x, conditions -> mean, log_var."""
+    """Return the signature x, conditions -> mean, log_var."""
     latent = "float32", manifest.latent_shape
-    return Signature({"x": ("float32", manifest.input_shape), **_told(manifest)}, {"mean": latent, "log_var": latent})
+    inputs = {"x": ("float32", manifest.input_shape), **_condition_tensors(manifest)}
+    return Signature(inputs, {"mean": latent, "log_var": latent})
 
 
 def decoder_signature(manifest: Manifest) -> Signature:
-    """Return that of z, conditions -> x, and the parameters of p(x|z)."""
-    item = "float32", manifest.input_shape
-    inputs = {"z": ("float32", manifest.latent_shape), **_told(manifest)}
-    return Signature(inputs, {"x": item, **dict.fromkeys(manifest.parameters, item)})
+    """Return the signature z, conditions -> x and the parameters of p(x|z)."""
+    example = "float32", manifest.input_shape
+    inputs = {"z": ("float32", manifest.latent_shape), **_condition_tensors(manifest)}
+    return Signature(inputs, {"x": example, **dict.fromkeys(manifest.parameters, example)})
 
 
 def declared_signature(model: bytes) -> Signature:
-    """Read what a serialised model, which the gate has let through, declares.
+    """Read the signature that a serialized model declares.
+
+    Args:
+        model: A model that `check_graph` has accepted.
 
     Raises:
-        BundleError: its bytes are no such declaration.
+        BundleError: The declaration is malformed.
     """
-    (graph,) = _fields(memoryview(model), _MODEL_GRAPH)
-    return Signature(
-        dict(map(_declared, _fields(graph, _GRAPH_INPUT))), dict(map(_declared, _fields(graph, _GRAPH_OUTPUT)))
-    )
+    (graph,) = _messages(memoryview(model), _MODEL_GRAPH)
+    inputs, outputs = _messages(graph, _GRAPH_INPUT), _messages(graph, _GRAPH_OUTPUT)
+    return Signature(dict(map(_declared_tensor, inputs)), dict(map(_declared_tensor, outputs)))
 
 
-def tensor(element: str, shape: list[int | str]) -> Tensor:
-    """Describe a tensor; one whose batch axis is of fixed size, or that has none, becomes what no signature holds."""
-    batch, *item = shape or [0]
-    sizes = tuple(size if isinstance(size, int) else 0 for size in item)
-    return (element if isinstance(batch, str) else f"{element}, batch of fixed size,"), sizes
+def tensor(element_type: str, shape: list[int | str]) -> Tensor:
+    """Describe a tensor of a graph.
+
+    Args:
+        element_type: Its element type.
+        shape: Its shape with the batch axis; a string stands for an axis of any size.
+
+    Returns:
+        The description. If the batch axis is missing or of a fixed size, it equals no tensor of a manifest.
+    """
+    batch, *example = shape or [0]
+    sizes = tuple(size if isinstance(size, int) else 0 for size in example)
+    return (element_type if isinstance(batch, str) else f"{element_type}, batch of fixed size,"), sizes
 
 
-def _told(manifest: Manifest) -> dict[str, Tensor]:
+def _condition_tensors(manifest: Manifest) -> dict[str, Tensor]:
     return {name: (condition.dtype, condition.shape) for name, condition in manifest.conditions.items()}
 
 
-def _declared(value: memoryview) -> tuple[str, Tensor]:
-    kinds = [kind for type_ in _fields(value, _VALUE_TYPE) for kind in _fields(type_, _TYPE_TENSOR)]
-    elements = [number for kind in kinds for field, _, number, _ in wire.fields(kind) if field == _TENSOR_ELEMENT]
-    axes = [axis for kind in kinds for shape in _fields(kind, _TENSOR_SHAPE) for axis in _fields(shape, _SHAPE_AXIS)]
-    sizes: list[int | str] = [
-        next((size for field, _, size, _ in wire.fields(axis) if field == _AXIS_SIZE), "any") for axis in axes
+def _declared_tensor(value: memoryview) -> tuple[str, Tensor]:
+    types = [found for declared in _messages(value, _VALUE_TYPE) for found in _messages(declared, _TYPE_TENSOR)]
+    elements = [
+        element for found in types for number, _, element, _ in protobuf.fields(found) if number == _TENSOR_ELEMENT
     ]
-    (name,) = _fields(value, _VALUE_NAME)[-1:] or [value[:0]]
+    axes = [
+        axis for found in types for shape in _messages(found, _TENSOR_SHAPE) for axis in _messages(shape, _SHAPE_AXIS)
+    ]
+    sizes: list[int | str] = [
+        next((size for number, _, size, _ in protobuf.fields(axis) if number == _AXIS_SIZE), "any") for axis in axes
+    ]
+    (name,) = _messages(value, _VALUE_NAME)[-1:] or [value[:0]]
     try:
-        for text in (name, *(part for axis in axes for part in _fields(axis, _AXIS_NAME))):
+        for text in (name, *(part for axis in axes for part in _messages(axis, _AXIS_NAME))):
             str(text, "utf-8")
     except UnicodeDecodeError as error:
         raise BundleError("a name of an input, an output or an axis is not UTF-8 text") from error
@@ -101,5 +122,6 @@ def _declared(value: memoryview) -> tuple[str, Tensor]:
     return str(name, "utf-8"), tensor(_DTYPES.get(element, f"element type {element}"), sizes)
 
 
-def _fields(message: memoryview, number: int) -> list[memoryview]:
-    return [content for field, _, _, content in wire.fields(message) if field == number]
+def _messages(message: memoryview, number: int) -> list[memoryview]:
+    """Return the contents of all fields with this number."""
+    return [content for found, _, _, content in protobuf.fields(message) if found == number]

@@ -1,1 +1,1 @@
-"""ONNX Runtime: sessions, the graphs that they run, and how a batch goes through them."""
+"""ONNX Runtime: the device rule, sessions, chunks of a batch, and fork safety."""

@@ -1,4 +1,4 @@
-"""How a batch of any size is run: in chunks, so that memory is bounded and what a chunk makes stays in the caches."""
+"""Run a batch of any size in chunks, so that memory is bounded and a chunk's results stay in the caches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vaedge.arrays import FloatArray, as_output
+from vaedge._types import FloatArray
 from vaedge.engine.session import Graph
+from vaedge.errors import InputError
 
-# Items per run of a graph, and elements of its largest input or output: the first is large enough to use every thread
-# well, the second keeps a run of large pictures within some hundred megabytes, whatever the network makes of them.
+# Maximum number of examples per run of a graph, and of elements of its largest input or output. The first is large
+# enough to use every thread well; the second keeps a run on large images within some hundred megabytes.
 CHUNK = 512
-_ELEMENTS = 2**22
+_MAX_ELEMENTS = 2**22
 
 
 def run(
@@ -21,33 +22,43 @@ def run(
     """Run a graph on a batch of any size.
 
     Args:
-        graph: what to run.
-        inputs: by name, each (n, *its shape).
-        outputs: names of the outputs to compute.
-        out: the caller's array for the first output, to write into and return; it may overlap the inputs.
+        graph: The graph.
+        inputs: The inputs by name, each (n, *its shape).
+        outputs: Names of the outputs to compute.
+        out: The caller's array for the first output, which is written and returned; it may overlap the inputs.
 
     Returns:
         One float32 array per output, (n, *its shape).
 
     Raises:
-        InputError: `out` has another shape or type, or cannot be written.
+        InputError: `out` has another shape or type, or is read-only.
         InferenceError: ONNX Runtime failed.
     """
     n = len(next(iter(inputs.values())))
-    chunk = max(1, min(CHUNK, _ELEMENTS // graph.item_elements))
+    chunk = max(1, min(CHUNK, _MAX_ELEMENTS // graph.example_elements))
     if out is None and n <= chunk:
         return graph.run(inputs, outputs)
     shapes = [(n, *graph.shapes[name]) for name in outputs]
-    results = [as_output(out if index == 0 else None, shape) for index, shape in enumerate(shapes)]
+    results = [_as_output(out if index == 0 else None, shape) for index, shape in enumerate(shapes)]
     if n > chunk:  # writing one chunk of `out` could change a later chunk of an input
         inputs = {name: array.copy() if _overlap(array, out) else array for name, array in inputs.items()}
     for start in range(0, n, chunk):
         rows = slice(start, start + chunk)
-        for result, part in zip(
-            results, graph.run({name: a[rows] for name, a in inputs.items()}, outputs), strict=True
-        ):
+        parts = graph.run({name: array[rows] for name, array in inputs.items()}, outputs)
+        for result, part in zip(results, parts, strict=True):
             result[rows] = part
     return results
+
+
+def _as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
+    """Return the caller's array after validation, or a new one."""
+    if out is None:
+        return np.empty(shape, np.float32)
+    is_array = isinstance(out, np.ndarray) and not isinstance(out, np.ma.MaskedArray)
+    if not is_array or out.dtype != np.float32 or out.shape != shape or not out.flags.writeable:
+        found = f"{out.dtype} {out.shape}" if is_array else type(out).__name__
+        raise InputError(f"out is {found}; expected a writeable float32 array of shape {shape}")
+    return out
 
 
 def _overlap(array: npt.NDArray[Any], out: FloatArray | None) -> bool:

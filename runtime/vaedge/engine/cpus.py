@@ -1,4 +1,4 @@
-"""How many processors this process may use, for the default of `threads`."""
+"""The CPUs and the memory of this process."""
 
 import math
 import os
@@ -6,33 +6,33 @@ import platform
 import sys
 from pathlib import Path
 
-_VECTOR_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
+_INT8_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
 
 
 def usable_cpus() -> int:
-    """Count the processors that the scheduler and the container's quota leave to this process (at least 1).
+    """Return the number of CPUs that the scheduler and the container's quota leave to this process, at least 1.
 
-    ONNX Runtime's own default counts the host's cores, which oversubscribes containers.
+    ONNX Runtime's own default is the number of the host's cores, which oversubscribes containers.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_quota(Path("/sys/fs/cgroup"))
     return max(1, affinity if quota is None else min(affinity, math.ceil(quota)))
 
 
-def processor() -> str:
-    """Name the processor and what of it makes 8-bit graphs fast, for a measurement to stand beside."""
+def describe_cpu() -> str:
+    """Return the CPU's model and the instruction sets that make int8 variants fast, for reports of measurements."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         return platform.machine()
     found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     flags = found.get("flags", "").split()
-    vector = [name for name in _VECTOR_FLAGS if name in flags]
-    return " ".join(part for part in (found.get("model name", platform.machine()), *vector) if part)
+    instruction_sets = [name for name in _INT8_FLAGS if name in flags]
+    return " ".join(part for part in (found.get("model name", platform.machine()), *instruction_sets) if part)
 
 
 def peak_memory() -> int | None:
-    """Return the largest resident size that this process had, in bytes; None where the system does not tell."""
+    """Return the peak of this process's resident memory in bytes; None if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -42,7 +42,7 @@ def peak_memory() -> int | None:
 
 
 def _cgroup_quota(root: Path) -> float | None:
-    """Return the processor quota of cgroup v2 or v1 in processors, or None where there is no limit."""
+    """Return the CPU quota of cgroup v2 or v1 as a number of CPUs, or None if there is no limit."""
     try:
         quota, period = (root / "cpu.max").read_text().split()
     except (OSError, ValueError):
@@ -52,7 +52,7 @@ def _cgroup_quota(root: Path) -> float | None:
         except OSError:
             return None
     try:
-        share = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):
-        return None  # "max", or something that is no quota
-    return share if share > 0 else None
+        cpus = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max", or an unknown format
+        return None
+    return cpus if cpus > 0 else None

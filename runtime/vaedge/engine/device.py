@@ -1,4 +1,4 @@
-"""The device rule: open a session on the device that was asked for, or raise an error that says why not."""
+"""The device rule: open a session on the requested device, or raise an error that says why not."""
 
 import contextlib
 import ctypes
@@ -11,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vaedge.arrays import as_count
 from vaedge.engine.cpus import usable_cpus
 from vaedge.engine.forks import no_fork
 from vaedge.engine.int8 import default_kernels_are_exact, has_int8_products
 from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge.errors import BundleError, DeviceError, InputError, install_hint
+from vaedge.validation import as_count
 
 logger = logging.getLogger("vaedge")
 
@@ -24,13 +24,13 @@ MAX_THREADS = 1024
 _DEVICE = re.compile(r"cpu|auto|cuda(?::(?P<index>\d+))?")
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SPIN_MICROSECONDS = "500"
-_SILENT = 4  # ONNX Runtime would print errors to stderr besides raising them.
+_FATAL = 4  # a lower severity level would print errors to stderr in addition to raising them
 # ONNX Runtime provides this symbol itself before it loads the provider's library.
 _RESOLVED_BY_ONNXRUNTIME = "Provider_GetHost"
 
 
 def open_session(graph: bytes, device: str, threads: int) -> tuple[Any, str]:
-    """Make a session of a graph.
+    """Open a session for a graph.
 
     Args:
         graph: A serialized ONNX model, already verified.
@@ -38,17 +38,17 @@ def open_session(graph: bytes, device: str, threads: int) -> tuple[Any, str]:
         threads: CPU threads of the session.
 
     Returns:
-        The onnxruntime.InferenceSession, and the device it is on ("cpu" or "cuda:N").
+        The onnxruntime.InferenceSession, and its device ("cpu" or "cuda:N").
 
     Raises:
-        InputError: `device` is not one of these words.
+        InputError: `device` is not 'cpu', 'cuda', 'cuda:N' or 'auto'.
         DependencyError: ONNX Runtime is missing, or installed twice.
-        DeviceError: CUDA was asked for and does not work; the message says why.
+        DeviceError: CUDA was requested and does not work; the message says why.
         BundleError: ONNX Runtime cannot load the graph.
     """
     match = _DEVICE.fullmatch(device) if isinstance(device, str) else None
     if match is None:
-        raise InputError(f"device is {device!r}; expected 'cpu', 'cuda', 'cuda:1' or 'auto'")
+        raise InputError(f"device is {device!r}; expected 'cpu', 'cuda', 'cuda:N' or 'auto'")
     ort = import_onnxruntime()
     options = _session_options(ort, graph, threads)
     index = int(match["index"] or 0)
@@ -74,20 +74,20 @@ def thread_count(threads: int | None) -> int:
     """
     if threads is None:
         return usable_cpus()
-    return as_count(threads, "threads", most=MAX_THREADS)
+    return as_count(threads, "threads", maximum=MAX_THREADS)
 
 
 def _session_options(ort: ModuleType, graph: bytes, threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = _SILENT
+    options.log_severity_level = _FATAL
     # Worker threads spin while they wait, which saves 50 microseconds at the next operator. By default they spin for
     # milliseconds after the call, and slow down whatever runs next.
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_MICROSECONDS)
     if has_int8_products(graph) and not default_kernels_are_exact():
         options.add_session_config_entry("session.x64quantprecision", "1")
-    options.enable_mem_pattern = False  # it caches one plan for each batch size that was ever seen
+    options.enable_mem_pattern = False  # it would keep one plan for every batch size that was ever used
     return options
 
 
@@ -125,7 +125,7 @@ def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> An
 
 
 def _missing_library(ort: ModuleType) -> str | None:
-    """Return why the library of the CUDA provider cannot be loaded, or None where nothing speaks against it.
+    """Return why the library of the CUDA provider cannot be loaded, or None if no reason was found.
 
     ONNX Runtime would log the reason to stderr and raise nothing. The library needs one symbol that ONNX Runtime
     provides only while it loads the library itself. The loader resolves symbols after all dependencies were found, so
@@ -148,7 +148,7 @@ def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) 
         # without read_config_from_model=0 a model file could set session options.
         with no_fork():
             return ort.InferenceSession(graph, options, providers, enable_fallback=0, read_config_from_model=0)
-    except Exception as error:  # its exceptions share no base class
+    except Exception as error:  # its exceptions have no common base class
         if providers != [_CPU]:
             raise DeviceError(f"ONNX Runtime cannot open the graph on {providers[0][0]}: {error}") from error
         raise BundleError(f"ONNX Runtime {ort.__version__} cannot load a graph of this bundle: {error}") from error

@@ -1,7 +1,8 @@
-"""What a fork does to sessions: the child has them, but not the threads that they wait for.
+"""Fork safety. A forked child inherits the session objects, but not their worker threads.
 
-A session that is used there waits for ever, and so does the interpreter's end, which takes them apart. And a fork in
-the moment in which another thread makes a session, or takes one apart, leaves ONNX Runtime half-changed in the child.
+A call of such a session would wait forever, and so would the interpreter's exit, which destroys the sessions.
+Therefore the child abandons them and opens its own. A fork also waits until no other thread opens or destroys a
+session, because ONNX Runtime would be in an inconsistent state in the child.
 """
 
 import ctypes
@@ -14,49 +15,51 @@ from typing import Protocol
 
 
 class Forkable(Protocol):
-    """What must be told that it woke up in a forked child."""
+    """An object that is notified in the child process after fork()."""
 
     def inherited(self) -> list[object]:
-        """Give up what the parent's threads were part of, and return it: it must never be taken apart here."""
+        """Replace what depends on the parent's threads, and return the objects that must never be destroyed here."""
 
 
-# Of this process: what is alive and holds sessions, and how many threads make one, or take one apart, right now.
-_living: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
-_quiet = threading.Condition()
-_changing = 0
+_forkables: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
+_no_fork_ended = threading.Condition()
+_no_fork_blocks = 0  # running `no_fork` blocks of all threads
 
 
-def watch(holder: Forkable) -> None:
-    """Tell a holder of sessions when it finds itself in a forked child."""
-    _living.add(holder)
+def watch(forkable: Forkable) -> None:
+    """Notify an object in every child that is forked during its lifetime."""
+    _forkables.add(forkable)
 
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """Have forks wait until the block has ended; blocks of several threads do not wait for each other."""
-    global _changing
-    with _quiet:
-        _changing += 1
+    """Make forks wait until the block has ended. The blocks of several threads do not wait for each other."""
+    global _no_fork_blocks
+    with _no_fork_ended:
+        _no_fork_blocks += 1
     try:
         yield
     finally:
-        with _quiet:
-            _changing -= 1
-            _quiet.notify_all()
+        with _no_fork_ended:
+            _no_fork_blocks -= 1
+            _no_fork_ended.notify_all()
 
 
-def _before() -> None:
-    _quiet.acquire()
-    while _changing:
-        _quiet.wait()
+def _before_fork() -> None:
+    _no_fork_ended.acquire()
+    while _no_fork_blocks:
+        _no_fork_ended.wait()
 
 
-def _in_child() -> None:
-    _quiet.release()
-    for holder in list(_living):
-        for session in holder.inherited():
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))  # a reference that nobody gives back
+def _after_fork_in_child() -> None:
+    _no_fork_ended.release()
+    for forkable in list(_forkables):
+        for session in forkable.inherited():
+            # Leak one reference on purpose: destroying the session in the child would hang.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_quiet.release, after_in_child=_in_child)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_no_fork_ended.release, after_in_child=_after_fork_in_child
+    )

@@ -10,18 +10,18 @@ import functools
 
 import numpy as np
 
-from vaedge.bundle import wire
+from vaedge.bundle import protobuf
 from vaedge.engine.forks import no_fork
 from vaedge.engine.onnxruntime import import_onnxruntime
 
 _ROWS = (1, 4, 64)  # the kernels for one row and for several rows differ
 _DEPTH, _COLUMNS = 64, 32
-_LEFT, _RIGHT = 255, 127  # two products of these exceed the 16-bit range
+_LEFT, _RIGHT = 255, 127  # the sum of two such products exceeds the 16-bit range
 _UINT8, _INT8, _INT32 = 2, 3, 6  # element types of onnx.proto
 
 
 def has_int8_products(graph: bytes) -> bool:
-    """Return whether a serialized graph quantizes activations to 8 bits."""
+    """Return whether a serialized graph quantizes its activations to 8 bits."""
     return b"QuantizeLinear" in graph
 
 
@@ -50,28 +50,35 @@ def _probe() -> bytes:
     """Return a graph with one MatMulInteger, whose second operand is a constant, as in exported graphs."""
     tensor = b"".join(
         (
-            wire.number_field(1, _DEPTH),
-            wire.number_field(1, _COLUMNS),
-            wire.number_field(2, _INT8),
-            wire.field(8, b"b"),
-            wire.field(9, bytes([_RIGHT]) * (_DEPTH * _COLUMNS)),
+            protobuf.varint_field(1, _DEPTH),
+            protobuf.varint_field(1, _COLUMNS),
+            protobuf.varint_field(2, _INT8),
+            protobuf.bytes_field(8, b"b"),
+            protobuf.bytes_field(9, bytes([_RIGHT]) * (_DEPTH * _COLUMNS)),
         )
     )
-    node = wire.field(1, b"a") + wire.field(1, b"b") + wire.field(2, b"c") + wire.field(4, b"MatMulInteger")
+    node = (
+        protobuf.bytes_field(1, b"a")
+        + protobuf.bytes_field(1, b"b")
+        + protobuf.bytes_field(2, b"c")
+        + protobuf.bytes_field(4, b"MatMulInteger")
+    )
     graph = b"".join(
         (
-            wire.field(1, node),
-            wire.field(2, b"probe"),
-            wire.field(5, tensor),
-            wire.field(11, _value_info(b"a", _UINT8)),
-            wire.field(12, _value_info(b"c", _INT32)),
+            protobuf.bytes_field(1, node),
+            protobuf.bytes_field(2, b"probe"),
+            protobuf.bytes_field(5, tensor),
+            protobuf.bytes_field(11, _value_info(b"a", _UINT8)),
+            protobuf.bytes_field(12, _value_info(b"c", _INT32)),
         )
     )
-    opset = wire.field(1, b"") + wire.number_field(2, 20)
-    return wire.number_field(1, 10) + wire.field(7, graph) + wire.field(8, opset)
+    opset = protobuf.bytes_field(1, b"") + protobuf.varint_field(2, 20)
+    return protobuf.varint_field(1, 10) + protobuf.bytes_field(7, graph) + protobuf.bytes_field(8, opset)
 
 
 def _value_info(name: bytes, element_type: int) -> bytes:
     """Return the declaration of a matrix of any size."""
-    shape = wire.field(2, 2 * wire.field(1, b""))
-    return wire.field(1, name) + wire.field(2, wire.field(1, wire.number_field(1, element_type) + shape))
+    shape = protobuf.bytes_field(2, 2 * protobuf.bytes_field(1, b""))
+    return protobuf.bytes_field(1, name) + protobuf.bytes_field(
+        2, protobuf.bytes_field(1, protobuf.varint_field(1, element_type) + shape)
+    )

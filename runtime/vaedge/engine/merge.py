@@ -1,81 +1,94 @@
-"""Encoder and decoder as one graph, x -> the reconstruction through the posterior's mean.
+"""Merge encoder and decoder into one graph, x -> the reconstruction through the posterior's mean.
 
-Two sessions, each with its own threads, are slower than one: the threads of the first still wait for work, and take
-the processor from those of the second. One graph has one session, and on CUDA the latents stay on the device.
+Two sessions, each with its own threads, are slower than one: the threads of the first session still wait for work, and
+compete with those of the second for the CPU. The merged graph has one session, and on CUDA its latents stay on the
+device. It is made when it is first needed, because a third graph in the bundle would store all weights twice.
 """
 
 from collections.abc import Callable, Collection
 
-from vaedge.bundle import wire
+from vaedge.bundle import protobuf
 
 RECONSTRUCTION = "decoder/x"
+_PREFIX = "decoder/"
 
-# Numbers of fields in onnx.proto.
+# Field numbers of onnx.proto.
 _MODEL_GRAPH, _MODEL_OPSET = 7, 8
-_NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 1, 5, 11, 12, 13
+_GRAPH_NODE, _GRAPH_NAME, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 2, 5, 11, 12
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME = 1, 2, 3
 _TENSOR_NAME, _VALUE_NAME = 8, 1
 
 
-def merged(encoder: bytes, decoder: bytes, conditions: Collection[str]) -> bytes:
-    """Return the graph whose one output, RECONSTRUCTION, is what the decoder makes of the encoder's mean.
+def merge_graphs(encoder: bytes, decoder: bytes, conditions: Collection[str]) -> bytes:
+    """Return a model whose only output, RECONSTRUCTION, is the decoder's x at the encoder's mean.
 
     Args:
-        encoder: x, conditions -> mean, log_var.
-        decoder: z, conditions -> x, ...
-        conditions: names of the inputs that both share.
+        encoder: Serialized model x, conditions -> mean, log_var.
+        decoder: Serialized model z, conditions -> x, ...
+        conditions: Names of the inputs that both graphs share.
 
     Raises:
-        BundleError: one of them is no protobuf message.
+        BundleError: One of the models is not a protobuf message.
     """
 
     def rename(name: str) -> str:
         if name == "z":
             return "mean"
-        return name if not name or name in conditions else f"decoder/{name}"
+        return name if not name or name in conditions else f"{_PREFIX}{name}"
 
-    body = [wire.field(n, content) for n, content in _graph(encoder) if n in (_NODE, _INITIALIZER, _INPUT)]
-    for number, content in _graph(decoder):
-        if number == _NODE:
-            body.append(wire.field(number, _renamed(content, (_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME), rename)))
-        elif number == _INITIALIZER:
-            body.append(wire.field(number, _renamed(content, (_TENSOR_NAME,), rename)))
-        elif number == _OUTPUT and _name(content) == "x":
-            body.append(wire.field(number, _renamed(content, (_VALUE_NAME,), rename)))
-    body.append(wire.field(2, b"reconstruct"))
-    head = [_copy(entry) for entry in wire.fields(memoryview(encoder)) if entry[0] not in (_MODEL_GRAPH, _MODEL_OPSET)]
+    kept = (_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT)
+    graph = [protobuf.bytes_field(number, content) for number, content in _graph_fields(encoder) if number in kept]
+    for number, content in _graph_fields(decoder):
+        if number == _GRAPH_NODE:
+            renamed = _with_renamed(content, (_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME), rename)
+        elif number == _GRAPH_INITIALIZER:
+            renamed = _with_renamed(content, (_TENSOR_NAME,), rename)
+        elif number == _GRAPH_OUTPUT and _value_name(content) == "x":
+            renamed = _with_renamed(content, (_VALUE_NAME,), rename)
+        else:
+            continue
+        graph.append(protobuf.bytes_field(number, renamed))
+    graph.append(protobuf.bytes_field(_GRAPH_NAME, b"reconstruct"))
+    model = [
+        _serialized(field)
+        for field in protobuf.fields(memoryview(encoder))
+        if field[0] not in (_MODEL_GRAPH, _MODEL_OPSET)
+    ]
     opsets = dict.fromkeys(
         bytes(content)
-        for model in (encoder, decoder)
-        for number, _, _, content in wire.fields(memoryview(model))
+        for source in (encoder, decoder)
+        for number, _, _, content in protobuf.fields(memoryview(source))
         if number == _MODEL_OPSET
     )
-    head += [wire.field(_MODEL_OPSET, opset) for opset in opsets]
-    return b"".join([*head, wire.field(_MODEL_GRAPH, b"".join(body))])
+    model += [protobuf.bytes_field(_MODEL_OPSET, opset) for opset in opsets]
+    return b"".join([*model, protobuf.bytes_field(_MODEL_GRAPH, b"".join(graph))])
 
 
-def _graph(model: bytes) -> list[tuple[int, memoryview]]:
-    (graph,) = (content for number, _, _, content in wire.fields(memoryview(model)) if number == _MODEL_GRAPH)
-    return [(number, content) for number, _, _, content in wire.fields(graph)]
+def _graph_fields(model: bytes) -> list[tuple[int, memoryview]]:
+    (graph,) = (content for number, _, _, content in protobuf.fields(memoryview(model)) if number == _MODEL_GRAPH)
+    return [(number, content) for number, _, _, content in protobuf.fields(graph)]
 
 
-def _name(value_info: memoryview) -> str:
-    return next(str(content, "utf-8") for number, _, _, content in wire.fields(value_info) if number == _VALUE_NAME)
+def _value_name(value: memoryview) -> str:
+    return next(str(content, "utf-8") for number, _, _, content in protobuf.fields(value) if number == _VALUE_NAME)
 
 
-def _renamed(message: memoryview, numbers: Collection[int], rename: Callable[[str], str]) -> bytes:
-    """Copy a message, with these fields, which are names, renamed."""
+def _with_renamed(message: memoryview, numbers: Collection[int], rename: Callable[[str], str]) -> bytes:
+    """Copy a message; the fields with these numbers are names, which are renamed."""
     parts = []
-    for entry in wire.fields(message):
-        number, _, _, content = entry
-        parts.append(wire.field(number, rename(str(content, "utf-8")).encode()) if number in numbers else _copy(entry))
+    for field in protobuf.fields(message):
+        number, _, _, content = field
+        if number in numbers:
+            parts.append(protobuf.bytes_field(number, rename(str(content, "utf-8")).encode()))
+        else:
+            parts.append(_serialized(field))
     return b"".join(parts)
 
 
-def _copy(entry: tuple[int, int, int, memoryview]) -> bytes:
-    number, kind, value, content = entry
-    if kind == wire.BYTES:
-        return wire.field(number, content)
-    if kind == wire.VARINT:
-        return wire.number_field(number, value)
-    return wire.encode_varint(number << 3 | kind) + bytes(content)
+def _serialized(field: tuple[int, int, int, memoryview]) -> bytes:
+    number, wire_type, value, content = field
+    if wire_type == protobuf.BYTES:
+        return protobuf.bytes_field(number, content)
+    if wire_type == protobuf.VARINT:
+        return protobuf.varint_field(number, value)
+    return protobuf.varint(number << 3 | wire_type) + bytes(content)

@@ -1,1 +1,1 @@
-"""What people give and take: arrays, pictures, and arrays larger than memory."""
+"""Files of examples: arrays, images, atomic writes, and folders of shards."""

@@ -1,0 +1,43 @@
+"""The names of a bundle's files, and their entries in the manifest."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+
+from vaedge.bundle.manifest import FileEntry, Variant
+from vaedge_export.graphs import IR_VERSION, OPSET, Graphs
+
+PRIOR_FILE = "prior.npz"
+_FIXED_BATCH = re.compile(r"encoder\.batch([0-9]+)\.onnx")
+
+
+def reference_file(variant: str) -> str:
+    """Return the name of a variant's reference."""
+    return "reference.npz" if variant == "fp32" else f"reference.{variant}.npz"
+
+
+def variant_entry(variant: str) -> Variant:
+    """Return the manifest's entry of a variant, without measurements."""
+    infix = "" if variant == "fp32" else f".{variant}"
+    return Variant(f"encoder{infix}.onnx", f"decoder{infix}.onnx", OPSET, IR_VERSION, reference_file(variant))
+
+
+def graph_files(variant: str, graphs: Graphs) -> dict[str, bytes]:
+    """Return the graphs of a variant by the names of their files."""
+    entry = variant_entry(variant)
+    return {entry.encoder: graphs.encoder, entry.decoder: graphs.decoder}
+
+
+def fixed_batch_file(network: str, batch_size: int) -> str:
+    """Return the name of the copy of a float32 graph, "encoder" or "decoder", for one batch size."""
+    return f"{network}.batch{batch_size}.onnx"
+
+
+def fixed_batch_size(names: Iterable[str]) -> int | None:
+    """Return the batch size of the copies among these file names, or None if there are no copies."""
+    return next((int(match[1]) for name in names if (match := _FIXED_BATCH.fullmatch(name))), None)
+
+
+def file_entries(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    """Return the manifest's entries of these files, with their sizes and SHA-256."""
+    return {name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()}

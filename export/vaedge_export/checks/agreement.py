@@ -1,0 +1,151 @@
+"""Compare what ONNX Runtime computes from the graphs with what PyTorch computes from the modules."""
+
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
+
+import numpy as np
+
+from vaedge import VAE
+from vaedge.bundle.reference import Inputs
+from vaedge_export.checks.graphs import has_convolutions
+from vaedge_export.errors import AgreementError, FiniteError
+from vaedge_export.graphs import Graphs
+from vaedge_export.networks import Array, Network
+from vaedge_export.spec import Spec
+
+BATCH_SIZES = (1, 2, 7, 64)
+# Relative to max(1, |value|): neighboring float32 values near -145 are 1.5e-5 apart, so an absolute tolerance of 1e-5
+# cannot hold for such logits. Convolutions add thousands of products in another order than torch.
+TOLERANCE = 1e-5
+CONVOLUTION_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference between two arrays.
+
+    Attributes:
+        absolute: Maximum of |found - expected|.
+        scaled: Maximum of |found - expected| / max(1, |expected|), which the tolerance limits.
+        magnitude: Maximum of |expected|.
+    """
+
+    absolute: float = 0.0
+    scaled: float = 0.0
+    magnitude: float = 0.0
+
+    @classmethod
+    def between(cls, expected: Array, found: Array) -> "Difference":
+        """Compare two arrays of the same shape."""
+        distance, size = np.abs(found - expected), np.abs(expected)
+        return cls(float(distance.max()), float((distance / np.maximum(1, size)).max()), float(size.max()))
+
+    def merged(self, other: "Difference") -> "Difference":
+        """Return the maximum of each attribute."""
+        return Difference(*map(max, astuple(self), astuple(other)))
+
+
+def compare(
+    spec: Spec, vae: VAE, graphs: Graphs, random: Inputs, real: Inputs | None, denormals: int
+) -> dict[str, Any]:
+    """Compare the float32 graphs with the modules, and return the manifest's `verification`.
+
+    Graphs with convolutions are compared on random and on real examples, others on real ones where there are some.
+    Random examples are far from the data of a trained perceptron: its large terms cancel, and no useful tolerance
+    holds. Convolutions have the wider tolerance, and more details that can differ.
+
+    Args:
+        spec: The specification of the export.
+        vae: The float32 graphs in ONNX Runtime, with the optimizations that users run.
+        graphs: The float32 graphs.
+        random: At least 64 random examples.
+        real: At least 64 real examples, or None.
+        denormals: Number of weights that were set to zero, for the report.
+
+    Raises:
+        FiniteError: An output is NaN or infinite.
+        AgreementError: A difference exceeds the tolerance.
+    """
+    convolves = any(map(has_convolutions, graphs))
+    tolerance = CONVOLUTION_TOLERANCE if convolves else TOLERANCE
+    compared, description = [random], "random examples"
+    if real is not None:
+        compared, description = [real], "examples"
+        if convolves:
+            compared, description = [random, real], "examples and random examples"
+    differences: dict[str, Difference] = {}
+    for examples in compared:
+        for network in spec.networks:
+            for output, difference in check_agreement(network, vae, examples, tolerance).items():
+                differences[output] = difference.merged(differences.get(output, difference))
+    return {
+        "tolerance": tolerance,
+        "batches": list(BATCH_SIZES),
+        "inputs": description,
+        "denormal_weights_set_to_zero": denormals,
+        "differences": {name: asdict(difference) for name, difference in differences.items()},
+    }
+
+
+def check_agreement(network: Network, vae: VAE, examples: Inputs, tolerance: float) -> dict[str, Difference]:
+    """Run a module and its graph on batches of 1, 2, 7 and 64 examples, and compare the outputs.
+
+    Args:
+        network: The module.
+        vae: The graphs in ONNX Runtime.
+        examples: At least 64 examples.
+        tolerance: Maximum difference, relative to max(1, |value|).
+
+    Returns:
+        For each output the maximum difference over all batches.
+
+    Raises:
+        FiniteError: An output is NaN or infinite.
+        AgreementError: A difference exceeds the tolerance.
+    """
+    largest: dict[str, Difference] = {}
+    for batch_size in BATCH_SIZES:
+        batch = examples.repeated(batch_size)
+        expected, found = network.compute(network.inputs(batch)), _run(network.name, vae, batch)
+        for output, array in expected.items():
+            where = f"the {network.name} at batch size {batch_size}"
+            difference = compare_arrays(where, output, array, found[output], tolerance)
+            largest[output] = difference.merged(largest.get(output, difference))
+    return largest
+
+
+def compare_arrays(where: str, output: str, expected: Array, found: Array, tolerance: float) -> Difference:
+    """Compare one output of a module with that of its graph.
+
+    Args:
+        where: The network and the batch size, for the error.
+        output: Name of the output.
+        expected: The output of the module.
+        found: The output of the graph.
+        tolerance: Maximum difference, relative to max(1, |value|).
+
+    Raises:
+        FiniteError: An output is NaN or infinite.
+        AgreementError: The shapes differ, or the difference exceeds the tolerance.
+    """
+    for side, array in (("torch module", expected), ("graph", found)):
+        if not np.isfinite(array).all():
+            raise FiniteError(f"{where}: the {side} yields NaN or infinity in {output}")
+    if expected.shape != found.shape:
+        raise AgreementError(f"{where}: {output} has the shape {found.shape}, and in torch {expected.shape}")
+    difference = Difference.between(expected, found)
+    if difference.scaled > tolerance:
+        raise AgreementError(
+            f"{where}: {output} differs from torch by {difference.absolute:.1e}, where absolute values reach "
+            f"{difference.magnitude:.3g}; expected at most {tolerance:.0e} of max(1, |value|)"
+        )
+    return difference
+
+
+def _run(name: str, vae: VAE, examples: Inputs) -> dict[str, Array]:
+    """Return the outputs of one graph by name."""
+    conditions = examples.conditions
+    if name == "encoder":
+        posterior = vae.encode(examples.x, conditions=conditions)
+        return {"mean": posterior.mean, "log_var": posterior.log_var}
+    return {"x": vae.decode(examples.z, conditions=conditions), **vae.parameters(examples.z, conditions=conditions)}

@@ -1,0 +1,226 @@
+"""Checks on the two modules before they are traced. Their errors are in the terms of the modules' author."""
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vaedge.bundle.reference import Inputs
+from vaedge_export.errors import (
+    DependenceError,
+    ExportError,
+    FiniteError,
+    MeaningError,
+    SignatureError,
+    SizeError,
+    TrainingModeError,
+)
+from vaedge_export.networks import Array, Shapes, as_tensors, call
+from vaedge_export.spec import Spec
+from vaedge_train.model.gaussian import LOG_VAR_RANGE
+from vaedge_train.model.likelihoods import Likelihood
+from vaedge_train.model.priors import StandardNormal
+from vaedge_train.model.vae import VAE
+
+_MAX_BYTES = 2**31 - 2**20  # the limit of protobuf, less a megabyte for the structure of the graph
+_SWAP_FACTOR = 1.1  # a negative ELBO that is larger by this factor than that of swapped outputs is refused
+
+
+def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
+    """Run all checks on the modules, the cheapest ones first.
+
+    Args:
+        spec: The specification of the export.
+        examples: At least 3 examples.
+        real: Whether the examples are the caller's; the check for swapped outputs needs real data.
+
+    Raises:
+        ExportError: A module fails.
+        VerificationError: A module fails a check; the class says which.
+    """
+    for name, module in (("encoder", spec.encoder), ("decoder", spec.decoder)):
+        check_training_mode(name, module)
+        check_size(name, module)
+    encoder, decoder = spec.networks
+    parameters = {name: decoder.outputs[name] for name in spec.likelihood.parameters}
+    check_outputs("encoder", spec.encoder, encoder.inputs(examples), encoder.outputs)
+    check_outputs("decoder", spec.decoder, decoder.inputs(examples), parameters)
+    computed = {network.name: network.compute(network.inputs(examples)) for network in spec.networks}
+    for network in spec.networks:
+        check_finite(network.name, computed[network.name])
+        first = next(iter(computed[network.name].values()))
+        check_dependence(network.name, first, network.main_input, network.inputs(examples)[network.main_input])
+    check_logits(spec.likelihood, computed["decoder"])
+    if real:
+        check_not_swapped(spec, examples)
+
+
+def check_training_mode(name: str, module: nn.Module) -> None:
+    """Refuse a module of which any part is in training mode.
+
+    Raises:
+        TrainingModeError: It is; the message names the part.
+    """
+    for part, submodule in module.named_modules():
+        if submodule.training:
+            where = f" (its part {part!r}, a {type(submodule).__name__})" if part else ""
+            raise TrainingModeError(f"the {name} is in training mode{where}: call .eval() on it first")
+
+
+def check_size(name: str, module: nn.Module) -> None:
+    """Refuse a module whose weights do not fit in one file.
+
+    Raises:
+        SizeError: They do not.
+    """
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if size > _MAX_BYTES:
+        raise SizeError(
+            f"the weights of the {name} take {size:,} bytes; expected at most {_MAX_BYTES:,}, which one self-contained "
+            "graph can hold: export a smaller model"
+        )
+
+
+def check_outputs(name: str, module: nn.Module, inputs: Mapping[str, Array], outputs: Shapes) -> None:
+    """Call a module on batches of 2 and 3 examples, and check the number and the shapes of its outputs.
+
+    Args:
+        name: "encoder" or "decoder".
+        module: The module as the caller gave it.
+        inputs: (n, ...) arrays by name, n >= 3.
+        outputs: The expected shapes of one example's outputs by name, in order.
+
+    Raises:
+        ExportError: The module fails.
+        SignatureError: The outputs differ from the expected ones.
+    """
+    for batch_size in (2, 3):
+        batch = {tensor: array[:batch_size] for tensor, array in inputs.items()}
+        shapes = ", ".join(f"{tensor} {array.shape}" for tensor, array in batch.items())
+        try:
+            found = call(module, batch)
+        except Exception as error:
+            reason = (str(error) or repr(error)).splitlines()[0]
+            raise ExportError(f"the {name} fails on a batch of shape {shapes}: {reason}") from error
+        tensors = [found] if isinstance(found, Tensor) else found
+        if not isinstance(tensors, tuple | list) or not all(isinstance(part, Tensor) for part in tensors):
+            raise SignatureError(f"the {name} returns a {type(found).__name__}; expected {' and '.join(outputs)}")
+        if len(tensors) != len(outputs):
+            hint = "; split it, for example h.chunk(2, dim=1)" if len(tensors) == 1 else ""
+            raise SignatureError(
+                f"the {name} returns {len(tensors)} tensors; expected {len(outputs)}: {', '.join(outputs)}{hint}"
+            )
+        for (output, shape), tensor in zip(outputs.items(), tensors, strict=True):
+            if tuple(tensor.shape) != (batch_size, *shape):
+                raise SignatureError(
+                    f"the {name}'s {output} has shape {tuple(tensor.shape)} for a batch of {batch_size}; "
+                    f"expected {(batch_size, *shape)}"
+                )
+
+
+def check_finite(name: str, outputs: Mapping[str, Array]) -> None:
+    """Refuse a module that returns NaN or infinity.
+
+    Raises:
+        FiniteError: It does; the message names the output.
+    """
+    for output, array in outputs.items():
+        if not np.isfinite(array).all():
+            raise FiniteError(f"the {name}: the torch module yields NaN or infinity in {output}")
+
+
+def check_dependence(name: str, output: Array, input_name: str, given: Array) -> None:
+    """Refuse a first output (the encoder's mean, the decoder's x) that is the same for different inputs.
+
+    Other outputs may be constant, such as a posterior of fixed width, or a scale that all elements share.
+
+    Args:
+        name: "encoder" or "decoder".
+        output: (n, ...), the first output.
+        input_name: "x" or "z".
+        given: (n, ...), the input.
+
+    Raises:
+        DependenceError: All rows of the output are equal in every bit, and those of the input are not.
+    """
+    if (output == output[:1]).all() and not (given == given[:1]).all():
+        raise DependenceError(
+            f"the {name} returns the same for {len(output)} different {input_name}: it ignores its input, or the "
+            "posterior has collapsed completely"
+        )
+
+
+def check_logits(likelihood: Likelihood, outputs: Mapping[str, Array]) -> None:
+    """Refuse logits that are all in [0, 1]: a decoder that ends in a sigmoid returns means, not logits.
+
+    Args:
+        likelihood: p(x|z).
+        outputs: The parameters of p(x|z) by name.
+
+    Raises:
+        MeaningError: All logits are in [0, 1].
+    """
+    if likelihood.parameters == ("logits",):
+        logits = outputs["logits"]
+        if float(logits.min()) >= 0 and float(logits.max()) <= 1:
+            raise MeaningError(
+                "the decoder's logits are all in [0, 1], as means are: remove its last sigmoid, because "
+                f"{likelihood.name} takes logits and applies the sigmoid itself"
+            )
+
+
+def check_not_swapped(spec: Spec, examples: Inputs) -> None:
+    """Refuse an encoder whose outputs reach a much better ELBO in the other order.
+
+    The KL divergence is that to N(0, I), and the noise is `examples.z`. An untrained model passes, and so does a model
+    that reaches about the same ELBO in both orders.
+
+    Args:
+        spec: The specification of the export.
+        examples: Real examples.
+
+    Raises:
+        MeaningError: mean and log_var seem to be swapped.
+    """
+    conditions = [torch.from_numpy(values) for values in examples.conditions.values()]
+    x, eps = torch.from_numpy(examples.x), torch.from_numpy(examples.z).flatten(1)
+    decoder = _FlatDecoder(spec.decoder, spec.latent_shape, conditions)
+    losses = []
+    for order in ((0, 1), (1, 0)):
+        encoder = _FlatEncoder(spec.encoder, order, conditions)
+        with torch.no_grad():
+            terms = VAE(encoder, decoder, spec.likelihood, StandardNormal(eps.shape[1]))(x, eps[None])
+        losses.append(float(-terms.elbo.mean()))
+    given, swapped = losses
+    if 0 < swapped * _SWAP_FACTOR < given:
+        raise MeaningError(
+            f"the encoder's outputs look swapped: as (mean, log_var) the examples cost {given:.1f} nats each, and "
+            f"{swapped:.1f} in the other order; the encoder must return mean first"
+        )
+
+
+class _FlatEncoder(nn.Module):
+    """An encoder with fixed conditions whose outputs are rows, in a given order."""
+
+    def __init__(self, encoder: nn.Module, order: tuple[int, int], conditions: list[Tensor]) -> None:
+        super().__init__()
+        self.encoder, self.order, self.conditions = encoder, order, conditions
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self.encoder(x, *self.conditions)
+        mean, log_var = (outputs[index].flatten(1) for index in self.order)
+        return mean, log_var.clamp(*LOG_VAR_RANGE)
+
+
+class _FlatDecoder(nn.Module):
+    """A decoder with fixed conditions that takes z as rows."""
+
+    def __init__(self, decoder: nn.Module, latent_shape: tuple[int, ...], conditions: list[Tensor]) -> None:
+        super().__init__()
+        self.decoder, self.latent_shape, self.conditions = decoder, latent_shape, conditions
+
+    def forward(self, z: Tensor) -> tuple[Tensor, ...]:
+        return as_tensors(self.decoder(z.unflatten(1, self.latent_shape), *self.conditions))

@@ -1,0 +1,152 @@
+"""Measure variants in comparison with float32: loss in nats, quality of reconstructions, size and time."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+
+import vaedge
+from vaedge.benchmark.timing import median_microseconds, time_in_turn
+from vaedge.bundle.reference import Inputs
+from vaedge.distributions.bounds import Bounds
+from vaedge.engine.cpus import describe_cpu
+from vaedge.engine.int8 import int8_kernels
+from vaedge_export.graphs import Graphs
+
+_MAX_EXAMPLES = 1000
+_K = 16
+_SEED = 0
+_BUDGET, _RELATIVE_BUDGET = 0.3, 0.001
+_TIMED_BATCH_SIZES = (1, 64)
+_SECONDS = 0.5
+
+Open = Callable[[str, Graphs], vaedge.VAE]
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The properties of a variant, in comparison with float32 on the same examples with the same noise.
+
+    Attributes:
+        bytes: Size of both graphs.
+        elbo_change: Mean change of the ELBO, nats per example; negative values are losses.
+        elbo_change_standard_error: Standard error of `elbo_change`.
+        bound_change: Mean change of the importance-weighted bound with k draws, nats per example.
+        psnr: Peak signal-to-noise ratio of the reconstructions against those of float32, dB; None if they are equal.
+        microseconds: Median time of a call of `reconstruct` by batch size.
+        kept: Names of the layers that stay in float32.
+        examples: Number of examples.
+        k: Number of draws of z per example.
+        cpu: CPU on which the time was measured.
+        int8_kernels: 8-bit kernels that ONNX Runtime used: "default", or "x64quantprecision".
+        threads: Number of threads.
+    """
+
+    bytes: int
+    elbo_change: float
+    elbo_change_standard_error: float
+    bound_change: float
+    psnr: float | None
+    microseconds: Mapping[str, float]
+    kept: Collection[str]
+    examples: int
+    k: int
+    cpu: str
+    int8_kernels: str
+    threads: int
+
+    def to_manifest(self) -> dict[str, object]:
+        """Return the manifest's `measured`, in which two keys have other names than here."""
+        keys = {"examples": "items", "cpu": "processor"}
+        return {keys.get(name, name): value for name, value in {**asdict(self), "kept": list(self.kept)}.items()}
+
+
+class Comparison:
+    """Compares variants with the float32 graphs."""
+
+    def __init__(self, fp32: Graphs, open_vae: Open, examples: Inputs) -> None:
+        """Score the float32 graphs.
+
+        Args:
+            fp32: The float32 graphs.
+            open_vae: Function that opens the graphs of the variant with the given name.
+            examples: Held-out examples; at most 1000 of them are used.
+        """
+        self.fp32 = fp32
+        self.examples = examples.repeated(min(len(examples.x), _MAX_EXAMPLES))
+        self._open = open_vae
+        vae = open_vae("fp32", fp32)
+        self._bounds = self._score(vae)
+        self._reconstructions = vae.reconstruct(self.examples.x, conditions=self.examples.conditions)
+        value_range = vae.manifest.input_range
+        self._peak = value_range[1] - value_range[0] if value_range else float(np.ptp(self.examples.x))
+        self.budget = default_budget(float(self._bounds.elbo.mean()))
+
+    def loss(self, name: str, graphs: Graphs) -> float:
+        """Return the loss of a variant, nats of the ELBO per example; infinity where it returns NaN."""
+        change = float((self._score(self._open(name, graphs)).elbo - self._bounds.elbo).mean())
+        return -change if np.isfinite(change) else float("inf")
+
+    def time(self, variants: Mapping[str, Graphs]) -> dict[str, dict[str, float]]:
+        """Time the variants in turn; return the median microseconds of `reconstruct` by variant and batch size."""
+        vaes = {name: self._open(name, graphs) for name, graphs in variants.items()}
+        times: dict[str, dict[str, float]] = {name: {} for name in variants}
+        for batch_size in _TIMED_BATCH_SIZES:
+            batch = self.examples.repeated(batch_size)
+            calls = {name: partial(vae.reconstruct, batch.x, conditions=batch.conditions) for name, vae in vaes.items()}
+            for name, rounds in time_in_turn(calls, _SECONDS).items():
+                times[name][str(batch_size)] = median_microseconds(rounds)
+        return times
+
+    def measure(
+        self, name: str, graphs: Graphs, kept: Collection[str], microseconds: Mapping[str, float]
+    ) -> Measurements:
+        """Measure a variant.
+
+        Args:
+            name: Name of the variant.
+            graphs: Its graphs.
+            kept: Names of the layers that stay in float32.
+            microseconds: Its times, from `time`.
+        """
+        vae = self._open(name, graphs)
+        bounds = self._score(vae)
+        change = bounds.elbo - self._bounds.elbo
+        reconstructions = vae.reconstruct(self.examples.x, conditions=self.examples.conditions)
+        return Measurements(
+            bytes=sum(map(len, graphs)),
+            elbo_change=float(change.mean()),
+            elbo_change_standard_error=float(change.std() / np.sqrt(len(change))),
+            bound_change=float((bounds.importance_weighted - self._bounds.importance_weighted).mean()),
+            psnr=psnr(float(np.mean(np.square(reconstructions - self._reconstructions))), self._peak),
+            microseconds=microseconds,
+            kept=kept,
+            examples=len(change),
+            k=_K,
+            cpu=describe_cpu(),
+            int8_kernels=int8_kernels(),
+            threads=vae.threads,
+        )
+
+    def _score(self, vae: vaedge.VAE) -> Bounds:
+        return vae.bounds(self.examples.x, k=_K, seed=_SEED, conditions=self.examples.conditions)
+
+
+def default_budget(elbo: float) -> float:
+    """Return the largest loss of a variant: 0.3 nats, or a thousandth of the ELBO where that is more.
+
+    Args:
+        elbo: Mean ELBO of the float32 graphs, nats per example.
+    """
+    return max(_BUDGET, _RELATIVE_BUDGET * abs(elbo))
+
+
+def psnr(error: float, peak: float) -> float | None:
+    """Return the peak signal-to-noise ratio in dB; None for a mean squared error of 0.
+
+    Args:
+        error: Mean squared error.
+        peak: Difference between the maximum and the minimum of the signal.
+    """
+    return float(10 * np.log10(peak**2 / error)) if error > 0 else None

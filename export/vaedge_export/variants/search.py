@@ -1,0 +1,97 @@
+"""Make a variant within its budget, and keep as few layers in float32 as that needs."""
+
+import math
+from collections.abc import Collection, Mapping
+
+import onnx
+
+from vaedge_export.errors import LossError
+from vaedge_export.graphs import Graphs, serialize
+from vaedge_export.networks import Array, Network
+from vaedge_export.variants.measure import Comparison
+from vaedge_export.variants.quantize import QUANTIZERS, layers
+
+_CALIBRATION_EXAMPLES = 256
+
+_Layer = tuple[str, str]  # name of the network, name of the layer
+
+
+def make_variant(
+    name: str, networks: tuple[Network, Network], comparison: Comparison, allow_loss: float | None
+) -> tuple[Graphs, list[str]]:
+    """Quantize both graphs, and keep layers in float32 until the loss is within the budget.
+
+    If the loss of a fully quantized model exceeds the budget, each layer is tried alone in float32. Layers are then
+    kept in the order of nats recovered per weight.
+
+    Args:
+        name: Name of the variant, a key of QUANTIZERS.
+        networks: The encoder and the decoder.
+        comparison: The float32 graphs, and how a variant is compared with them.
+        allow_loss: The budget, nats per example; None uses the default budget of the comparison.
+
+    Returns:
+        The graphs, and the names of the layers that stay in float32.
+
+    Raises:
+        LossError: The loss exceeds the budget, whichever layers are kept.
+    """
+    budget = comparison.budget if allow_loss is None else allow_loss
+    examples = comparison.examples.repeated(_CALIBRATION_EXAMPLES)
+    parts = list(zip(networks, comparison.fp32, strict=True))
+
+    def quantize(keep: Collection[_Layer]) -> Graphs:
+        return Graphs(
+            *(
+                _quantize(
+                    name, content, network.inputs(examples), [layer for part, layer in keep if part == network.name]
+                )
+                for network, content in parts
+            )
+        )
+
+    kept: list[_Layer] = []
+    graphs = quantize(kept)
+    loss = comparison.loss(name, graphs)
+    if loss > budget and QUANTIZERS[name].can_keep_layers:
+        weights = {
+            (network.name, layer): count for network, content in parts for layer, count in layers(content).items()
+        }
+        recovered = {layer: loss - comparison.loss(name, quantize([layer])) for layer in weights}
+        for layer in keeping_order(weights, recovered)[:-1]:  # with every layer kept, nothing would be quantized
+            kept.append(layer)
+            graphs = quantize(kept)
+            loss = comparison.loss(name, graphs)
+            if loss <= budget:
+                break
+    if loss > budget:
+        raise LossError(
+            f"variant {name} loses {loss:.3f} nats per example, and the budget allows {budget:.3f}: leave the variant "
+            f"out, or raise the budget (allow_loss, --allow-loss) to {_rounded_up(loss):g}"
+        )
+    return graphs, [f"{part}: {layer}" for part, layer in kept]
+
+
+def keeping_order(weights: Mapping[_Layer, int], recovered: Mapping[_Layer, float]) -> list[_Layer]:
+    """Return the layers in the order in which they are kept in float32: by the nats recovered per weight.
+
+    Args:
+        weights: Number of weights of each layer.
+        recovered: Nats per example that float32 in this layer alone recovers; values that are not finite count as 0.
+    """
+    return sorted(
+        weights, key=lambda layer: -recovered[layer] / weights[layer] if math.isfinite(recovered[layer]) else 0.0
+    )
+
+
+def _rounded_up(loss: float) -> float:
+    """Return the loss, rounded up to thousandths."""
+    return math.ceil(1000 * loss) / 1000 if math.isfinite(loss) else loss
+
+
+def _quantize(name: str, content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> bytes:
+    """Return the graph of a variant, with the metadata of the float32 graph and the name of the variant."""
+    original = onnx.load_model_from_string(content)
+    metadata = {entry.key: entry.value for entry in original.metadata_props}
+    quantized = QUANTIZERS[name].quantize(content, inputs, keep)
+    return serialize(quantized, original.graph.name, {**metadata, "variant": name})

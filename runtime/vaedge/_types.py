@@ -1,0 +1,26 @@
+"""Types that several parts of the runtime share."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+Nats: TypeAlias = npt.NDArray[np.float64]
+Range: TypeAlias = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A further input of both graphs of a conditional model.
+
+    Attributes:
+        dtype: "int64" for the index of a class, "float32" for any other value.
+        shape: Shape of the value of one example; () for a single number.
+        classes: For int64 the names of the classes 0, 1, ...; otherwise empty.
+    """
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Measurements: timing of operations, and baselines on the same graphs."""

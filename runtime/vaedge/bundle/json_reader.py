@@ -1,0 +1,176 @@
+"""Strict reader for untrusted JSON; unknown fields are errors."""
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from vaedge.errors import BundleError
+
+MAX_ELEMENTS = 2**28  # of one example: one gibibyte of float32
+MAX_AXES = 8
+_FLOAT32_MAX = 3.4028234663852886e38
+
+
+def parse_json(text: str, file: str) -> object:
+    """Parse a text strictly: no NaN, no infinity, no duplicate name in an object, no unpaired surrogate.
+
+    Args:
+        text: The content of the file.
+        file: Name of the file, for errors.
+
+    Raises:
+        BundleError: The text is not such JSON; the message names the file.
+    """
+    try:
+        tree: object = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_unique_names
+        )
+        json.dumps(tree, ensure_ascii=False).encode()  # fails for unpaired surrogates
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{file} is not valid JSON: {error}") from error
+    return tree
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_constant(text)
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"an object has the name {next(name for name in names if names.count(name) > 1)!r} twice")
+    return tree
+
+
+class Fields:
+    """One object of a JSON tree, read field by field.
+
+    Every method raises BundleError if the field is missing or invalid; the message names the file and the field.
+    """
+
+    def __init__(self, tree: object, path: str, file: str) -> None:
+        """Wrap a parsed object.
+
+        Args:
+            tree: The parsed JSON value, which must be an object.
+            path: Names of the fields that lead to the object, joined with dots; empty for the whole file.
+            file: Name of the file, for errors.
+        """
+        if not isinstance(tree, dict):
+            raise BundleError(f"{file}: {path or 'the whole file'} is not an object")
+        self._tree: dict[str, Any] = tree
+        self._read: set[str] = set()
+        self._path = path
+        self._file = file
+
+    def error(self, key: str, expected: str) -> BundleError:
+        """Return the error that says what a field holds and what was expected."""
+        path = self._path_of(key)
+        if key not in self._tree:
+            return BundleError(f"{self._file}: {path} is missing; expected {expected}")
+        return BundleError(f"{self._file}: {path} is {_shortened(self._tree[key])}; expected {expected}")
+
+    def finish(self) -> None:
+        """Raise BundleError if the object has a field that was not read."""
+        for key in self._tree:
+            if key not in self._read:
+                raise BundleError(f"{self._file}: {_shortened(self._path_of(key))} is not a field of this format")
+
+    def text(self, key: str) -> str:
+        """Return a non-empty string of printable characters."""
+        value = self._get(key)
+        if not _is_text(value) or not value:
+            raise self.error(key, "a string of printable characters")
+        return str(value)
+
+    def matching(self, key: str, pattern: re.Pattern[str]) -> str:
+        """Return a string that matches a pattern as a whole."""
+        value = self.text(key)
+        if not pattern.fullmatch(value):
+            raise self.error(key, f"text like {pattern.pattern}")
+        return value
+
+    def integer(self, key: str) -> int:
+        """Return an integer from 0 to 2^63 - 1."""
+        value = self._get(key)
+        if type(value) is not int or not 0 <= value < 2**63:
+            raise self.error(key, "a non-negative integer")
+        return value
+
+    def texts(self, key: str, *, empty: bool = False) -> tuple[str, ...]:
+        """Return a list of strings of printable characters.
+
+        Args:
+            key: Name of the field.
+            empty: Whether an empty list is allowed.
+        """
+        value = self._get(key)
+        if not isinstance(value, list) or not (value or empty):
+            raise self.error(key, "a list of strings")
+        if not all(map(_is_text, value)):
+            raise self.error(key, "a list of strings of printable characters")
+        return tuple(value)
+
+    def shape(self, key: str, *, scalar: bool = False) -> tuple[int, ...]:
+        """Return a list of at most 8 positive sizes, whose product is at most 2^28.
+
+        Args:
+            key: Name of the field.
+            scalar: Whether an empty list is allowed.
+        """
+        value = self._get(key)
+        if not isinstance(value, list) or not (value or scalar) or len(value) > MAX_AXES:
+            raise self.error(key, f"a list of at most {MAX_AXES} positive integers")
+        if not all(type(size) is int and size > 0 for size in value) or math.prod(value) > MAX_ELEMENTS:
+            raise self.error(key, f"positive integers whose product is at most {MAX_ELEMENTS:,}")
+        return tuple(value)
+
+    def range(self, key: str) -> tuple[float, float] | None:
+        """Return two numbers, the first smaller than the second, or None for null."""
+        value = self._get(key)
+        if value is None and key in self._tree:
+            return None
+        if not isinstance(value, list) or len(value) != 2 or not all(type(limit) in (int, float) for limit in value):
+            raise self.error(key, "[minimum, maximum] or null")
+        if not -_FLOAT32_MAX <= value[0] < value[1] <= _FLOAT32_MAX:
+            raise self.error(key, "[minimum, maximum], both finite in float32, or null")
+        return float(value[0]), float(value[1])
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """Return an object without reading its fields."""
+        value = self._get(key)
+        if not isinstance(value, dict):
+            raise self.error(key, "an object")
+        return value
+
+    def fields(self, key: str) -> "Fields":
+        """Return an object, to be read field by field."""
+        return Fields(self.mapping(key), self._path_of(key), self._file)
+
+    def entries(self) -> list[tuple[str, "Fields"]]:
+        """Return the names and values of all fields, whose values must be objects."""
+        return [(key, self.fields(key)) for key in self._tree]
+
+    def _get(self, key: str) -> Any:
+        self._read.add(key)
+        return self._tree.get(key)
+
+    def _path_of(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+
+def _is_text(value: object) -> bool:
+    """Return whether a value is a printable string; control characters could manipulate a terminal."""
+    return isinstance(value, str) and value.isprintable()
+
+
+def _shortened(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

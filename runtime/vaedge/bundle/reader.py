@@ -1,0 +1,219 @@
+"""Read a bundle: the manifest first, then each file once, and only bytes whose SHA-256 matches the manifest."""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaedge.bundle.graph_checks import check_graph
+from vaedge.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from vaedge.bundle.signature import declared_signature, decoder_signature, encoder_signature
+from vaedge.errors import BundleError, BundleNotFoundError, InputError
+
+# O_NONBLOCK: should a pipe or a device replace a file between the check and the opening, opening it does not wait.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The content of one variant: what a VAE is made of.
+
+    Attributes:
+        manifest: The manifest.
+        variant: Name of the variant.
+        encoder: Serialized graph of the encoder.
+        decoder: Serialized graph of the decoder.
+        prior: Content of the prior's file, or None for N(0, I).
+    """
+
+    manifest: Manifest
+    variant: str
+    encoder: bytes
+    decoder: bytes
+    prior: bytes | None
+
+    def locate(self, name: str) -> str:
+        """Return where a file was read from, for errors."""
+        return f"{name} of {self.manifest.name}"
+
+
+@dataclass(frozen=True)
+class Bundle(ModelFiles):
+    """One variant of a bundle on disk, whose bytes have been verified.
+
+    Attributes:
+        path: The bundle's folder.
+        sha256: SHA-256 of `manifest.json`. It identifies the bundle, because the manifest holds the SHA-256 of every
+            file that it names.
+    """
+
+    path: Path
+    sha256: str
+
+    def locate(self, name: str) -> str:
+        """Return where a file was read from, for errors."""
+        return str(self.path / name)
+
+    def read(self, name: str) -> bytes:
+        """Read another file that the manifest lists, and verify it.
+
+        Raises:
+            BundleNotFoundError: The file is missing.
+            BundleError: The file is not the one that was exported.
+        """
+        return _read_verified(self.path, name, self.manifest)
+
+    def verify_others(self) -> None:
+        """Verify every file that was not read for this variant, and check the graphs among them.
+
+        Raises:
+            BundleNotFoundError: A file is missing.
+            BundleError: A file is not the one that was exported, or a graph is refused.
+        """
+        variants = self.manifest.variants.items()
+        graphs = {graph: variant for variant, pair in variants for graph in (pair.encoder, pair.decoder)}
+        for name in self.manifest.files:
+            if name in graphs and graphs[name] != self.variant:
+                _read_graph(self.path, name, self.manifest, graphs[name])
+            elif name not in graphs and name != self.manifest.prior_file:
+                self.read(name)
+
+
+def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> tuple[Manifest, str]:
+    """Read the manifest of a bundle.
+
+    Args:
+        path: The bundle's folder.
+        sha256: SHA-256 that `manifest.json` must have, in hexadecimal digits; None accepts any.
+
+    Returns:
+        The manifest, and its SHA-256.
+
+    Raises:
+        BundleNotFoundError: The folder does not exist, or has no manifest.
+        BundleError: The manifest is invalid, or has another SHA-256.
+        InputError: `sha256` is not 64 hexadecimal digits.
+    """
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        raise InputError(f"sha256 is {sha256!r}; expected 64 hexadecimal digits, as `vaedge info` prints them")
+    folder = Path(path)
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:
+        raise BundleNotFoundError(f"{folder} cannot be opened: {error.strerror}") from error
+    if not is_folder:
+        raise BundleNotFoundError(f"{folder} is not a folder; a bundle is the folder that `vaedge export` wrote")
+    content = _read(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES, "is this a folder that vaedge exported?")
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256.lower():
+        raise BundleError(
+            f"{folder / MANIFEST_NAME} has the SHA-256 {found}; expected {sha256}: this is another bundle"
+        )
+    try:
+        return Manifest.from_json(content.decode("utf-8")), found
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{folder / MANIFEST_NAME} is not UTF-8 text") from error
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from error.__cause__
+
+
+def read_bundle(path: str | os.PathLike[str], variant: str = "fp32", sha256: str | None = None) -> Bundle:
+    """Read the manifest and the files of one variant, and verify the size and the SHA-256 of each file.
+
+    Args:
+        path: The bundle's folder.
+        variant: Name of the variant, one of the manifest's.
+        sha256: As for `read_manifest`.
+
+    Raises:
+        BundleNotFoundError: The folder or a file is missing.
+        BundleError: The manifest is invalid, or a file is not the one that was exported.
+        InputError: The bundle does not have this variant.
+    """
+    folder = Path(path)
+    manifest, found = read_manifest(folder, sha256)
+    if not isinstance(variant, str) or variant not in manifest.variants:
+        raise InputError(f"{folder} has no variant {variant!r}; it has {', '.join(manifest.variants)}")
+    return _read_variant(folder, manifest, found, variant)
+
+
+def read_variants(path: str | os.PathLike[str], sha256: str | None = None) -> Iterator[Bundle]:
+    """Read the manifest once, and then the files of each variant.
+
+    Args:
+        path: The bundle's folder.
+        sha256: As for `read_manifest`.
+
+    Yields:
+        One bundle per variant, as `read_bundle` returns it.
+
+    Raises:
+        BundleNotFoundError: The folder or a file is missing.
+        BundleError: The manifest is invalid, or a file is not the one that was exported.
+    """
+    folder = Path(path)
+    manifest, found = read_manifest(folder, sha256)
+    for variant in manifest.variants:
+        yield _read_variant(folder, manifest, found, variant)
+
+
+def _read_variant(folder: Path, manifest: Manifest, sha256: str, variant: str) -> Bundle:
+    graphs = manifest.variants[variant]
+    return Bundle(
+        manifest=manifest,
+        variant=variant,
+        encoder=_read_graph(folder, graphs.encoder, manifest, variant),
+        decoder=_read_graph(folder, graphs.decoder, manifest, variant),
+        prior=_read_verified(folder, manifest.prior_file, manifest) if manifest.prior_file else None,
+        path=folder,
+        sha256=sha256,
+    )
+
+
+def _read_graph(folder: Path, name: str, manifest: Manifest, variant: str) -> bytes:
+    """Read a graph, verify it, check its content, and compare its inputs and outputs with the manifest."""
+    content = _read_verified(folder, name, manifest)
+    try:
+        check_graph(content, contrib=variant != "fp32")
+        found = declared_signature(content)
+    except BundleError as error:
+        raise BundleError(f"{folder / name} is refused: {error}") from error
+    expected = encoder_signature if name == manifest.variants[variant].encoder else decoder_signature
+    expected(manifest).require(found, str(folder / name))
+    return content
+
+
+def _read_verified(folder: Path, name: str, manifest: Manifest) -> bytes:
+    entry = manifest.files[name]
+    content = _read(folder / name, entry.bytes, "copy the whole bundle again")
+    if len(content) != entry.bytes:
+        raise BundleError(
+            f"{folder / name} has {len(content):,} bytes, and the manifest says {entry.bytes:,}: "
+            "the file was cut short; copy the bundle again"
+        )
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise BundleError(
+            f"{folder / name} is not the file that was exported (its SHA-256 differs from the manifest's); "
+            "copy the bundle again, or export it again"
+        )
+    return content
+
+
+def _read(path: Path, maximum: int, advice: str) -> bytes:
+    """Read a regular file of at most `maximum` bytes. Links are followed, as package managers and caches make them."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a device can already do harm
+            raise BundleError(f"{path} is not a regular file: it is not the file that was exported")
+        with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > maximum:
+                raise BundleError(f"{path} is larger than {maximum:,} bytes: it is not the file that was exported")
+            return file.read(maximum)
+    except FileNotFoundError as error:
+        raise BundleNotFoundError(f"{path} is missing: {advice}") from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""The `vaedge` command: one module per subcommand, and what they share."""

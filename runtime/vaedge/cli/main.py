@@ -1,0 +1,120 @@
+"""The command `vaedge`. The module of a subcommand, and with it torch or onnx, is imported only when it runs.
+
+Each module in COMMANDS has the functions `add_arguments(parser)` and `run(args)`, which returns the exit status.
+"""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from vaedge.errors import VaedgeError, install_hint
+
+COMMANDS = {
+    "train": ("vaedge_train.command", "train a VAE: data set -> run folder"),
+    "evaluate": ("vaedge_train.evaluate_command", "evaluate a trained VAE (ELBO and IWAE bound, nats)"),
+    "export": ("vaedge_export.command", "export a trained VAE: run folder -> bundle"),
+    "info": ("vaedge.cli.info", "print the manifest of a bundle"),
+    "check": ("vaedge.cli.check", "verify a bundle and test it on this device"),
+    "sample": ("vaedge.cli.sample", "draw samples from the model"),
+    "reconstruct": ("vaedge.cli.reconstruct", "encode examples and decode them again"),
+    "encode": ("vaedge.cli.encode", "examples -> means and log-variances of q(z|x)"),
+    "decode": ("vaedge.cli.decode", "latents -> means of p(x|z)"),
+    "score": ("vaedge.cli.score", "examples -> bounds on log p(x), in nats"),
+    "interpolate": ("vaedge.cli.interpolate", "interpolate between two examples in latent space"),
+    "bench": ("vaedge.cli.bench", "measure latency and throughput on this device"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments after `vaedge`; None takes those of the process.
+
+    Returns:
+        The exit status: 0 if the job was done, 3 for a negative verdict, 1 after one line on stderr that says why the
+        job failed, and 130 after Ctrl-C. A wrong call exits with 2.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        with _terminable():
+            return _run(argv)
+    except KeyboardInterrupt as stop:
+        print(f"vaedge: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError as error:
+        return _fail(f"not enough memory: {error}" if str(error) else "not enough memory")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Exit on SIGTERM as on Ctrl-C, so that no partial file stays; the exit status is the one that shells expect."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set signal handlers
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None if C code had set the handler
+
+
+def _run(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vaedge", description="Train a VAE, export it as two ONNX graphs, run it without torch."
+    )
+    parser.add_argument("--version", action=_Version)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    module = None
+    for name, (module_name, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if argv and argv[0] == name:
+            try:
+                module = importlib.import_module(module_name)
+            except ImportError as error:
+                return _fail(_missing(name, error))
+            module.add_arguments(subparser)
+    args = parser.parse_args(argv)
+    try:
+        status: int = module.run(args)  # type: ignore[union-attr]  # argparse required a known command
+    except BrokenPipeError:
+        raise
+    except (VaedgeError, OSError) as error:
+        return _fail(error)
+    return status
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from vaedge import __version__
+
+        print(__version__)
+        parser.exit()
+
+
+def _missing(command: str, error: ImportError) -> str:
+    if isinstance(error, VaedgeError):
+        return str(error)
+    extra = {"train": "train", "evaluate": "train", "export": "export"}.get(command, "cli")
+    return f"{command} needs the package {error.name or error}, which is not installed: {install_hint(extra)}"
+
+
+def _fail(error: object) -> int:
+    """Print an error as one line, and return the exit status."""
+    message = str(error)
+    if isinstance(error, OSError) and not isinstance(error, VaedgeError) and error.strerror:
+        # str(error) would begin with "[Errno 28]".
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    print(f"vaedge: {' '.join(message.split())}", file=sys.stderr)
+    return 1

@@ -1,0 +1,146 @@
+"""Where a command writes: a grid of images (.png), an array (.npy), an archive (.npz), or a folder of shards.
+
+The path decides: its suffix, or none for a folder of shards.
+"""
+
+import argparse
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge import VAE, InputError, Manifest
+from vaedge._types import FloatArray
+from vaedge.cli.sources import Buffers, Mapped
+from vaedge.files.arrays import npy_parts, npz_content
+from vaedge.files.atomic import write_atomically
+from vaedge.files.shards import Source, write_file, write_shards
+
+SHARDS = ""  # the suffix of a folder of shards
+
+
+@dataclass(frozen=True)
+class Output:
+    """The destination of a command.
+
+    Attributes:
+        path: The file or folder.
+        suffix: ".png", ".npy", ".npz", ..., or SHARDS.
+    """
+
+    path: Path
+    suffix: str
+
+    @classmethod
+    def of(cls, path: Path, *allowed: str) -> Self:
+        """Validate the path before the work begins.
+
+        Args:
+            path: The file or folder to write.
+            allowed: The suffixes that the command can write, SHARDS among them.
+
+        Raises:
+            InputError: The path ends in another suffix, or its parent folder does not exist.
+        """
+        suffix = path.suffix.lower()
+        if suffix not in allowed:
+            names = [name for name in allowed if name != SHARDS]
+            raise InputError(f"{path}: the name of the output must end in {' or '.join(names)}")
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"{path.parent} is not a folder; create it first")
+        return cls(path, suffix)
+
+    def write_grid(self, images: FloatArray, columns: int | None = None) -> None:
+        """Write a grid of images; `vaedge.files.images.grid_png` documents the arguments."""
+        from vaedge.files.images import grid_png  # Pillow is needed only here
+
+        write_atomically(self.path, grid_png(images, columns))
+
+    def write_array(self, array: npt.NDArray[Any], columns: int | None = None) -> None:
+        """Write one array as .npy, or as a grid of images if the suffix is .png."""
+        if self.suffix == ".png":
+            self.write_grid(array, columns)
+        else:
+            write_atomically(self.path, *npy_parts(array))
+
+    def write_archive(self, **arrays: npt.NDArray[Any]) -> None:
+        """Write several arrays as .npz."""
+        write_atomically(self.path, npz_content(**arrays))
+
+    def write_stream(self, source: Source, job: Mapping[str, Any]) -> int:
+        """Write a source as .npy or as shards, with a progress bar, and print the result; return the exit status."""
+        existing = 0
+        try:
+            with _progress(source.n) as update:
+                if self.suffix == SHARDS:
+                    existing = write_shards(self.path, source, job, update)
+                else:
+                    write_file(self.path, source, update)
+        except KeyboardInterrupt as stop:
+            if self.suffix != SHARDS:
+                raise
+            raise KeyboardInterrupt(f"the shards in {self.path} are whole; the same command resumes") from stop
+        shards = " in shards" if self.suffix == SHARDS else ""
+        already = f" ({existing} shards existed already)" if existing else ""
+        print(f"{self.path}: {source.n:,} examples{shards}{already}")
+        return 0
+
+
+def write_decoded(
+    args: argparse.Namespace,
+    output: Output,
+    vae: VAE,
+    rows: npt.NDArray[Any],
+    conditions: Mapping[str, npt.NDArray[Any]],
+    operation: Callable[..., FloatArray],
+) -> int:
+    """Write the results of `vae.decode` or `vae.reconstruct` on some rows as a stream."""
+    buffers = Buffers(vae.input_shape)
+
+    def call(part: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, FloatArray]:
+        return {"x": operation(part, conditions=conditions, out=buffers.next(len(part)))}
+
+    values = repeat_conditions(conditions, vae.manifest, len(rows))
+    source = Mapped(rows, values, call, 4 * math.prod(vae.input_shape))
+    return output.write_stream(source, describe_job(args, vae, values))
+
+
+def repeat_conditions(
+    conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Return each condition as n rows; one value for all is repeated without a copy."""
+    shapes = {name: condition.shape for name, condition in manifest.conditions.items()}
+    return {
+        name: np.broadcast_to(values, (n, *values.shape)) if values.shape == shapes[name] else values
+        for name, values in conditions.items()
+    }
+
+
+def describe_job(args: argparse.Namespace, vae: VAE, conditions: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """Describe the content of a folder of shards: the command, the bundle, the input file, and the conditions."""
+    job = {"command": args.command, "manifest": vae.sha256, "variant": vae.variant}
+    if hasattr(args, "input"):
+        found = args.input.stat()
+        job |= {"input": args.input.name, "bytes": found.st_size, "modified": found.st_mtime_ns}
+    digests = {
+        name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for name, array in conditions.items()
+    }
+    return {**job, "conditions": digests}
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], object]]:
+    """Show a bar on a terminal, where tqdm is installed."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda _: None
+        return
+    with tqdm(total=total, unit="example", unit_scale=True, disable=None) as bar:
+        yield bar.update

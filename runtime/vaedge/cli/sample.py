@@ -1,0 +1,40 @@
+"""`vaedge sample BUNDLE -n N --out FILE`."""
+
+import argparse
+import secrets
+from pathlib import Path
+
+from vaedge import InputError
+from vaedge.cli.arguments import add_bundle_arguments, add_condition_argument, load_bundle, positive, read_conditions
+from vaedge.cli.arguments import seed as read_seed
+from vaedge.cli.output import SHARDS, Output, describe_job, repeat_conditions
+from vaedge.cli.sources import Sampled
+from vaedge.validation import as_count
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vaedge sample`."""
+    add_bundle_arguments(parser)
+    add_condition_argument(parser)
+    parser.add_argument("-n", type=positive, default=64, help="number of samples (default: 64)")
+    parser.add_argument("--seed", type=read_seed, help="the same seed gives the same samples (default: fresh entropy)")
+    parser.add_argument(
+        "--out", type=Path, required=True, help=".png (a grid), .npy, or a folder of shards, which can be resumed"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw samples and write them."""
+    output = Output.of(args.out, ".npy", ".png", SHARDS)
+    as_count(args.n, "-n")
+    vae = load_bundle(args)
+    conditions = read_conditions(args, vae.manifest)
+    if output.suffix == ".png":
+        output.write_grid(vae.sample(args.n, seed=args.seed, conditions=conditions))
+        print(f"{output.path}: {args.n} samples")
+        return 0
+    if args.seed is None and output.suffix == SHARDS:
+        raise InputError("--seed is missing: a folder of shards can be resumed only with the same draws")
+    chosen = secrets.randbits(32) if args.seed is None else args.seed
+    source = Sampled(vae, args.n, chosen, repeat_conditions(conditions, vae.manifest, args.n))
+    return output.write_stream(source, {**describe_job(args, vae, conditions), "seed": chosen})

@@ -1,0 +1,94 @@
+"""Sources of rows for files and shards: draws from the prior, and operations on the rows of an array."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge import VAE, InputError
+from vaedge._types import FloatArray
+from vaedge.files.shards import Arrays
+
+
+class Buffers:
+    """Two arrays in turn: one is written to disk while the other is computed.
+
+    New memory for each call would cost more than the computation, because the system clears every page of it.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """Take the shape of a row."""
+        self._shape = shape
+        self._arrays: list[FloatArray] = []
+
+    def next(self, rows: int) -> FloatArray:
+        """Return an array of this number of rows, which stays unchanged until the second call from now."""
+        if len(self._arrays) < 2 or len(self._arrays[0]) < rows:
+            self._arrays.append(np.empty((rows, *self._shape), np.float32))
+        else:
+            self._arrays.append(self._arrays[0])
+        del self._arrays[:-2]
+        return self._arrays[-1][:rows]
+
+
+class Mapped:
+    """The results of an operation on the rows of an array."""
+
+    def __init__(
+        self, rows: npt.NDArray[Any], conditions: Arrays, operation: Callable[..., Arrays], row_bytes: int
+    ) -> None:
+        """Take the arrays; nothing is read yet.
+
+        Args:
+            rows: (n, ...), the operation's argument.
+            conditions: Values of the conditions, each (n, ...).
+            operation: Function of some rows, with the keyword `conditions`, that returns the results.
+            row_bytes: Size of one row of the results, in bytes.
+
+        Raises:
+            InputError: There are no rows.
+        """
+        if not len(rows):
+            raise InputError(f"the input is empty, shape {rows.shape}; give at least one example")
+        self._rows, self._conditions, self._operation = rows, conditions, operation
+        self._next = 0
+        self.n, self.row_bytes = len(rows), row_bytes
+
+    def take(self, count: int) -> Arrays:
+        """Compute the next rows."""
+        rows = slice(self._next, self._next + count)
+        self.skip(count)
+        conditions = {name: values[rows] for name, values in self._conditions.items()}
+        try:
+            return self._operation(self._rows[rows], conditions=conditions)
+        except InputError as error:
+            raise InputError(f"in rows {rows.start} to {min(rows.stop, self.n) - 1}: {error}") from error
+
+    def skip(self, count: int) -> None:
+        """Skip the next rows."""
+        self._next += count
+
+
+class Sampled:
+    """Decoded draws from the prior: the rows of `vae.sample(n, seed=seed)`."""
+
+    def __init__(self, vae: VAE, n: int, seed: int, conditions: Arrays) -> None:
+        """Start the stream of draws; the values of the conditions are each (n, ...)."""
+        self._vae, self._conditions = vae, conditions
+        self._draw = vae.prior.stream(seed)
+        self._next = 0
+        self._buffers = Buffers(vae.input_shape)
+        self.n, self.row_bytes = n, 4 * math.prod(vae.input_shape)
+
+    def take(self, count: int) -> Arrays:
+        """Draw and decode the next rows."""
+        conditions = {name: values[self._next : self._next + count] for name, values in self._conditions.items()}
+        self._next += count
+        return {"x": self._vae.decode(self._draw(count), conditions=conditions, out=self._buffers.next(count))}
+
+    def skip(self, count: int) -> None:
+        """Draw the next rows, on which the following ones depend, and discard them."""
+        self._draw(count)
+        self._next += count

@@ -1,0 +1,1 @@
+"""Probability in numpy: prior, posterior, likelihoods, bounds, and random numbers."""

@@ -1,0 +1,100 @@
+"""log p(x|z) of each element in numpy, for the likelihoods that a manifest can name.
+
+The formulas are those of training; a test compares both. Arrays and results are float32, in nats; the caller sums them
+over an example in float64.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaedge._types import FloatArray
+from vaedge.errors import InputError
+
+_HALF_LOG_2PI = np.float32(0.5 * math.log(2 * math.pi))
+_HALF_BIN = np.float32(0.5 / 255)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """One p(x|z).
+
+    Attributes:
+        log_prob: Function of x and the parameters, all of shape (..., *input_shape), that returns log p of each
+            element.
+        normalized: Whether it is a distribution over x, so that its bound is one on log p(x).
+        binary: Whether x must be 0 or 1.
+    """
+
+    log_prob: Callable[..., FloatArray]
+    normalized: bool = True
+    binary: bool = False
+
+
+def require_scorable(name: str, x: FloatArray | None = None, *, surrogate: bool = False) -> Likelihood:
+    """Return the likelihood of this name, if it can score.
+
+    Args:
+        name: Name of the likelihood, from the manifest.
+        x: Data to score, or None.
+        surrogate: Whether a likelihood that is not normalized is allowed.
+
+    Raises:
+        InputError: The likelihood is unknown or not normalized, or cannot score values of x.
+    """
+    likelihood = LIKELIHOODS.get(name)
+    if likelihood is None:
+        raise InputError(f"this vaedge cannot score the likelihood {name!r}; it knows {', '.join(LIKELIHOODS)}")
+    if not likelihood.normalized and not surrogate:
+        raise InputError(
+            f"this model was trained with {name}, which is not a normalized distribution of x: it has no log p(x)"
+        )
+    if x is not None and likelihood.binary and not np.isin(x, (0, 1)).all():
+        raise InputError("x holds values other than 0 and 1, which a Bernoulli cannot score: binarize x")
+    return likelihood
+
+
+def _softplus(values: FloatArray) -> FloatArray:
+    result: FloatArray = np.maximum(values, 0) + np.log1p(np.exp(-np.abs(values)))
+    return result
+
+
+def _bernoulli(x: FloatArray, logits: FloatArray) -> FloatArray:
+    result: FloatArray = x * logits - _softplus(logits)
+    return result
+
+
+def _continuous_bernoulli(x: FloatArray, logits: FloatArray) -> FloatArray:
+    """Add the normalizing constant (Loaiza-Ganem & Cunningham 2019); near logits = 0 its Taylor series."""
+    near = np.abs(logits) < np.float32(0.1)
+    far = np.abs(np.where(near, np.float32(1), logits))
+    series = np.float32(math.log(2)) + logits**2 / 12 - 7 * logits**4 / 1440
+    constant = np.where(near, series, np.log(far) - np.log(np.tanh(far / 2)))
+    result: FloatArray = constant + _bernoulli(x, logits)
+    return result
+
+
+def _gaussian(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
+    bounded = np.clip(log_scale, -6, 10)
+    result: FloatArray = np.float32(-0.5) * ((x - loc) * np.exp(-bounded)) ** 2 - bounded - _HALF_LOG_2PI
+    return result
+
+
+def _discretized_logistic(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
+    """256 bins, the outer two open; S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), where S is the sigmoid."""
+    inverse_scale = np.exp(-np.clip(log_scale, -8, 8))
+    below = -_softplus(-(x + _HALF_BIN - loc) * inverse_scale)
+    above = -_softplus((x - _HALF_BIN - loc) * inverse_scale)
+    inside = below + above + np.log(-np.expm1(-2 * _HALF_BIN * inverse_scale))
+    return np.where(x < _HALF_BIN, below, np.where(x > 1 - _HALF_BIN, above, inside))
+
+
+LIKELIHOODS: Mapping[str, Likelihood] = {
+    "bernoulli": Likelihood(_bernoulli, binary=True),
+    "bce_surrogate": Likelihood(_bernoulli, normalized=False),
+    "continuous_bernoulli": Likelihood(_continuous_bernoulli),
+    "gaussian": Likelihood(_gaussian),
+    "discretized_logistic": Likelihood(_discretized_logistic),
+}

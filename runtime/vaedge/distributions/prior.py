@@ -1,0 +1,242 @@
+"""p(z) as it was trained: N(0, I), or a mixture of diagonal Gaussians with frozen constants."""
+
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge._types import FloatArray, Nats
+from vaedge.distributions.posterior import standard_deviation
+from vaedge.distributions.random import draw_normals, generator, second_generator
+from vaedge.errors import BundleError
+from vaedge.validation import MAX_LATENT
+
+Draw = Callable[[int], FloatArray]
+
+_WEIGHTS_TOLERANCE = 1e-4  # of the sum of the weights, which were rounded to float32
+_MAX_LOG_VAR = 100.0
+_MAX_STD = math.exp(_MAX_LOG_VAR / 2) * 1.001
+_UNIT = 2**53  # numpy's uniform draws are multiples of 1 / 2**53
+
+
+class Prior(Protocol):
+    """The distribution that `VAE.sample` draws from and that `VAE.log_prob` evaluates.
+
+    Attributes:
+        name: Name of the prior in the manifest.
+    """
+
+    name: ClassVar[str]
+
+    def sample(self, n: int, seed: int | None) -> FloatArray:
+        """Draw z, (n, *latent_shape) float32.
+
+        The same seed gives the same z, and the first rows do not depend on n.
+        """
+
+    def stream(self, seed: int | None) -> Draw:
+        """Return a function that draws the next z, (n, *latent_shape), of the rows that `sample` returns at once."""
+
+    def log_prob(self, z: FloatArray) -> Nats:
+        """Return log p(z) in nats, (n,) float64, for z (n, *latent_shape)."""
+
+    def to_npz(self) -> bytes | None:
+        """Return the content of the file of constants, or None if the prior has no constants."""
+
+    @classmethod
+    def from_npz(cls, content: bytes | None, latent_shape: tuple[int, ...]) -> Self:
+        """Return the prior over z with these constants; the inverse of `to_npz`.
+
+        Raises:
+            BundleError: The content is invalid, or describes a prior over another latent shape.
+        """
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """N(0, I).
+
+    Attributes:
+        latent_shape: Shape of one z.
+    """
+
+    name: ClassVar[str] = "standard_normal"
+
+    latent_shape: tuple[int, ...]
+
+    def sample(self, n: int, seed: int | None) -> FloatArray:
+        """Draw z, (n, *latent_shape) float32."""
+        return self.stream(seed)(n)
+
+    def stream(self, seed: int | None) -> Draw:
+        """Return a function that draws the next z."""
+        rng = generator(seed)
+        return lambda n: draw_normals(rng, (n, *self.latent_shape))
+
+    def log_prob(self, z: FloatArray) -> Nats:
+        """Return log p(z) in nats, (n,) float64."""
+        flat = z.reshape(len(z), -1).astype(np.float64)
+        result: Nats = -0.5 * (flat**2 + math.log(2 * math.pi)).sum(1)
+        return result
+
+    def to_npz(self) -> None:
+        """Return None: N(0, I) has no constants."""
+
+    @classmethod
+    def from_npz(cls, content: bytes | None, latent_shape: tuple[int, ...]) -> Self:
+        """Return N(0, I) over z; there is no content to read."""
+        if content is not None:
+            raise BundleError(f"the prior {cls.name} has no file of constants, but the bundle names one")
+        return cls(latent_shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A mixture of K diagonal Gaussians.
+
+    The fields are the constants that sampling needs, with everything transcendental computed in advance, so that the
+    same seed gives the same latents on every machine. `Mixture.from_parameters` computes them.
+
+    Attributes:
+        mean: (K, *latent_shape) float32.
+        std: (K, *latent_shape) float32, the standard deviations.
+        cumulative: (K,) int64, the cumulative weights in units of 2^-53; the last one is 2^53.
+    """
+
+    name: ClassVar[str] = "mixture"
+
+    mean: FloatArray
+    std: FloatArray
+    cumulative: npt.NDArray[np.int64]
+
+    @classmethod
+    def from_parameters(cls, log_weights: FloatArray, mean: FloatArray, log_var: FloatArray) -> Self:
+        """Return the mixture with these parameters.
+
+        Args:
+            log_weights: (K,) float32, logarithms of the components' weights, whose sum must be 1.
+            mean: (K, *latent_shape) float32.
+            log_var: (K, *latent_shape) float32, logarithms of the variances.
+
+        Raises:
+            BundleError: The arrays do not describe a mixture.
+        """
+        if log_weights.dtype != np.float32 or log_var.dtype != np.float32:
+            raise BundleError("the prior's log_weights and log_var must be float32")
+        if log_weights.shape != mean.shape[:1] or not log_weights.size:
+            raise BundleError(
+                f"the prior's log_weights have the shape {log_weights.shape}, and its mean has the shape {mean.shape}"
+            )
+        if not np.abs(log_var).max(initial=0) <= _MAX_LOG_VAR:  # also true for NaN
+            raise BundleError(f"the prior's log_var holds NaN, or absolute values above {_MAX_LOG_VAR:g}")
+        is_plausible = float(log_weights.max()) <= _WEIGHTS_TOLERANCE  # otherwise exp could overflow
+        total = np.cumsum(np.exp(log_weights.astype(np.float64))) if is_plausible else np.zeros(1)
+        if not abs(float(total[-1]) - 1) <= _WEIGHTS_TOLERANCE:
+            raise BundleError("the prior's weights do not sum to one")
+        cumulative = np.floor(total / total[-1] * _UNIT).astype(np.int64)
+        return cls(mean, standard_deviation(log_var), cumulative)
+
+    def __post_init__(self) -> None:
+        mean, std, cumulative = self.mean, self.std, self.cumulative
+        if mean.dtype != np.float32 or std.dtype != np.float32 or cumulative.dtype != np.int64:
+            raise BundleError("the prior's mean and std must be float32, and its cumulative int64")
+        if mean.ndim < 2 or not mean.size or std.shape != mean.shape or cumulative.shape != mean.shape[:1]:
+            raise BundleError(
+                f"the prior's mean {mean.shape}, std {std.shape} and cumulative {cumulative.shape} do not describe a "
+                "mixture"
+            )
+        if not np.abs(mean).max() <= MAX_LATENT:  # also true for NaN
+            raise BundleError(f"the prior's mean holds NaN, or absolute values above {MAX_LATENT:g}")
+        if not (std.min() > 0 and std.max() <= _MAX_STD):
+            raise BundleError(f"the prior's std holds NaN, or values outside of 0 to {_MAX_STD:.3g}")
+        in_range = cumulative.min() >= 0 and cumulative.max() == cumulative[-1] == _UNIT
+        if not in_range or (np.diff(cumulative) < 0).any():
+            raise BundleError("the prior's cumulative does not rise from at least 0 to 2^53")
+
+    def sample(self, n: int, seed: int | None) -> FloatArray:
+        """Choose a component for each row by its weight, then draw from it; (n, *latent_shape) float32."""
+        return self.stream(seed)(n)
+
+    def stream(self, seed: int | None) -> Draw:
+        """Return a function that draws the next z."""
+        normal, uniform = generator(seed), second_generator(seed)
+
+        def draw(n: int) -> FloatArray:
+            position = (uniform.random(n) * _UNIT).astype(np.int64)  # exact: random() is a multiple of 2^-53
+            chosen = np.searchsorted(self.cumulative, position, side="right")
+            z: FloatArray = self.mean[chosen] + self.std[chosen] * draw_normals(normal, (n, *self.mean.shape[1:]))
+            return z
+
+        return draw
+
+    def log_prob(self, z: FloatArray) -> Nats:
+        """Return log p(z) in nats, (n,) float64; the squares are multiplied out, to use two matrix products."""
+        flat = z.reshape(len(z), -1).astype(np.float64)
+        constant, weighted_mean, precision = self._density_constants
+        exponent = constant + flat @ weighted_mean.T - 0.5 * flat**2 @ precision.T
+        largest = exponent.max(1)
+        result: Nats = largest + np.log(np.exp(exponent - largest[:, None]).sum(1))
+        return result
+
+    @cached_property
+    def _density_constants(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """The terms without z: constants (K,), means times precisions (K, latents), and precisions (K, latents)."""
+        mean, std = (part.reshape(len(part), -1).astype(np.float64) for part in (self.mean, self.std))
+        weights = np.diff(self.cumulative, prepend=0) / _UNIT
+        with np.errstate(divide="ignore"):  # a component of weight 0 has the logarithm -infinity
+            log_weights = np.log(weights)
+        normalizer = (np.log(std) + 0.5 * (mean / std) ** 2 + 0.5 * math.log(2 * math.pi)).sum(1)
+        return log_weights - normalizer, mean / std**2, 1 / std**2
+
+    def to_npz(self) -> bytes:
+        """Return the content of `prior.npz`."""
+        content = io.BytesIO()
+        np.savez_compressed(content, mean=self.mean, std=self.std, cumulative=self.cumulative)
+        return content.getvalue()
+
+    @classmethod
+    def from_npz(cls, content: bytes | None, latent_shape: tuple[int, ...]) -> Self:
+        """Read the content of `prior.npz`; in bundles of format 1 it holds log_weights, mean and log_var.
+
+        Raises:
+            BundleError: The content is not such an archive, or its arrays do not describe a mixture over z.
+        """
+        from vaedge.bundle.npz import read_npz  # zipfile takes a while to import, and N(0, I) has no file
+
+        if content is None:
+            raise BundleError(f"the prior {cls.name} needs a file of constants")
+        arrays = read_npz(content)
+        try:
+            if "log_weights" in arrays:
+                mixture = cls.from_parameters(arrays["log_weights"], arrays["mean"], arrays["log_var"])
+            else:
+                mixture = cls(arrays["mean"], arrays["std"], arrays["cumulative"])
+        except KeyError as error:
+            raise BundleError(f"the prior has no array {error}") from error
+        if mixture.mean.shape[1:] != latent_shape:
+            raise BundleError(
+                f"the prior's mean has the shape {mixture.mean.shape}; expected a mixture over {latent_shape}"
+            )
+        return mixture
+
+
+_PRIORS: Mapping[str, type[StandardNormal] | type[Mixture]] = {prior.name: prior for prior in (StandardNormal, Mixture)}
+
+
+def read_prior(name: str, content: bytes | None, latent_shape: tuple[int, ...]) -> Prior:
+    """Return the prior of this name.
+
+    Args:
+        name: One of the names that a manifest can have.
+        content: Content of the prior's file, or None if it has none.
+        latent_shape: Shape of one z.
+
+    Raises:
+        BundleError: The content is invalid, or describes a prior over another latent shape.
+    """
+    return _PRIORS[name].from_npz(content, latent_shape)

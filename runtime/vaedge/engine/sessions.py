@@ -1,0 +1,91 @@
+"""The sessions of one VAE: encoder, decoder, and both merged into one graph."""
+
+import threading
+from dataclasses import replace
+
+from vaedge.bundle.reader import ModelFiles
+from vaedge.bundle.signature import decoder_signature, encoder_signature
+from vaedge.engine import forks
+from vaedge.engine.device import open_session, thread_count
+from vaedge.engine.merge import RECONSTRUCTION, merge_graphs
+from vaedge.engine.onnxruntime import require_onnxruntime
+from vaedge.engine.session import Graph
+from vaedge.errors import ClosedError
+
+_ENCODER, _DECODER, _RECONSTRUCTOR = "encoder", "decoder", "reconstructor"
+
+
+class Sessions:
+    """The sessions of one variant, all on one device. Threads may share it.
+
+    The decoder is opened at once, the other sessions when they are first needed: sampling never opens the encoder or
+    the merged graph. A forked child starts without sessions, because it does not inherit their worker threads. The only
+    mutable state is which sessions are open; it changes under a lock.
+
+    Attributes:
+        device: "cpu" or "cuda:N".
+        threads: Number of CPU threads per session.
+    """
+
+    def __init__(self, files: ModelFiles, device: str, threads: int | None) -> None:
+        """Open the decoder; `vaedge.load` documents the errors."""
+        manifest = files.manifest
+        require_onnxruntime(manifest.minimum_onnxruntime)
+        self.threads = thread_count(threads)
+        names = manifest.variants[files.variant]
+        self._names = {
+            _ENCODER: names.encoder,
+            _DECODER: names.decoder,
+            _RECONSTRUCTOR: "the merged encoder and decoder",
+        }
+        encoder, decoder = encoder_signature(manifest), decoder_signature(manifest)
+        merged = replace(encoder, outputs={RECONSTRUCTION: decoder.outputs["x"]})
+        self._signatures = {_ENCODER: encoder, _DECODER: decoder, _RECONSTRUCTOR: merged}
+        self._conditions = tuple(manifest.conditions)
+        self._bytes = {_ENCODER: files.encoder, _DECODER: files.decoder}
+        self._lock = threading.Lock()
+        self._closed = False
+        session, self.device = open_session(files.decoder, device, self.threads)
+        self._open = {_DECODER: Graph(session, names.decoder, decoder)}
+        forks.watch(self)
+
+    @property
+    def encoder(self) -> Graph:
+        """x, conditions -> mean, log_var."""
+        return self._open.get(_ENCODER) or self._opened(_ENCODER)
+
+    @property
+    def decoder(self) -> Graph:
+        """z, conditions -> x, and the parameters of p(x|z)."""
+        return self._open.get(_DECODER) or self._opened(_DECODER)
+
+    @property
+    def reconstructor(self) -> Graph:
+        """x, conditions -> RECONSTRUCTION, the decoder's x at the encoder's mean."""
+        return self._open.get(_RECONSTRUCTOR) or self._opened(_RECONSTRUCTOR)
+
+    def close(self) -> None:
+        """Release all sessions. Calls that are running finish; later calls raise ClosedError."""
+        with self._lock:
+            self._closed = True
+            self._open.clear()
+            self._bytes.clear()
+
+    def inherited(self) -> list[object]:
+        """Start afresh in a forked child, where the lock may be held by a thread that does not exist."""
+        sessions = [graph.session for graph in self._open.values()]
+        self._lock = threading.Lock()
+        self._open = {}
+        return sessions
+
+    def _opened(self, name: str) -> Graph:
+        with self._lock:
+            if self._closed:
+                raise ClosedError("this VAE was closed: load the bundle again")
+            if name not in self._open:
+                content = self._bytes.get(name) or merge_graphs(
+                    self._bytes[_ENCODER], self._bytes[_DECODER], self._conditions
+                )
+                session, _ = open_session(content, self.device, self.threads)
+                self._open[name] = Graph(session, self._names[name], self._signatures[name])
+            return self._open[name]

@@ -1,0 +1,164 @@
+"""Validation of arguments: one stated rule for arrays, and errors that say what to do.
+
+Floating-point arrays of the right shape are accepted if they are finite and inside the declared range. C-contiguous
+float32 is used without a copy; other floating-point types, byte orders and layouts, lists, and subclasses of arrays are
+converted. Integers are refused, because pixels of 0..255 given where 0..1 is expected are the most common mistake.
+Masked arrays with masked values are refused, because a mask means that a value is unknown.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge._types import Condition, FloatArray, Range
+from vaedge.errors import InputError
+
+# Beyond this absolute value of a latent no prior has any mass, and products with weights would soon leave float32.
+MAX_LATENT = 1e6
+LATENT_RANGE = (-MAX_LATENT, MAX_LATENT)
+MAX_ROWS = 2**31  # of one call; numpy can still count the bytes of the largest examples that a manifest allows
+_FLOAT32 = np.dtype(np.float32)
+_PIXELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+_FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))
+_SMALL = 4096  # elements up to which one dot product is faster than two comparisons, and BLAS starts no thread
+
+
+def as_batch(value: Any, name: str, shape: tuple[int, ...], value_range: Range | None = None) -> FloatArray:
+    """Return `value` as a C-contiguous float32 batch, without a copy where it already is one.
+
+    Args:
+        value: Array of shape (n, *shape), n >= 1.
+        name: Name of the argument, for the error.
+        shape: Shape of one example.
+        value_range: Smallest and largest value allowed; None allows every finite value.
+
+    Raises:
+        InputError: Wrong shape or type, an empty batch, NaN, infinity, or a value outside the range.
+    """
+    array = _as_array(value, name)
+    # The identity test is the fast path of the usual case; comparing dtypes takes ten times as long.
+    if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
+        array = _as_float32(array, name, value_range)
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+        hint = f"; for a single example pass {name}[None]" if array.shape == shape else ""
+        raise InputError(f"{name} has shape {array.shape}; expected (n, {', '.join(map(str, shape))}){hint}")
+    if not len(array):
+        raise InputError(f"{name} is an empty batch of shape {array.shape}; give at least one example")
+    array = np.ascontiguousarray(array)
+    if not _is_surely_within(array.ravel(), value_range):
+        _require_within(array, name, value_range)
+    return array
+
+
+def _as_float32(array: npt.NDArray[Any], name: str, value_range: Range | None) -> FloatArray:
+    if array.dtype.kind != "f":
+        maximum = _PIXELS.get(array.dtype) if value_range == (0, 1) else None
+        hint = f"; scale pixels of 0..{maximum} with {name} / np.float32({maximum})" if maximum else ""
+        raise InputError(f"{name} is an array of {array.dtype}; expected float32{hint}")
+    with np.errstate(over="ignore"):  # an overflow becomes infinity, which is refused later
+        return array.astype(np.float32)
+
+
+def _is_surely_within(flat: FloatArray, value_range: Range | None) -> bool:
+    """Test in one pass whether all values are allowed. False means "not proved", and the caller checks in full."""
+    low, high = value_range if value_range else _FINITE
+    if low == -high:  # no absolute value exceeds the square root of the sum of all squares
+        with np.errstate(over="ignore"):
+            return flat.size <= _SMALL and bool(np.dot(flat, flat) <= min(high * high, _FINITE[1]))
+    # Viewed as uint32, floats in [0, high] keep their order, and negative numbers and NaN compare greater.
+    return low == 0 and bool(np.maximum.reduce(flat.view(np.uint32)) <= np.float32(high).view(np.uint32))
+
+
+def _require_within(array: FloatArray, name: str, value_range: Range | None) -> None:
+    smallest, largest = float(array.min()), float(array.max())  # NaN and infinity show up here too
+    # The limits are compared in float32: 0.1 is slightly larger there than in the manifest, and still allowed.
+    low, high = (float(np.float32(limit)) for limit in value_range or _FINITE)
+    if smallest >= low and largest <= high:
+        return
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise InputError(f"{name} holds NaN or infinity in example {_first(~finite)}")
+    outside = _first((array < low) | (array > high))
+    raise InputError(
+        f"{name} holds values from {smallest:.9g} to {largest:.9g}, the first in example {outside}; "
+        f"the model takes {low:g} to {high:g}"
+    )
+
+
+def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDArray[Any]:
+    """Return the values of a condition for a batch, C-contiguous, one per example.
+
+    Args:
+        value: Array of shape (n, *condition.shape), or one value of condition.shape for all examples.
+        name: Name of the condition, for the error.
+        condition: What the model takes.
+        n: Number of examples in the batch.
+
+    Returns:
+        (n, *condition.shape) int64 or float32, as the condition says.
+
+    Raises:
+        InputError: Wrong shape or type, an unknown class, NaN or infinity.
+    """
+    array = _as_array(value, name)
+    if array.shape == condition.shape:
+        array = np.broadcast_to(array, (n, *condition.shape))
+    if array.shape != (n, *condition.shape):
+        expected = f"{(n, *condition.shape)}, or {condition.shape} for all examples"
+        raise InputError(f"{name} has shape {array.shape}; expected {expected}")
+    if condition.dtype == "float32":
+        return as_batch(array, name, condition.shape)
+    count = len(condition.classes)
+    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= count:
+        raise InputError(
+            f"{name} is {_describe(array)}; expected integers from 0 to {count - 1}: {_class_names(condition)}"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def as_example(value: Any, name: str, shape: tuple[int, ...], value_range: Range | None) -> FloatArray:
+    """Return one example as a batch of one.
+
+    Raises:
+        InputError: As for `as_batch`; the example is given without a batch axis.
+    """
+    array = _as_array(value, name)
+    if array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}; expected one example of shape {shape}")
+    return as_batch(array[None], name, shape, value_range)
+
+
+def as_count(value: Any, name: str, minimum: int = 1, maximum: int = MAX_ROWS) -> int:
+    """Return an integer as Python's own type.
+
+    Raises:
+        InputError: It is not an integer, or not from `minimum` to `maximum`.
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not minimum <= value <= maximum:
+        raise InputError(f"{name} is {value!r}; expected an integer from {minimum} to {maximum:,}")
+    return int(value)
+
+
+def _as_array(value: Any, name: str) -> npt.NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(f"{name} is an array with masked values; fill them first: {name}.filled(0)")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors that must be detached first
+        raise InputError(f"{name} cannot be converted to an array: {error}") from error
+
+
+def _describe(array: npt.NDArray[Any]) -> str:
+    if array.dtype.kind not in "iuf":
+        return f"an array of {array.dtype}"
+    return f"an array of {array.dtype} from {array.min()} to {array.max()}"
+
+
+def _class_names(condition: Condition) -> str:
+    names = ", ".join(condition.classes)
+    return names if len(names) <= 80 else names[:77] + "..."
+
+
+def _first(mask: npt.NDArray[np.bool_]) -> int:
+    return int(np.argwhere(mask)[0][0])

@@ -1,0 +1,59 @@
+"""Read the code blocks of Markdown files.
+
+A comment in the line above a block may change how the tests treat it:
+
+<!-- not run: REASON -->             the block is compiled, and its commands are parsed, but nothing runs
+<!-- quick: COMMAND FLAGS; ... -->   the flags are added to every `vaedge COMMAND` of the block, to make it fast
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(ROOT.glob("docs/**/*.md"))
+LANGUAGES = {"python", "sh", "text", "json", "toml"}
+
+_BLOCK = re.compile(r"(?:^ *<!-- (?P<comment>.*?) -->\n)?^ *```(?P<language>\w*)\n(?P<code>.*?)^ *```$", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One code block.
+
+    Attributes:
+        language: Language after the opening fence.
+        code: Content.
+        line: Number of its first line in the page.
+        reason: Why the block is not run; None for a block that is run.
+        quick: Flags to add, by command.
+    """
+
+    language: str
+    code: str
+    line: int
+    reason: str | None
+    quick: dict[str, list[str]]
+
+    def commands(self) -> list[str]:
+        """Return the lines of a shell block without comments; continued lines are joined."""
+        joined = self.code.replace("\\\n", " ")
+        lines = (re.sub(r"\s+#.*", "", line).strip() for line in joined.splitlines())
+        return [line for line in lines if line and not line.startswith("#")]
+
+
+def read_blocks(page: Path) -> list[Block]:
+    """Return the code blocks of a page in their order."""
+    text = page.read_text("utf-8")
+    return [_block(text, match) for match in _BLOCK.finditer(text)]
+
+
+def _block(text: str, match: re.Match[str]) -> Block:
+    kind, _, value = (match["comment"] or "").partition(": ")
+    quick = {}
+    if kind == "quick":
+        for part in value.split("; "):
+            command, *flags = part.split()
+            quick[command] = flags
+    line = text.count("\n", 0, match.start("code")) + 1
+    return Block(match["language"], match["code"], line, value if kind == "not run" else None, quick)

@@ -1,0 +1,25 @@
+"""Print constraints.txt from a report of `pip install --report`; `make constraints` runs this script."""
+
+import json
+import sys
+from pathlib import Path
+
+HEAD = """\
+# The tested version of every package, written by `make constraints`. Every set-up command installs under this file, so
+# that a checkout behaves the same later, and so that no command replaces torch by another build.
+"""
+
+
+def main() -> None:
+    """Print the header, and one line for each distribution except vaedge itself."""
+    report = json.loads(Path(sys.argv[1]).read_text())
+    found = [package["metadata"] for package in report["install"]]
+    # Without the local label (2.13.0+cpu), the line also allows the build of another platform.
+    versions = {package["name"]: package["version"].partition("+")[0] for package in found}
+    del versions["vaedge"]
+    lines = [f"{name}=={version}\n" for name, version in sorted(versions.items(), key=lambda pair: pair[0].lower())]
+    sys.stdout.write(HEAD + "".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Timings are computed from the durations of calls; disagreeing candidates are refused."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import vaedge
+from vaedge.benchmark import timing
+from vaedge.bundle.reference import Inputs
+from vaedge.distributions.posterior import Posterior
+
+INPUTS = Inputs(np.ones((2, 3), np.float32), np.ones((2, 1), np.float32), {"y": np.arange(2)})
+
+
+class Candidate:
+    """A candidate that records its calls and multiplies by a factor."""
+
+    def __init__(self, factor=1.0):
+        self.factor, self.calls = factor, []
+
+    def encode(self, x, *, conditions):
+        self.calls.append(("encode", x.shape, conditions["y"].tolist()))
+        return Posterior(self.factor * x, x)
+
+    def decode(self, z, *, conditions):
+        self.calls.append(("decode", z.shape, conditions["y"].tolist()))
+        return self.factor * z
+
+    def sample(self, n, *, seed, conditions):
+        self.calls.append(("sample", n, conditions["y"].tolist()))
+        return np.full((n, 3), self.factor)
+
+    def reconstruct(self, x, *, conditions):
+        self.calls.append(("reconstruct", x.shape, conditions["y"].tolist()))
+        return self.factor * x
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock whose steps are 1, 2, 3, ... microseconds."""
+    steps = itertools.accumulate(itertools.count(1))
+    monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: 1000 * next(steps))
+
+
+def test_candidates_are_called_in_turn(monkeypatch):
+    order = []
+    calls = {name: lambda name=name: order.append(name) for name in "ab"}
+    durations = timing.time_in_turn(calls, 0)
+    assert [len(part) for part in durations["a"]] == [4] * 5
+    assert "".join(order) == ("a" * 7 + "b" * 7) * 5  # three warm-up calls each time
+
+
+def test_calls_are_repeated_for_the_time(clock):
+    """The clock is read once before the first call, then before and after each call and in each comparison."""
+    assert timing.time_calls(lambda: None, 1e-9, 1) == [3000]
+    assert len(timing.time_calls(lambda: None, 0, 20)) == 20
+
+
+def test_operations_are_timed_at_every_batch_size():
+    candidates = {"a": Candidate(), "b": Candidate()}
+    timings = list(timing.time_operations(candidates, INPUTS, (1, 5), seconds=0))
+    assert [(row.candidate, row.operation, row.batch_size) for row in timings] == [
+        (name, operation, batch_size)
+        for batch_size in (1, 5)
+        for operation in ("encode", "decode", "sample", "reconstruct")
+        for name in "ab"
+    ]
+    for row in timings:
+        assert row.calls == 20
+        assert 0 < row.p50 <= row.p90 <= row.p99
+        assert row.examples_per_second == pytest.approx(row.batch_size * 1e6 / row.p50)
+        assert row.candidate == "b" or row.ratio == 1
+    assert ("encode", (5, 3), [0, 1, 0, 1, 0]) in candidates["b"].calls
+    assert ("decode", (5, 1), [0, 1, 0, 1, 0]) in candidates["b"].calls
+    assert ("sample", 5, [0, 1, 0, 1, 0]) in candidates["b"].calls
+    assert ("reconstruct", (1, 3), [0]) in candidates["b"].calls
+
+
+def test_timing_summarizes_the_durations(monkeypatch):
+    durations = {"a": [[1000, 2000], [3000, 4000]], "b": [[3000, 3000], [28_000, 28_000]]}
+    monkeypatch.setattr(timing, "time_in_turn", lambda calls, seconds: durations)
+    first, second = timing.time_operations({"a": Candidate(), "b": Candidate()}, INPUTS, (10,), ("decode",))
+    assert (first.p50, first.ratio, first.calls) == (2.5, 1, 4)
+    assert first.examples_per_second == pytest.approx(4e6)
+    assert first.p90 == pytest.approx(3.7)
+    assert first.p99 == pytest.approx(3.97)
+    assert second.ratio == pytest.approx(np.median([3 / 1.5, 28 / 3.5]))
+
+
+def test_fastest_is_judged_by_the_geometric_mean_of_both_batch_sizes(monkeypatch):
+    durations = iter([{"a": [[2000, 4000, 9000]], "b": [[1000]]}, {"a": [[16_000]], "b": [[100_000]]}])
+    monkeypatch.setattr(timing, "time_in_turn", lambda calls, seconds: next(durations))
+    candidates = {"a": Candidate(), "b": Candidate()}
+    found = timing.time_reconstruct(candidates, INPUTS)
+    assert found == {"a": pytest.approx(8), "b": pytest.approx(10)}
+
+
+def test_fastest_is_measured_at_batch_sizes_1_and_64(monkeypatch):
+    monkeypatch.setattr(timing, "_FASTEST_SECONDS", 0)
+    candidate = Candidate()
+    assert timing.time_reconstruct({"a": candidate}, INPUTS)["a"] > 0
+    assert {shape for _, shape, _ in candidate.calls} == {(1, 3), (64, 3)}
+
+
+@pytest.mark.parametrize(
+    ("factor", "agrees"), [(1.0009, True), (0.9991, True), (1.049, True), (1.051, False), (0.9, False), (np.nan, False)]
+)
+@pytest.mark.parametrize("operation", timing.OPERATIONS)
+def test_candidates_must_compute_the_same(factor, agrees, operation):
+    timings = timing.time_operations({"a": Candidate(), "b": Candidate(factor)}, INPUTS, (4,), (operation,), 0)
+    if agrees:
+        assert len(list(timings)) == 2
+    else:
+        with pytest.raises(vaedge.InferenceError, match=f"b and a do not compute the same: {operation} of 4 examples"):
+            list(timings)

@@ -1,0 +1,126 @@
+"""The manifest reads back as it was written, and invalid fields are refused."""
+
+import json
+
+import pytest
+
+import vaedge
+from vaedge.bundle.manifest import PRIORS, may_name_condition
+from vaedge.distributions.prior import Mixture, StandardNormal
+
+
+def remove(*keys):
+    def change(tree):
+        for key in keys[:-1]:
+            tree = tree[key]
+        del tree[keys[-1]]
+
+    return change
+
+
+def put(value, *keys):
+    def change(tree):
+        for key in keys[:-1]:
+            tree = tree[key]
+        tree[keys[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (put("other", "format"), "format is"),
+        (put(3, "format_version"), "format version 3.*reads versions 1 and 2"),
+        (put(0, "format_version"), "format version 0.*reads versions 1 and 2"),
+        (put("reference.npz", "reference"), "reference.* is not a field"),
+        (remove("variants", "fp32", "reference"), "variants.fp32.reference is missing"),
+        (put(True, "format_version"), "format_version is true"),
+        (remove("input"), "input is missing"),
+        (remove("input", "shape"), "input.shape is missing"),
+        (remove("input", "range"), "input.range is missing"),
+        (put([1, 28, 0], "input", "shape"), "input.shape is"),
+        (put("28", "input", "shape"), "input.shape is"),
+        (put("float64", "input", "dtype"), "input.dtype is"),
+        (put("float64", "latent", "dtype"), "latent.dtype is"),
+        (put([1, 0], "input", "range"), "input.range is"),
+        (put([], "likelihood", "parameters"), "likelihood.parameters is"),
+        (put(["logits", "logits"], "likelihood", "parameters"), "parameters are not distinct names other than 'x'"),
+        (put(["x"], "likelihood", "parameters"), "parameters are not distinct names other than 'x'"),
+        (put({}, "variants"), "variants is empty"),
+        (put("nowhere.onnx", "variants", "fp32", "encoder"), "'nowhere.onnx' is used but has no entry"),
+        (put("nowhere.onnx", "variants", "int8", "decoder"), "'nowhere.onnx' is used but has no entry"),
+        (put("nowhere.npz", "variants", "int8", "reference"), "'nowhere.npz' is used but has no entry"),
+        (put({"name": "mixture", "file": "nowhere.npz"}, "prior"), "'nowhere.npz' is used but has no entry"),
+        (put({"name": "mixture"}, "prior"), "prior.file is missing"),
+        (put({"name": "standard_normal", "file": "reference.npz"}, "prior"), "prior.file.* is not a field"),
+        (put({"name": "uniform"}, "prior"), r"prior.name is \"uniform\"; expected one of standard_normal, mixture"),
+        (put({"sha256": "0" * 64, "bytes": 1}, "files", "../secret"), "not a bare name"),
+        (put("0" * 63, "files", "encoder.onnx", "sha256"), "files.encoder.onnx.sha256 is"),
+        (put("A" * 64, "files", "encoder.onnx", "sha256"), "files.encoder.onnx.sha256 is"),
+        (put(-1, "files", "encoder.onnx", "bytes"), "bytes is -1"),
+        (put("1.2.3.4.5", "minimum_onnxruntime"), "minimum_onnxruntime is"),
+        (put({"y": {"dtype": "int32", "shape": [], "classes": ["a"]}}, "conditions"), "conditions.y.dtype is"),
+        (put({"y": {"dtype": "int64", "shape": [], "classes": []}}, "conditions"), "conditions.y.classes is"),
+        (put({"z": {"dtype": "float32", "shape": [], "classes": []}}, "conditions"), "'z' cannot be the name"),
+        (put({"y": {"dtype": "float32", "shape": [], "classes": [], "max": 1}}, "conditions"), "max.* is not a field"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_invalid_field_is_refused(bundle, change, message):
+    tree = json.loads((bundle / "manifest.json").read_text())
+    change(tree)
+    with pytest.raises(vaedge.BundleError, match=message):
+        vaedge.Manifest.from_json(json.dumps(tree))
+
+
+@pytest.mark.parametrize(
+    ("change", "read"),
+    [
+        (put(None, "input", "range"), lambda manifest: manifest.input_range is None),
+        (put([-1.5, 2], "input", "range"), lambda manifest: manifest.input_range == (-1.5, 2.0)),
+        (put("1.2.3.4", "minimum_onnxruntime"), lambda manifest: manifest.minimum_onnxruntime == "1.2.3.4"),
+        (
+            put({"y": {"dtype": "float32", "shape": [2], "classes": []}}, "conditions"),
+            lambda manifest: manifest.conditions == {"y": vaedge.Condition("float32", (2,))},
+        ),
+        (
+            put({"seed": {"dtype": "int64", "shape": [], "classes": ["a"]}}, "conditions"),
+            lambda manifest: manifest.conditions == {"seed": vaedge.Condition("int64", (), ("a",))},
+        ),
+    ],
+    ids=["no range", "range", "release", "float32 condition", "condition with the name of an argument"],
+)
+def test_valid_field_is_read(bundle, change, read):
+    tree = json.loads((bundle / "manifest.json").read_text())
+    change(tree)
+    assert read(vaedge.Manifest.from_json(json.dumps(tree)))
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        *(("y", True), ("n", True), ("seed", True), ("self", True), ("label_2", True), ("loc", True)),
+        *(("x", False), ("z", False), ("mean", False), ("log_var", False), ("decoded", False), ("logits", False)),
+        *(("Y", False), ("2d", False), ("_y", False), ("", False), ("a-b", False)),
+    ],
+)
+def test_name_of_a_condition_is_not_that_of_another_array(name, allowed):
+    assert may_name_condition(name, ("logits",)) == allowed
+
+
+def test_priors_of_the_manifest_are_those_of_the_runtime():
+    priors = StandardNormal, Mixture
+    assert list(PRIORS) == [prior.name for prior in priors]
+
+
+def test_manifest_reads_back_as_it_was_written(bundle):
+    text = (bundle / "manifest.json").read_text()
+    manifest = vaedge.Manifest.from_json(text)
+    assert manifest.to_json() == text
+    assert set(manifest.files) == {
+        *("encoder.onnx", "decoder.onnx", "reference.npz"),
+        *("encoder.int8.onnx", "decoder.int8.onnx", "reference.int8.npz"),
+    }
+    assert all(entry.bytes == (bundle / name).stat().st_size for name, entry in manifest.files.items())
+    assert json.loads(text)["latent"]["shape"] == [20]

@@ -1,0 +1,98 @@
+"""A forked child can use the VAE of its parent, with new sessions, and exits normally."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+
+# The child runs some code and then exits normally, with destructors. The alarm ends a child that hangs; it is long
+# enough for the slowest machine.
+_FORK = """
+import os, signal, sys
+import numpy as np, vaedge
+vae = vaedge.load(sys.argv[1], threads=2)
+x = np.zeros((64, *vae.input_shape), np.float32)
+expected = vae.reconstruct(x), vae.encode(x).mean, vae.sample(64, seed=0)
+child = os.fork()
+if child == 0:
+    signal.alarm(600)
+    {child}
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+again = vae.reconstruct(x), vae.encode(x).mean, vae.sample(64, seed=0)
+assert all(np.array_equal(*pair) for pair in zip(expected, again))
+"""
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        "pass",
+        "del vae",
+        "vae.close()",
+        "assert np.array_equal(vae.reconstruct(x), expected[0])",
+        "found = vae.reconstruct(x), vae.encode(x).mean, vae.sample(64, seed=0); "
+        "assert all(np.array_equal(*pair) for pair in zip(expected, found))",
+        "vae.close(); vaedge.load(sys.argv[1]).sample(1)",
+    ],
+    ids=["exits", "deletes the VAE", "closes the VAE", "reconstructs", "runs every graph", "loads another VAE"],
+)
+def test_child_uses_the_vae_and_exits(bundle, child):
+    subprocess.run([sys.executable, "-c", _FORK.format(child=child), str(bundle)], check=True)
+
+
+def test_grandchild_uses_the_vae_and_exits(bundle):
+    child = """
+    grandchild = os.fork()
+    vae.sample(3, seed=1)
+    if grandchild:
+        assert os.waitpid(grandchild, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", _FORK.format(child=child.strip()), str(bundle)], check=True)
+
+
+_UNDER_LOAD = """
+import os, signal, sys, threading
+import numpy as np, vaedge
+vae = vaedge.load(sys.argv[1], threads=2)
+x = np.zeros((8, *vae.input_shape), np.float32)
+expected, done = vae.reconstruct(x), threading.Event()
+def busy():
+    while not done.is_set():
+        vae.reconstruct(x)
+        vaedge.load(sys.argv[1], threads=2).sample(1)
+threads = [threading.Thread(target=busy) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(int(sys.argv[2])):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(600)
+        os._exit(0 if np.array_equal(vae.reconstruct(x), expected) else 1)
+    _, status = os.waitpid(child, 0)
+    if status:
+        break
+done.set()
+sys.exit(status != 0)
+"""
+
+
+@pytest.mark.parametrize("forks", [30, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.heavy
+def test_fork_waits_for_threads_that_open_sessions(bundle, forks):
+    """Other threads call and load during the forks; no child waits for a lock of a thread that does not exist."""
+    subprocess.run([sys.executable, "-c", _UNDER_LOAD, str(bundle), str(forks)], check=True)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_pools_of_processes_use_the_vae(vae, digits, method):
+    expected = vae.reconstruct(digits)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        for found in pool.map(vae.reconstruct, [digits] * 4):
+            np.testing.assert_array_equal(found, expected)

@@ -1,0 +1,53 @@
+"""The public API is exactly this list; all other names are internal."""
+
+import inspect
+
+import vaedge
+
+EXPORTED = [
+    "VAE",
+    "Batch",
+    "BundleError",
+    "BundleNotFoundError",
+    "CheckReport",
+    "ClosedError",
+    "Condition",
+    "DependencyError",
+    "DeviceError",
+    "InferenceError",
+    "InputError",
+    "Manifest",
+    "Posterior",
+    "VaedgeError",
+    "__version__",
+    "check",
+    "load",
+]
+METHODS = [
+    "bounds",
+    "close",
+    "decode",
+    "encode",
+    "input_shape",
+    "interpolate",
+    "latent_shape",
+    "log_prob",
+    "parameters",
+    "reconstruct",
+    "sample",
+]
+
+
+def test_exported_members():
+    assert vaedge.__all__ == EXPORTED
+    assert all(hasattr(vaedge, name) for name in EXPORTED)
+
+
+def test_public_members_of_the_vae():
+    assert [name for name in sorted(vars(vaedge.VAE)) if not name.startswith("_")] == METHODS
+
+
+def test_every_exported_member_is_documented():
+    for name in EXPORTED:
+        if name != "__version__":
+            assert inspect.getdoc(getattr(vaedge, name)), name

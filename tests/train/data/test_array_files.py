@@ -1,0 +1,96 @@
+"""Data sets from .npy and .npz files: images, and tables."""
+
+import numpy as np
+import pytest
+import torch
+
+from vaedge_train import DataError
+from vaedge_train.data.array_files import load_arrays
+
+PIXELS = np.arange(40 * 4 * 4, dtype=np.uint8).reshape(40, 4, 4)
+
+
+def test_three_dimensional_bytes_are_gray_images(tmp_path):
+    np.save(tmp_path / "x.npy", PIXELS)
+    source = load_arrays(tmp_path / "x.npy")
+    assert source.train.x.shape == (36, 1, 4, 4)
+    assert source.test.x.shape == (4, 1, 4, 4)
+    assert source.classes == ()
+    everything = torch.cat([source.train.x, source.test.x]).flatten(1)
+    assert {tuple(row) for row in everything.tolist()} == {tuple(row.ravel().tolist()) for row in PIXELS}
+
+
+def test_given_parts_are_kept(tmp_path):
+    np.savez(tmp_path / "x.npz", train=PIXELS[:30], test=PIXELS[30:])
+    source = load_arrays(tmp_path / "x.npz")
+    assert torch.equal(source.train.x[:, 0], torch.from_numpy(PIXELS[:30]))
+    assert torch.equal(source.test.x[:, 0], torch.from_numpy(PIXELS[30:]))
+
+
+@pytest.mark.parametrize("arrays", [{"x": PIXELS, "other": PIXELS[:3]}, {"anything": PIXELS}])
+def test_archive_with_x_or_one_array_is_read(tmp_path, arrays):
+    np.savez(tmp_path / "x.npz", **arrays)
+    assert len(load_arrays(tmp_path / "x.npz").train) == 36
+
+
+def test_floating_point_tables_become_float32(tmp_path):
+    np.save(tmp_path / "x.npy", np.linspace(-5, 5, 60).reshape(20, 3))
+    source = load_arrays(tmp_path / "x.npy")
+    assert source.train.x.dtype == torch.float32
+    assert source.train.x.shape == (18, 3)
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("train", "train_labels")])
+def test_labels_stay_with_their_examples(tmp_path, names):
+    y = np.arange(40) % 3
+    arrays = {names[0]: np.stack([y * 10, np.arange(40)], 1).astype(np.uint8), names[1]: y}
+    if names[0] == "train":
+        arrays |= {"test": arrays["train"][:5], "test_labels": y[:5]}
+    np.savez(tmp_path / "x.npz", **arrays)
+    source = load_arrays(tmp_path / "x.npz")
+    assert source.classes == ("0", "1", "2")
+    for part in (source.train, source.test):
+        assert torch.equal(part.x[:, 0], (part.y * 10).byte())
+
+
+def test_labels_of_one_part_only_are_no_classes(tmp_path):
+    np.savez(tmp_path / "x.npz", train=PIXELS, test=PIXELS, train_labels=np.zeros(40, int))
+    assert load_arrays(tmp_path / "x.npz").classes == ()
+
+
+@pytest.mark.parametrize("y", [np.arange(9), np.full(10, -1), np.full(10, 0.5)], ids=["count", "negative", "float"])
+def test_invalid_labels_are_an_error(tmp_path, y):
+    np.savez(tmp_path / "x.npz", x=np.zeros((10, 3), np.uint8), y=y)
+    with pytest.raises(DataError, match=r"x.npz: y is an array of .* expected integers from 0, one for each of the 10"):
+        load_arrays(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(20), r"has shape \(20,\); expected"),
+        (np.zeros((1, 3)), "at least 2 examples"),
+        (np.zeros((20, 0)), "has shape"),
+        (np.zeros((20, 3), np.int64), "array of int64; expected uint8 pixels, or floating-point numbers"),
+        (np.array([{}] * 9), "cannot be read as an array: it is not an array, or it holds Python objects"),
+    ],
+    ids=["rank", "single", "empty", "integers", "objects"],
+)
+def test_unusable_array_is_an_error(tmp_path, array, message):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(DataError, match=message):
+        load_arrays(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04"])
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_damaged_file_is_an_error(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{name} cannot be read"):
+        load_arrays(tmp_path / name)
+
+
+def test_archive_of_other_arrays_is_an_error(tmp_path):
+    np.savez(tmp_path / "x.npz", u=PIXELS, v=PIXELS)
+    with pytest.raises(DataError, match="has the arrays u, v; expected train and test, or x"):
+        load_arrays(tmp_path / "x.npz")

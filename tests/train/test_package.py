@@ -1,0 +1,41 @@
+"""The public names and the errors of the package."""
+
+import pytest
+
+import vaedge
+import vaedge_train
+
+
+def test_public_names():
+    assert sorted(vaedge_train.__all__) == [
+        "ConfigError",
+        "DataError",
+        "Evaluation",
+        "NonFiniteError",
+        "Run",
+        "RunError",
+        "Terms",
+        "TrainConfig",
+        "TrainError",
+        "VAE",
+        "evaluate",
+        "load_run",
+        "train",
+    ]
+    for name in vaedge_train.__all__:
+        assert getattr(vaedge_train, name).__doc__, name
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (vaedge_train.ConfigError, ValueError),
+        (vaedge_train.DataError, ValueError),
+        (vaedge_train.RunError, ValueError),
+        (vaedge_train.NonFiniteError, ArithmeticError),
+    ],
+)
+def test_errors_inherit_from_the_base_and_a_builtin(error, builtin):
+    assert issubclass(error, (vaedge_train.TrainError,))
+    assert issubclass(error, vaedge.VaedgeError)
+    assert issubclass(error, builtin)

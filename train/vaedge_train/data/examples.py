@@ -1,0 +1,93 @@
+"""Examples in memory, with their classes, and the split of a data set into parts."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_SPLIT_SEED = 0  # constant, so that runs with different seeds hold out the same examples
+_TEST_DIVISOR = 10
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples in memory. Images stay 8-bit numbers; `scale` converts a batch of them to float32.
+
+    Attributes:
+        x: (n, channels, height, width) uint8, or (n, *input_shape) float32.
+        y: (n,) int64, the class of each example, or None where there are no classes.
+    """
+
+    x: Tensor
+    y: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Tensor | slice) -> Self:
+        return type(self)(self.x[rows], None if self.y is None else self.y[rows])
+
+    def split(self, size: int) -> Iterator[Self]:
+        """Yield the examples in order, in chunks of at most the given size."""
+        return (self[start : start + size] for start in range(0, len(self), size))
+
+    def sha256(self) -> str:
+        """Return a digest of the examples and their classes, as hexadecimal digits."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.x.numpy()).data)
+        if self.y is not None:
+            digest.update(np.ascontiguousarray(self.y.numpy()).data)
+        return digest.hexdigest()
+
+    def hold_out(self, count: int) -> tuple[Self, Self]:
+        """Split the examples at random, into the same two parts in every run.
+
+        Args:
+            count: Number of examples in the second part.
+
+        Returns:
+            The two parts, each in the original order.
+        """
+        if not count:
+            return self, self[:0]
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(_SPLIT_SEED))
+        return self[order[count:].sort().values], self[order[:count].sort().values]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as it was read.
+
+    Attributes:
+        train: Examples for training, of which a validation part may be held out.
+        test: Held out; never used for training or model selection.
+        classes: Names of the classes 0, 1, ...; empty where there are no classes.
+    """
+
+    train: Examples
+    test: Examples
+    classes: tuple[str, ...] = ()
+
+
+def with_test_part(examples: Examples, classes: tuple[str, ...] = ()) -> Source:
+    """Hold out a tenth of the examples for testing, the same ones in every run.
+
+    Args:
+        examples: All examples of a data set that has no test part.
+        classes: Names of the classes 0, 1, ...; empty where there are no classes.
+    """
+    return Source(*examples.hold_out(max(1, len(examples) // _TEST_DIVISOR)), classes)
+
+
+def numbered_classes(*parts: Examples) -> tuple[str, ...]:
+    """Return "0", "1", ... up to the largest class in the parts, or nothing where a part has no classes."""
+    largest = [int(part.y.max()) for part in parts if part.y is not None]
+    return tuple(map(str, range(max(largest) + 1))) if len(largest) == len(parts) else ()
+
+
+def scale(pixels: Tensor) -> Tensor:
+    """Return uint8 values from 0 to 255 as float32 from 0 to 1, and tensors of other types unchanged."""
+    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels

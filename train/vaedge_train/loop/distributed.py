@@ -1,0 +1,63 @@
+"""Training in several processes: the share of each process in a batch, and the sums over all processes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes that `torchrun` started; by default only this one.
+
+    Attributes:
+        rank: Index of this process; the process of rank 0 writes the run folder.
+        count: Number of processes.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    def share(self, batch_size: int) -> slice:
+        """Return the rows of a batch that this process computes; all of them if there are fewer rows than processes."""
+        return slice(self.rank, None, self.count) if batch_size >= self.count else slice(None)
+
+    def weight(self, batch_size: int) -> float:
+        """Return the weight of this process's mean loss.
+
+        The average of the weighted losses over the processes is the mean loss of the batch.
+        """
+        if batch_size < self.count:
+            return 1.0
+        return len(range(batch_size)[self.share(batch_size)]) * self.count / batch_size
+
+    def total(self, values: Tensor, batch_size: int) -> Tensor:
+        """Return the sum over the processes of values that each one summed over its share of a batch."""
+        if self.count > 1 and batch_size >= self.count:
+            distributed.all_reduce(values)
+        return values
+
+    def wait(self) -> None:
+        """Wait until all processes have called this method."""
+        if self.count > 1:
+            distributed.barrier()
+
+    def distribute(self, objective: torch.nn.Module) -> torch.nn.Module:
+        """Return a module whose gradients are averaged over the processes."""
+        return objective if self.count == 1 else torch.nn.parallel.DistributedDataParallel(objective)
+
+
+@contextmanager
+def joined_workers() -> Iterator[Workers]:
+    """Join the other processes, if `torchrun` (or anything else that sets WORLD_SIZE) started more than one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Workers()
+        return
+    distributed.init_process_group("gloo")
+    try:
+        yield Workers(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,171 @@
+"""The state of a run: everything that a checkpoint holds, so that a resumed run gives the same bits."""
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from vaedge.files.atomic import write_atomically
+from vaedge_train.config import TrainConfig
+from vaedge_train.data.examples import Examples
+from vaedge_train.errors import ConfigError, DataError, RunError
+from vaedge_train.model.vae import VAE
+
+CHECKPOINT = "checkpoint.pt"
+_FORMAT = 2
+_SAVED_ATTRIBUTES = ("epoch", "step", "order", "totals", "seconds", "best", "data")
+
+
+class TrainingState:
+    """Everything on which the next step depends.
+
+    Attributes:
+        vae: The model that is trained.
+        config: The configuration of the run.
+        average: Moving average of the model, or None without `config.average`.
+        optimizer: AdamW with its moments; without weight decay it is Adam.
+        generator: The only source of random numbers: order of the examples, binarization and noise.
+        epoch: Number of complete epochs.
+        step: Number of steps in the current epoch.
+        order: (n,) int64, the order of the training set in the current epoch.
+        totals: (2,) float64, distortion and rate summed over the examples of the current epoch, in nats.
+        seconds: Training time, including earlier sessions.
+        best: Largest ELBO so far on the part that is evaluated after each epoch, in nats per example.
+        data: SHA-256 of the training examples, which must be the same in a resumed run.
+    """
+
+    def __init__(self, vae: VAE, config: TrainConfig, train: Examples) -> None:
+        """Start a run at step 0.
+
+        Args:
+            vae: The untrained model.
+            config: The configuration of the run.
+            train: The training examples.
+        """
+        self.vae = vae
+        self.config = config
+        self.average = AveragedModel(vae, multi_avg_fn=moving_average(config.average)) if config.average else None
+        # `fused` updates all weights in one pass over memory. The default takes half as long again for a small MLP.
+        self.optimizer = torch.optim.AdamW(
+            vae.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.epoch = 0
+        self.step = 0
+        self.order = torch.empty(0, dtype=torch.int64)
+        self.totals = torch.zeros(2, dtype=torch.float64)
+        self.seconds = 0.0
+        self.best = -math.inf
+        self.data = train.sha256()
+        self._examples = len(train)
+
+    @property
+    def trained(self) -> VAE:
+        """The model to evaluate and to keep: the moving average if there is one."""
+        if self.average is None:
+            return self.vae
+        return cast("VAE", self.average.module)
+
+    def begin_epoch(self) -> list[Tensor]:
+        """Return the rows of each remaining batch of the epoch, as indices (batch_size,) of the training set.
+
+        At the start of an epoch, first draw the order of the examples.
+        """
+        if self.step == 0:
+            self.order = torch.randperm(self._examples, generator=self.generator)
+            self.totals = torch.zeros(2, dtype=torch.float64)
+        return list(self.order.split(self.config.batch_size))[self.step :]
+
+    def end_epoch(self) -> None:
+        """Count the epoch as complete."""
+        self.epoch, self.step = self.epoch + 1, 0
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint, whole or not at all.
+
+        Raises:
+            OSError: The disk is full, or the folder cannot be written to; the earlier checkpoint is intact.
+        """
+        content = io.BytesIO()
+        torch.save(
+            {
+                "format": _FORMAT,
+                "config": self.config.to_dict(),
+                "vae": self.vae.state_dict(),
+                "average": self.average.state_dict() if self.average else None,
+                "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state(),
+                **{name: getattr(self, name) for name in _SAVED_ATTRIBUTES},
+            },
+            content,
+        )
+        write_atomically(folder / CHECKPOINT, content.getbuffer())
+
+    def load(self, folder: Path) -> None:
+        """Restore the state from the checkpoint of a run folder.
+
+        Raises:
+            RunError: The checkpoint is missing, damaged, or was written by another version of vaedge.
+            ConfigError: The checkpoint has another configuration.
+            DataError: The run was trained on other examples.
+        """
+        path = folder / CHECKPOINT
+        try:
+            saved: dict[str, Any] = torch.load(path, weights_only=True)
+        except FileNotFoundError as error:
+            raise RunError(f"{path} is missing; there is nothing to resume") from error
+        except Exception as error:  # torch.load may raise almost any exception
+            raise RunError(f"{path} is damaged: {(str(error) or repr(error)).splitlines()[0]}") from error
+        if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
+            raise RunError(f"{path} was written by another version of vaedge; resume with that version")
+        require_same_config(self.config, saved["config"], folder)
+        if saved["data"] != self.data:
+            raise DataError(
+                f"{folder} was trained on examples that differ from those that {self.config.dataset} has now; restore "
+                "them to resume the run"
+            )
+        self.vae.load_state_dict(saved["vae"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.generator.set_state(saved["generator"])
+        for name in _SAVED_ATTRIBUTES:
+            setattr(self, name, saved[name])
+
+
+def require_same_config(config: TrainConfig, saved: dict[str, Any], folder: Path) -> None:
+    """Raise ConfigError if a run folder was trained with another configuration.
+
+    Args:
+        config: The configuration to resume with.
+        saved: The fields of the configuration in the run folder.
+        folder: The run folder, for the message.
+    """
+    differences = config.differences(saved)
+    if differences:
+        raise ConfigError(
+            f"{folder} was trained with another configuration ({', '.join(differences)}); resume with the same one"
+        )
+
+
+def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Return the update of an exponential moving average, as `AveragedModel` takes it.
+
+    The decay rises with the number of updates n as (1 + n) / (10 + n), up to the given one, so that the average soon
+    forgets the random initial weights (the rule of TensorFlow's `ExponentialMovingAverage`).
+
+    Args:
+        decay: The final decay, at least 0 and less than 1.
+    """
+
+    @torch.no_grad()
+    def update(averages: Sequence[Tensor], weights: Sequence[Tensor], updates: Tensor | int) -> None:
+        n = float(updates)
+        torch._foreach_lerp_(list(averages), list(weights), 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update

@@ -1,0 +1,167 @@
+"""Write the run folder during training: metrics, the weights to keep, checkpoints and image grids."""
+
+import io
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from vaedge.files.atomic import write_atomically
+from vaedge.files.images import grid_png, interleave_rows, is_image_shape
+from vaedge_train.data.examples import scale
+from vaedge_train.dataset import Dataset
+from vaedge_train.loop.state import TrainingState
+from vaedge_train.model.vae import VAE
+from vaedge_train.run_folder import (
+    EVALUATION,
+    EXAMPLES,
+    append_metrics,
+    create_run,
+    load_run,
+    truncate_metrics,
+    write_config,
+    write_weights,
+)
+
+_EXAMPLES = 500  # test examples in the run folder, on which an export measures its variants
+_GRID_EXAMPLES = 64
+_GRID_COLUMNS, _MAX_GRID_COLUMNS = 8, 16
+_GRID_SEED = 1  # constant, so that the grids of epochs and runs are comparable
+_GRID_SECONDS = 5.0  # minimum time between grids, which would take half of the time of short epochs
+
+
+class SilentWriter:
+    """A writer that writes nothing, for the processes whose rank is not 0."""
+
+    def begin(self, resume: bool) -> None:
+        """Create the run folder, or prepare an existing one."""
+
+    def end_epoch(self, row: dict[str, Any]) -> None:
+        """Write the results of an epoch."""
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+
+    def finish(self) -> None:
+        """Write what belongs to a finished run."""
+
+    def close(self) -> None:
+        """Close open files."""
+
+
+class Writer(SilentWriter):
+    """Writes one run folder.
+
+    Args:
+        folder: The run folder.
+        state: The state of the run.
+        dataset: The data set of the run.
+        progress: Print a line after each epoch.
+    """
+
+    def __init__(self, folder: Path, state: TrainingState, dataset: Dataset, *, progress: bool) -> None:
+        self._folder = folder
+        self._state = state
+        self._dataset = dataset
+        self._progress = progress
+        self._grid_time = -math.inf
+        self._events: SummaryWriter | None = None
+
+    def begin(self, resume: bool) -> None:
+        """Create the run folder with configuration, test examples and a first checkpoint; or prepare to resume.
+
+        Args:
+            resume: Whether the run exists already.
+
+        Raises:
+            RunError: The folder of a new run exists.
+        """
+        if resume:
+            truncate_metrics(self._folder, self._state.epoch)
+        else:
+            create_run(self._folder)
+            write_config(self._folder, self._state.config, self._dataset.input_shape, self._dataset.classes)
+            self._write_examples()
+            self.save()
+        # TensorBoard then ignores the events that a killed session wrote after its last checkpoint.
+        self._events = SummaryWriter(str(self._folder / "events"), purge_step=self._state.epoch + 1)
+
+    def end_epoch(self, row: dict[str, Any]) -> None:
+        """Write metrics and checkpoint, and the weights if they are the ones to keep.
+
+        Args:
+            row: The epoch's line of `metrics.jsonl`.
+        """
+        if row["kept"]:
+            write_weights(self._folder, self._state.trained)
+            (self._folder / EVALUATION).unlink(missing_ok=True)  # it belongs to the earlier weights
+            if time.perf_counter() - self._grid_time > _GRID_SECONDS:
+                self._write_grids(self._state.trained)
+                self._grid_time = time.perf_counter()
+        append_metrics(self._folder, row)
+        self._add_events(row)
+        self.save()
+        if self._progress:
+            tqdm.write(self._describe(row))
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self._state.save(self._folder)
+
+    def finish(self) -> None:
+        """Write the image grids of the weights that were kept."""
+        self._write_grids(load_run(self._folder).vae)
+
+    def close(self) -> None:
+        """Close the file of TensorBoard's events."""
+        if self._events is not None:
+            self._events.close()
+
+    def _write_examples(self) -> None:
+        examples = self._dataset.test[:_EXAMPLES]
+        arrays: dict[str, Any] = {"x": scale(examples.x).numpy()}
+        if examples.y is not None:
+            arrays["y"] = examples.y.numpy()
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_atomically(self._folder / EXAMPLES, content.getbuffer())
+
+    def _write_grids(self, vae: VAE) -> None:
+        """Write grids of samples and reconstructions, if the examples are images.
+
+        The samples of a conditional model have one column for each class.
+        """
+        if not is_image_shape(self._dataset.input_shape):
+            return
+        columns = min(len(self._dataset.classes), _MAX_GRID_COLUMNS) or _GRID_COLUMNS
+        y = torch.arange(columns).repeat(_GRID_COLUMNS) if self._dataset.classes else None
+        samples = vae.sample(columns * _GRID_COLUMNS, torch.Generator().manual_seed(_GRID_SEED), y)
+        write_atomically(self._folder / "samples.png", grid_png(samples.numpy(), columns))
+        examples = self._dataset.test[:_GRID_EXAMPLES]
+        x = scale(examples.x)
+        pairs, columns = interleave_rows(x.numpy(), vae.reconstruct(x, examples.y).numpy())
+        write_atomically(self._folder / "reconstructions.png", grid_png(pairs, columns))
+
+    def _add_events(self, row: dict[str, Any]) -> None:
+        """Add the metrics as elbo/train, rate/test and so on, so that TensorBoard draws the parts in one plot."""
+        if self._events is None:
+            return
+        for part in ("train", self._dataset.monitored):
+            for name in ("elbo", "distortion", "rate"):
+                self._events.add_scalar(f"{name}/{part}", row[f"{part}_{name}"], row["epoch"])
+        self._events.flush()
+
+    def _describe(self, row: dict[str, Any]) -> str:
+        """Return the line that is printed after an epoch."""
+        parts = "  ".join(
+            f"{part} ELBO {row[f'{part}_elbo']:9.3f} (distortion {row[f'{part}_distortion']:8.3f}, "
+            f"rate {row[f'{part}_rate']:7.3f})"
+            for part in ("train", self._dataset.monitored)
+        )
+        epochs = self._state.config.epochs
+        return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:7.1f} s  {parts} nats"

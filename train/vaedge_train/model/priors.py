@@ -1,0 +1,238 @@
+"""The priors p(z): N(0, I), a mixture of Gaussians, and the VampPrior.
+
+Training uses a prior together with the encoder, because the VampPrior is made of posteriors. `frozen` returns the
+prior that sampling, evaluation and the export need: it no longer depends on the encoder.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import vaedge.distributions.prior as runtime
+from vaedge_train.model.gaussian import kl_to_standard_normal
+
+Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+class Prior(nn.Module):
+    """p(z).
+
+    Attributes:
+        name: Name of the prior in a configuration.
+    """
+
+    name: str
+
+    @abstractmethod
+    def log_prob(self, z: Tensor, encode: Encode) -> Tensor:
+        """Return log p(z).
+
+        Args:
+            z: (..., latent).
+            encode: The encoder, x -> (mean, log_var).
+
+        Returns:
+            (...,), in nats.
+        """
+
+    @abstractmethod
+    def sample(self, n: int, encode: Encode, generator: torch.Generator) -> Tensor:
+        """Draw z, (n, latent) float32.
+
+        Args:
+            n: Number of draws.
+            encode: The encoder, x -> (mean, log_var).
+            generator: Source of the random numbers.
+        """
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor | None:
+        """Return KL(N(mean, diag(exp(log_var))) || p(z)) in closed form, or None where there is no closed form.
+
+        Args:
+            mean: (n, latent).
+            log_var: (n, latent).
+
+        Returns:
+            (n,), in nats, or None. The caller then estimates the divergence from draws.
+        """
+        del mean, log_var
+        return None
+
+    @abstractmethod
+    def frozen(self, encode: Encode) -> "FrozenPrior":
+        """Return this prior as constants.
+
+        Args:
+            encode: The trained encoder, x -> (mean, log_var).
+        """
+
+
+class FrozenPrior(Prior):
+    """A prior that does not depend on the encoder, and that the runtime can represent."""
+
+    def frozen(self, encode: Encode) -> "FrozenPrior":
+        """Return this prior itself."""
+        del encode
+        return self
+
+    @abstractmethod
+    def to_runtime(self) -> runtime.Prior:
+        """Return the prior of the package `vaedge` with the same density."""
+
+
+class StandardNormal(FrozenPrior):
+    """N(0, I)."""
+
+    name = "standard_normal"
+
+    def __init__(self, latent: int) -> None:
+        """Store the size of z."""
+        super().__init__()
+        self.latent = latent
+
+    def log_prob(self, z: Tensor, encode: Encode) -> Tensor:
+        """Return log p(z), (...,) in nats, for z (..., latent)."""
+        del encode
+        return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
+
+    def sample(self, n: int, encode: Encode, generator: torch.Generator) -> Tensor:
+        """Draw z, (n, latent)."""
+        del encode
+        return torch.randn(n, self.latent, generator=generator)
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """Return the KL divergence in closed form, (n,) in nats."""
+        return kl_to_standard_normal(mean, log_var)
+
+    def to_runtime(self) -> runtime.StandardNormal:
+        """Return N(0, I) of the package `vaedge`."""
+        return runtime.StandardNormal((self.latent,))
+
+
+class _Components(NamedTuple):
+    """The parameters of a mixture of K diagonal Gaussians.
+
+    Attributes:
+        log_weights: (K,), normalized.
+        mean: (K, latent).
+        log_var: (K, latent).
+    """
+
+    log_weights: Tensor
+    mean: Tensor
+    log_var: Tensor
+
+
+class _GaussianMixture(Prior):
+    """A mixture of K diagonal Gaussians. The subclasses differ in the origin of the components."""
+
+    @abstractmethod
+    def components(self, encode: Encode) -> _Components:
+        """Return the present components."""
+
+    def log_prob(self, z: Tensor, encode: Encode) -> Tensor:
+        """Return log p(z), (...,) in nats, for z (..., latent).
+
+        The squares are expanded, so that the K distances of each z are two matrix products. In float64 that is exact
+        enough to publish, in float32 to train.
+        """
+        log_weights, mean, log_var = self.components(encode)
+        with torch.autocast(z.device.type, enabled=False):  # the terms cancel, which half precision cannot represent
+            precision = torch.exp(-log_var)
+            constant = log_weights - 0.5 * (
+                log_var.sum(1) + (mean.square() * precision).sum(1) + z.shape[-1] * math.log(2 * math.pi)
+            )
+            exponent = z @ (mean * precision).T - 0.5 * (z.square() @ precision.T)
+            return torch.logsumexp(constant + exponent, -1)
+
+    def sample(self, n: int, encode: Encode, generator: torch.Generator) -> Tensor:
+        """Choose a component for each draw by its weight, then draw from it; (n, latent)."""
+        log_weights, means, log_vars = self.components(encode)
+        chosen = torch.multinomial(log_weights.exp(), n, replacement=True, generator=generator)
+        mean, log_var = means[chosen], log_vars[chosen]
+        return mean + torch.exp(0.5 * log_var) * torch.randn(mean.shape, generator=generator)
+
+    def frozen(self, encode: Encode) -> "FrozenMixture":
+        """Return the mixture with its present components as constants."""
+        return FrozenMixture(*(tensor.detach().clone() for tensor in self.components(encode)))
+
+
+class FrozenMixture(_GaussianMixture, FrozenPrior):
+    """A mixture of Gaussians with constant components: what a trained prior becomes."""
+
+    log_weights: Tensor
+    mean: Tensor
+    log_var: Tensor
+
+    def __init__(self, log_weights: Tensor, mean: Tensor, log_var: Tensor) -> None:
+        """Store the components.
+
+        Args:
+            log_weights: (K,), normalized logarithms of the weights.
+            mean: (K, latent).
+            log_var: (K, latent).
+        """
+        super().__init__()
+        self.register_buffer("log_weights", log_weights)
+        self.register_buffer("mean", mean)
+        self.register_buffer("log_var", log_var)
+
+    def components(self, encode: Encode) -> _Components:
+        """Return the constants."""
+        del encode
+        return _Components(self.log_weights, self.mean, self.log_var)
+
+    def to_runtime(self) -> runtime.Mixture:
+        """Return the mixture of the package `vaedge` with the same components."""
+        return runtime.Mixture.from_parameters(self.log_weights.numpy(), self.mean.numpy(), self.log_var.numpy())
+
+
+class MixturePrior(_GaussianMixture):
+    """A mixture of Gaussians with learned weights, means and variances."""
+
+    name = "mixture"
+
+    def __init__(self, components: int, latent: int) -> None:
+        """Draw the initial means from N(0, I), with equal weights and unit variances.
+
+        Args:
+            components: Number of Gaussians.
+            latent: Size of z.
+        """
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(components))
+        self.mean = nn.Parameter(torch.randn(components, latent))
+        self.log_var = nn.Parameter(torch.zeros(components, latent))
+
+    def components(self, encode: Encode) -> _Components:
+        """Return the learned components."""
+        del encode
+        return _Components(self.logits.log_softmax(0), self.mean, self.log_var)
+
+
+class VampPrior(_GaussianMixture):
+    """The mixture of the posteriors of learned pseudo-inputs, with learned weights (Tomczak & Welling 2018)."""
+
+    name = "vamp"
+
+    def __init__(self, pseudo_inputs: Tensor) -> None:
+        """Start at the given pseudo-inputs.
+
+        Args:
+            pseudo_inputs: (K, *input_shape) in [0, 1], for example the first examples of the training set.
+        """
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(len(pseudo_inputs)))
+        self.pseudo_inputs = nn.Parameter(pseudo_inputs.clone())
+
+    def components(self, encode: Encode) -> _Components:
+        """Return the posteriors of the pseudo-inputs."""
+        mean, log_var = encode(self.pseudo_inputs.clamp(0, 1))
+        return _Components(self.logits.log_softmax(0), mean, log_var)
+
+
+PRIORS = (StandardNormal.name, MixturePrior.name, VampPrior.name)
