@@ -30,7 +30,7 @@ class Graphs(NamedTuple):
 
 
 class _AnyInputs(nn.Module):
-    """A module with a variadic signature, so that one description of the free axes fits any number of inputs."""
+    """A wrapper whose forward() takes any number of inputs, so that one `dynamic_shapes` fits every module."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -46,15 +46,16 @@ def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, 
 
     Args:
         network: The network.
-        inputs: (n, ...) arrays by name, n >= 3. Only their types and shapes matter.
-        metadata: Texts to embed in the graph, by key.
+        inputs: Dict from the name of each input to an (n, ...) array, n >= 3. Only types and shapes of arrays count.
+        metadata: Dict from key to text, which the graph stores as metadata.
 
     Returns:
-        The serialized graph, and the number of denormal weights (absolute values below 1.2e-38) that were set to zero.
-        Some CPUs compute with denormals a hundred times slower, and no float32 result changes.
+        The serialized graph, and the number of denormal weights that were set to zero. Denormal weights have absolute
+        values below 1.2e-38. Some CPUs compute with them a hundred times slower. Setting them to zero changes no
+        float32 result.
 
     Raises:
-        ExportError: torch cannot trace the module. The cause is torch's own error.
+        ExportError: torch cannot trace the module. The exception of torch is the cause of the error.
     """
     examples = tuple(torch.from_numpy(array[:_TRACE_BATCH_SIZE]) for array in inputs.values())
     try:
@@ -81,19 +82,19 @@ def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, 
     # torch writes the source lines and paths of the module into every node.
     ClearMetadataAndDocStringPass()(program.model)
     for value in list(program.model.graph.initializers.values()):
-        value.name = str(value.name).removeprefix("module.")  # the attribute of _AnyInputs
+        value.name = str(value.name).removeprefix("module.")  # added by _AnyInputs
     proto = program.model_proto
     flushed = _flush_denormals(proto)
     return serialize(proto, network.name, {**metadata, "graph": network.name}), flushed
 
 
 def serialize(proto: onnx.ModelProto, name: str, metadata: Mapping[str, str]) -> bytes:
-    """Serialize a graph without what tools have written into it about themselves.
+    """Remove the metadata that torch and the quantizers wrote into a graph, and serialize the graph.
 
     Args:
         proto: The graph, which is changed in place.
         name: Name of the graph.
-        metadata: Texts to embed in the graph, by key.
+        metadata: Dict from key to text, which the graph stores as metadata.
     """
     del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
@@ -109,7 +110,7 @@ def serialize(proto: onnx.ModelProto, name: str, metadata: Mapping[str, str]) ->
 
 
 def with_fixed_batch(content: bytes, batch_size: int) -> bytes:
-    """Return the same graph for one batch size, which some engines other than ONNX Runtime require."""
+    """Return the same graph with a fixed batch size. Some engines other than ONNX Runtime require a fixed size."""
     proto = onnx.load_model_from_string(content)
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = batch_size
@@ -132,7 +133,7 @@ def _flush_denormals(proto: onnx.ModelProto) -> int:
 
 @contextmanager
 def logging_off() -> Iterator[None]:
-    """Suppress the log messages of torch and of ONNX Runtime's tools; exceptions carry the same information."""
+    """Suppress the log messages of torch and of ONNX Runtime's tools. Exceptions contain the same information."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
