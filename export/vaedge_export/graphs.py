@@ -19,7 +19,8 @@ from vaedge_export.networks import Array, Network
 OPSET = 20
 IR_VERSION = 10
 _TRACE_BATCH_SIZE = 3  # torch.export treats the sizes 0 and 1 as constants
-_SMALLEST_NORMAL = np.finfo(np.float32).tiny
+# The bits of a float32. A denormal number has an exponent of zero and a mantissa other than zero.
+_EXPONENT, _MANTISSA = np.uint32(0x7F800000), np.uint32(0x007FFFFF)
 
 
 class Graphs(NamedTuple):
@@ -124,7 +125,8 @@ def _flush_denormals(proto: onnx.ModelProto) -> int:
     for tensor in proto.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             weights = numpy_helper.to_array(tensor)
-            denormal = (np.abs(weights) < _SMALLEST_NORMAL) & (weights != 0)
+            bits = weights.view(np.uint32)  # the CPU may be in a mode in which denormals compare equal to zero
+            denormal = ((bits & _EXPONENT) == 0) & ((bits & _MANTISSA) != 0)
             if denormal.any():
                 flushed += int(denormal.sum())
                 tensor.CopyFrom(numpy_helper.from_array(np.where(denormal, np.float32(0), weights), tensor.name))

@@ -31,9 +31,9 @@ class Difference:
         magnitude: Maximum of |expected|.
     """
 
-    absolute: float = 0.0
-    scaled: float = 0.0
-    magnitude: float = 0.0
+    absolute: float
+    scaled: float
+    magnitude: float
 
     @classmethod
     def between(cls, expected: Array, found: Array) -> "Difference":

@@ -25,7 +25,6 @@ def test_difference_is_scaled_by_the_larger_of_1_and_the_value():
 
 def test_merged_differences_have_the_maximum_of_each_attribute():
     assert Difference(1, 5, 3).merged(Difference(4, 2, 6)) == Difference(4, 5, 6)
-    assert Difference().merged(Difference(4, 2, 6)) == Difference(4, 2, 6)
 
 
 def test_difference_equal_to_the_tolerance_passes():

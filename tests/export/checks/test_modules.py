@@ -240,6 +240,12 @@ def test_outputs_are_not_judged_where_the_bound_is_positive(make_spec):
     check_not_swapped(*swap_inputs(make_spec, 1.0, 0.5, -3.0))
 
 
+def test_outputs_are_judged_where_the_bound_is_just_below_zero(make_spec):
+    log_scale = (0.5 - losses(1.0, 0.5, 0.0)[1]) / 4  # the other order costs half a nat
+    with pytest.raises(MeaningError, match=r"is 1\.0 nats per example, but only 0\.5 if"):
+        check_not_swapped(*swap_inputs(make_spec, 1.0, 0.5, log_scale))
+
+
 def test_swapped_outputs_of_a_trained_model_are_refused(run, make_spec, wrap):
     shapes = {"input_shape": (1, 28, 28), "latent_shape": (8,)}
     spec = make_spec(run.vae.encoder, run.vae.decoder, **shapes)
