@@ -3,9 +3,9 @@
     pip install diffusers
     python examples/export_diffusers.py models/kl [FOLDER]
 
-FOLDER is one that `AutoencoderKL.from_pretrained` reads; without it, a small untrained model is exported. The script
-prints the folder of the bundle. Images have values from -1 to 1, as in diffusers. The latents are those of the model,
-without diffusers' scaling factor.
+FOLDER is a folder that `AutoencoderKL.from_pretrained` can read. Without FOLDER, the script exports a small untrained
+model. The script prints the folder of the bundle. Images have values from -1 to 1, as in diffusers. The latents are not
+multiplied by diffusers' scaling factor.
 """
 
 import sys
@@ -35,7 +35,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z -> (loc, log_scale) of a Gaussian with scale 1, whose log p(x|z) is minus half the squared error."""
+    """z -> (loc, log_scale) of a Gaussian with scale 1.
+
+    log p(x|z) is then a constant minus half the squared error.
+    """
 
     def __init__(self, model: Any) -> None:
         """Wrap a model of diffusers."""
@@ -49,7 +52,7 @@ class Decoder(nn.Module):
 
 
 def export(model: Any, out: str, size: tuple[int, int]) -> None:
-    """Export a model for images of one size, (height, width); only the batch axis stays free."""
+    """Export a model for images of one size, (height, width). The bundle accepts any batch size."""
     shape = (model.config.in_channels, *size)
     with torch.no_grad():
         mean, _ = Encoder(model)(torch.zeros(1, *shape))
@@ -66,7 +69,7 @@ def export(model: Any, out: str, size: tuple[int, int]) -> None:
 
 def main(out: str, folder: str | None = None) -> None:
     """Load a model and export it."""
-    import_torchvision()  # diffusers imports it, and a torchvision built for CUDA fails beside a torch built for CPUs
+    import_torchvision()  # diffusers imports torchvision, which can fail if it was built for CUDA and torch was not
     from diffusers import AutoencoderKL
 
     if folder:

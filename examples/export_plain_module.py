@@ -1,7 +1,7 @@
 """Export a module of your own as a bundle.
 
 As in many tutorials, the encoder of this example returns one tensor that holds mean and log_var, and the decoder ends
-in a sigmoid. Two small modules bring both into the form that `export_vae` takes.
+in a sigmoid. Two small wrappers convert these outputs to the form that `export_vae` takes.
 
     python examples/export_plain_module.py models/plain
 
@@ -35,7 +35,7 @@ class Encoder(nn.Module):
         self.encode = vae.encode
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log_var, each (n, latent). If the second half is log sigma, return twice its value."""
+        """Return mean and log_var, each (n, latent). If your encoder returns log sigma, multiply it by 2."""
         mean, log_var = self.encode(x).chunk(2, dim=1)
         return mean, log_var
 
@@ -55,7 +55,7 @@ class Decoder(nn.Module):
 
 
 def main(out: str) -> None:
-    """Export the model. With `examples=` real images are compared, and shown on the card."""
+    """Export the model. Pass real images as `examples` to verify the export on them and to show them on the card."""
     torch.manual_seed(0)
     vae = YourVAE().eval()  # load your weights here
     bundle = export_vae(

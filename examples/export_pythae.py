@@ -3,8 +3,8 @@
     pip install pythae
     python examples/export_pythae.py models/pythae [FOLDER]
 
-FOLDER is one that pythae's `AutoModel.load_from_folder` reads; without it, an untrained model is exported. The script
-prints the folder of the bundle.
+FOLDER is a folder that pythae's `AutoModel.load_from_folder` can read. Without FOLDER, the script exports an untrained
+model. The script prints the folder of the bundle.
 """
 
 import sys
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z -> (loc, log_scale). The reconstruction loss "mse" of pythae is that of a Gaussian with scale 1."""
+    """z -> (loc, log_scale). The reconstruction loss "mse" of pythae corresponds to a Gaussian with scale 1."""
 
     def __init__(self, model: Any) -> None:
         """Wrap a model of pythae."""
@@ -45,7 +45,7 @@ class Decoder(nn.Module):
 
 
 def export(model: Any, out: str) -> None:
-    """Export a `pythae.models.VAE`, or another of its models with a Gaussian posterior and the prior N(0, I)."""
+    """Export a `pythae.models.VAE`, or another pythae model with a Gaussian posterior and the prior N(0, I)."""
     config = model.model_config
     bundle = export_vae(
         Encoder(model).eval(),

@@ -3,8 +3,8 @@
     pip install 'ray[data]'
     python examples/ray_batch.py models/mnist latents/
 
-The script writes mean and log_var to Parquet files, and prints the number of encoded examples. On a cluster,
-put the bundle where every worker can read it, and join the cluster with `ray.init(address="auto")`.
+The script writes mean and log_var to Parquet files, and prints the number of encoded examples. On a cluster, store the
+bundle in a folder that every worker can read, and join the cluster with `ray.init(address="auto")`.
 """
 
 import sys
@@ -16,7 +16,7 @@ import vaedge
 
 
 def main(bundle: str, out: str, n: int = 2000) -> int:
-    """Encode n random images, and return their number; `ray.data.read_images` would read real ones."""
+    """Encode n random images and return their number. Use `ray.data.read_images` to read real images."""
     shape = vaedge.load(bundle).input_shape
     x = (np.random.default_rng(0).random((n, *shape)) < 0.1).astype(np.float32)
     dataset = ray.data.from_numpy(x).rename_columns({"data": "x"}).repartition(4)

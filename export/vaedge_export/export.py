@@ -49,9 +49,10 @@ class Provenance:
     """What the manifest and the model card say about the origin of a model.
 
     Attributes:
-        metrics: Measured metrics: floats in nats per example, and texts that say how they were measured.
-        training: How the model was made. The card prints the commands `command` (training) and `export`, the duration
-            `seconds` and the text `note`, if they are given.
+        metrics: Dict from the name of a metric to its value: a float in nats per example, or a text that describes the
+            measurement.
+        training: Dict that describes how the model was made. The card shows these keys: "command" is the training
+            command, "export" is the export command, "seconds" is the training time, and "note" is a text.
     """
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -75,7 +76,7 @@ def export_vae(
     provenance: Provenance = Provenance(),
     progress: bool = False,
 ) -> Path:
-    """Export an encoder and a decoder as a bundle, after verifying that the graphs compute what the modules compute.
+    """Verify that the graphs of an encoder and a decoder agree with the modules, and export the graphs as a bundle.
 
     Args:
         encoder: Module in evaluation mode: x (n, *input_shape) -> (mean, log_var), each (n, *latent_shape) float32.
@@ -86,17 +87,20 @@ def export_vae(
         latent_shape: Shape of one z.
         likelihood: Name of p(x|z), a key of `vaedge_train.model.likelihoods.LIKELIHOODS`. It determines the parameters
             that the decoder returns, how the mean of p(x|z) follows from them, and the values that x may have.
-        prior: p(z), such as a `vaedge.distributions.prior.Mixture`; None is N(0, I).
-        conditions: Further inputs by name, which both modules take after x or z, in this order.
-        examples: (n, *input_shape) real examples for the comparison, the reference and the images of the card; of a
-            conditional model a mapping with `x` and each condition. None compares on random examples.
-        variants: Names of the variants to write in addition to "fp32", which is always written: keys of
-            `vaedge_export.variants.quantize.QUANTIZERS`. They need examples.
-        allow_loss: Largest loss of a variant, nats of the ELBO per example. None is 0.3, or a thousandth of the ELBO
-            where that is more.
-        fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require one.
+        prior: p(z), such as a `vaedge.distributions.prior.Mixture`. None means N(0, I).
+        conditions: Dict from the name of each further input to its description. Both modules take the further inputs
+            after x or z, in this order.
+        examples: Real examples (n, *input_shape), for the comparison, the reference and the images of the card. For a
+            conditional model, a mapping from "x" and the name of each condition to an array. If None, the modules and
+            the graphs are compared on random examples.
+        variants: Names of the variants to write: keys of `vaedge_export.variants.quantize.QUANTIZERS`. "fp32" is always
+            written. Other variants need `examples`.
+        allow_loss: Maximum loss of ELBO of a variant, in nats per example. None means 0.3, or a thousandth of the ELBO
+            if that is more.
+        fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require a fixed batch
+            size.
         provenance: Metrics and origin of the model, for the manifest and the card.
-        progress: Print each step.
+        progress: Whether to print each step.
 
     Returns:
         The bundle's folder.
@@ -104,7 +108,7 @@ def export_vae(
     Raises:
         ExportError: An argument cannot be used, a module fails or cannot be traced, the folder exists, or the disk is
             full.
-        VerificationError: The modules or their graphs failed a check; the class says which.
+        VerificationError: The modules or their graphs failed a check. Each check has its own subclass.
         LossError: The loss of a variant exceeds its budget.
         vaedge.InputError: The examples, or the values of their conditions, are not valid inputs of the model.
     """
@@ -124,7 +128,7 @@ def export_vae(
         fixed_batch=fixed_batch,
     )
     if spec.variants and examples is None:
-        raise ExportError(f"variants {', '.join(spec.variants)} are measured before they are written: give examples")
+        raise ExportError(f"variants {', '.join(spec.variants)} need examples, on which their loss is measured")
     real = None if examples is None else validate_examples(examples, spec)
     random = random_examples(max(BATCH_SIZES), spec)
     batch = None if real is None else real.repeated(max(BATCH_SIZES))
@@ -154,7 +158,7 @@ def export_vae(
 
 
 def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
-    """Return the manifest without its files, and without the results of the comparison and of the measurements."""
+    """Return the manifest without files, results of the comparison, and measurements. They are added later."""
     versions = {producer: importlib.metadata.version(producer) for producer in _PRODUCERS}
     return Manifest(
         name=name,
@@ -176,7 +180,11 @@ def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
 
 
 def _trace(spec: Spec, random: Inputs, metadata: Mapping[str, str]) -> tuple[Graphs, int]:
-    """Trace both networks, each twice, and check the form of the graphs; also return the number of denormal weights."""
+    """Trace each network twice, and check the form of the graphs.
+
+    Returns:
+        The graphs, and the number of denormal weights that were set to zero.
+    """
     contents, denormals = [], 0
     for network in spec.networks:
         inputs = network.inputs(random)
@@ -194,7 +202,7 @@ def _open(manifest: Manifest, prior: bytes | None, variant: str, graphs: Graphs)
 
 
 def _fp32_files(spec: Spec, graphs: Graphs) -> dict[str, bytes]:
-    """Return the float32 graphs, their copies with a fixed batch size, and the constants of the prior."""
+    """Return a dict from file name to content: the float32 graphs, copies with a fixed batch size, and the prior."""
     files = graph_files("fp32", graphs)
     if spec.prior_constants is not None:
         files[PRIOR_FILE] = spec.prior_constants
@@ -208,7 +216,11 @@ def _fp32_files(spec: Spec, graphs: Graphs) -> dict[str, bytes]:
 def _make_variants(
     spec: Spec, comparison: Comparison, random: Inputs, say: _Say
 ) -> dict[str, tuple[Graphs, list[str]]]:
-    """Make and check each variant; return its graphs and the layers that stay in float32, by name."""
+    """Make and check each variant.
+
+    Returns:
+        Dict from the name of a variant to its graphs and to the names of the layers that stay in float32.
+    """
     made = {}
     for name in spec.variants:
         say(f"quantizing to {name} and measuring its loss")
@@ -236,7 +248,7 @@ def _with_measurements(
 
 
 def _write(destination: Path, manifest: Manifest, files: Mapping[str, bytes], images: Mapping[str, bytes]) -> None:
-    """Write the bundle and check it before it gets its name."""
+    """Write the bundle to a temporary folder, check the bundle, and then rename the folder to the destination."""
     with new_folder(destination) as folder:
         for name, content in {**files, **images}.items():
             (folder / name).write_bytes(content)

@@ -32,8 +32,8 @@ def export_run(
         variants: As for `export_vae`. Variants are measured on the test examples of the run.
         allow_loss: As for `export_vae`; nats per example.
         fixed_batch: As for `export_vae`.
-        note: A sentence or two for the model card, next to the metrics.
-        progress: Print each step.
+        note: One or two sentences, which the model card shows with the metrics.
+        progress: Whether to print each step.
 
     Returns:
         The bundle's folder.
@@ -72,7 +72,7 @@ def export_run(
 def export_command(
     name: str, variants: Collection[str], allow_loss: float | None, fixed_batch: int | None, note: str | None
 ) -> str:
-    """Return the command that exports the run `runs/NAME` with these options; `export_run` describes them."""
+    """Return the command that exports the run `runs/NAME`. `export_run` describes the options."""
     words = ["vaedge", "export", f"runs/{name}", "--out", f"models/{name}"]
     additional = [variant for variant in dict.fromkeys(variants) if variant != "fp32"]
     if additional:
@@ -87,7 +87,7 @@ def export_command(
 
 
 def _metrics(run: Run) -> dict[str, float | str]:
-    """Return the most precise evaluation of the run or, without one, the metrics of the epoch that was kept."""
+    """Return the metrics of the most precise evaluation. If there is no evaluation, return those of the kept epoch."""
     given = f"{Path(run.config.dataset).name}{', each given its label' if run.classes else ''}"
     return _evaluation_metrics(run, given) if run.evaluations else _epoch_metrics(run, given)
 

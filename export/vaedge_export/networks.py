@@ -22,8 +22,8 @@ class Network:
     Attributes:
         name: "encoder" or "decoder".
         module: Module that takes the inputs in order and returns the outputs in order.
-        main_input: Name of the first input, "x" or "z"; the conditions follow it.
-        outputs: Shape of one example's output by name, in order; float32.
+        main_input: Name of the first input, "x" or "z". The conditions are the further inputs.
+        outputs: Dict from the name of each output to the shape of one example, in order. All outputs are float32.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Network:
     outputs: Shapes
 
     def inputs(self, examples: Inputs) -> dict[str, Array]:
-        """Return the arrays that this network takes, by name, in order."""
+        """Return a dict from the name of each input of this network to the array, in order."""
         main = {"x": examples.x, "z": examples.z}[self.main_input]
         return {self.main_input: main, **examples.conditions}
 
@@ -40,10 +40,10 @@ class Network:
         """Run the module in PyTorch.
 
         Args:
-            inputs: (n, ...) arrays by name, as `Network.inputs` returns them.
+            inputs: Result of `Network.inputs`: a dict from name to (n, ...) array.
 
         Returns:
-            (n, ...) arrays by name.
+            Dict from the name of each output to an (n, ...) array.
         """
         found = [output.detach().numpy() for output in call(self.module, inputs)]
         return dict(zip(self.outputs, found, strict=True))
@@ -65,17 +65,17 @@ class DecoderWithMean(nn.Module):
         self.train(decoder.training)
 
     def forward(self, z: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
-        """Return the mean of p(x|z), then its parameters, each (n, *input_shape), for z (n, *latent_shape)."""
+        """Return the mean and then the parameters of p(x|z), each (n, *input_shape), for z (n, *latent_shape)."""
         parameters = as_tensors(self.decoder(z, *conditions))
         return (self.likelihood.mean(*parameters), *parameters)
 
 
 def as_tensors(output: Any) -> tuple[Tensor, ...]:
-    """Return the outputs of a module as a tuple, also where the module returns a single tensor."""
+    """Return the outputs of a module as a tuple. A single tensor becomes a tuple of one tensor."""
     return (output,) if isinstance(output, Tensor) else tuple(output)
 
 
 def call(module: nn.Module, inputs: Mapping[str, Array]) -> Any:
-    """Call a module on arrays without gradients, and return what it returns."""
+    """Call a module on arrays without gradients, and return the result of the module."""
     with torch.no_grad():
         return module(*map(torch.from_numpy, inputs.values()))

@@ -1,4 +1,4 @@
-"""The VAE that an app embeds: sample, reconstruct, encode, decode, score, interpolate."""
+"""The class VAE, which samples, reconstructs, encodes, decodes, scores and interpolates."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,23 +27,24 @@ _Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 class VAE:
     """A loaded bundle.
 
-    Immutable except for `close()`. Sessions are opened lazily: the first call that needs the encoder opens its session,
-    and ONNX Runtime may then refuse a graph that was not made by the exporter with a BundleError. Threads may share a
-    VAE, forked processes may inherit it, and a pickle of it loads the same bundle. All randomness comes from the seeds
-    of the calls.
+    Immutable except for `close()`. Threads may share a VAE. Forked processes may use the VAE of their parent. A VAE can
+    be pickled: unpickling loads the same bundle again. All random numbers come from the `seed` arguments.
 
-    A conditional model takes its conditions in every call as a mapping, one value per example or one for all:
-    `vae.sample(10, conditions={"y": range(10)})`. The keyword `y` is a shorthand for a condition of that name.
-    `manifest.conditions` lists the conditions of a model.
+    Sessions are opened lazily. The first call that needs the encoder opens the encoder's session. This call raises
+    BundleError if ONNX Runtime cannot load the graph. ONNX Runtime can load every graph of the exporter.
+
+    A conditional model needs its conditions in every call: `vae.sample(10, conditions={"y": range(10)})`. `conditions`
+    maps the name of each condition to one value per example, or to one value for all examples. The keyword `y` is a
+    shorthand for the condition "y". `manifest.conditions` lists the conditions of a model.
 
     Attributes:
         manifest: The bundle's manifest.
-        sha256: SHA-256 of the bundle's `manifest.json`, for `vaedge.load(sha256=...)`; None for a VAE that was not read
-            from a bundle.
+        sha256: SHA-256 of the bundle's `manifest.json`, as `vaedge.load(sha256=...)` expects it. None if the VAE was
+            not read from a bundle.
         variant: Name of the loaded variant.
-        device: Device of the graphs: "cpu" or "cuda:N".
+        device: Device that runs the graphs: "cpu" or "cuda:N".
         threads: Number of CPU threads that each call may use.
-        prior: p(z).
+        prior: The prior p(z).
     """
 
     manifest: Manifest
@@ -54,7 +55,7 @@ class VAE:
     prior: Prior
 
     def __init__(self, files: ModelFiles, *, device: str = "cpu", threads: int | None = None) -> None:
-        """Open the sessions. `vaedge.load` is the usual way to make a VAE, and documents the errors."""
+        """Open the session of the decoder. Most callers use `vaedge.load`, whose documentation lists the errors."""
         self.manifest = files.manifest
         self.sha256 = files.sha256 if isinstance(files, Bundle) else None
         self.variant = files.variant
@@ -78,19 +79,19 @@ class VAE:
     def encode(
         self, x: FloatArray, *, conditions: Conditions | None = None, y: npt.ArrayLike | None = None
     ) -> Posterior:
-        """Return q(z|x) for each example; deterministic.
+        """Return the posterior q(z|x) of each example. The result is deterministic.
 
         Args:
-            x: (n, *input_shape), floating point, inside the manifest's input range.
-            conditions: Values of a conditional model's conditions, by name.
+            x: Examples, floating point, shape (n, *input_shape). All values must be in the manifest's input range.
+            conditions: Mapping from the name of each condition to its values, for a conditional model.
             y: Shorthand for the condition "y".
 
         Returns:
-            mean and log_var, each (n, *latent_shape) float32.
+            The posterior. Its `mean` and `log_var` are float32 arrays of shape (n, *latent_shape).
 
         Raises:
-            InputError: x has a wrong shape or dtype, is empty, or holds NaN or values out of range; or the conditions
-                are not those of the model.
+            InputError: `x` is empty, has a wrong shape or dtype, or holds NaN or values out of range. A missing,
+                unknown or invalid condition also raises this error.
             InferenceError: ONNX Runtime failed.
         """
         x = self._as_examples(x)
@@ -107,16 +108,16 @@ class VAE:
         """Return the mean of p(x|z) for each latent.
 
         Args:
-            z: (n, *latent_shape), floating point, absolute values up to a million.
-            conditions: Values of a conditional model's conditions, by name.
+            z: Latents, floating point, shape (n, *latent_shape). Absolute values must be at most 1e6.
+            conditions: Mapping from the name of each condition to its values, for a conditional model.
             y: Shorthand for the condition "y".
-            out: float32 (n, *input_shape) array to write into and return.
+            out: Array that receives the result and is returned, float32, shape (n, *input_shape).
 
         Returns:
-            (n, *input_shape) float32.
+            The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
-            InputError: z, `out` or a condition is invalid or missing.
+            InputError: `z`, `out` or a condition is invalid, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
         z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
@@ -125,18 +126,18 @@ class VAE:
     def parameters(
         self, z: FloatArray, *, conditions: Conditions | None = None, y: npt.ArrayLike | None = None
     ) -> dict[str, FloatArray]:
-        """Return the parameters of p(x|z) for each latent, by name (for a Bernoulli: "logits").
+        """Return the parameters of p(x|z) for each latent. A Bernoulli has one parameter, "logits".
 
         Args:
-            z: (n, *latent_shape), floating point, absolute values up to a million.
-            conditions: Values of a conditional model's conditions, by name.
+            z: Latents, floating point, shape (n, *latent_shape). Absolute values must be at most 1e6.
+            conditions: Mapping from the name of each condition to its values, for a conditional model.
             y: Shorthand for the condition "y".
 
         Returns:
-            One (n, *input_shape) float32 array for each name in the manifest's `parameters`.
+            Dict from each name in the manifest's `parameters` to a float32 array of shape (n, *input_shape).
 
         Raises:
-            InputError: z or a condition is invalid or missing.
+            InputError: `z` or a condition is invalid, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
         z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
@@ -152,20 +153,20 @@ class VAE:
         y: npt.ArrayLike | None = None,
         out: FloatArray | None = None,
     ) -> FloatArray:
-        """Draw z from the prior and return the means of p(x|z).
+        """Draw latents z from the prior and return the mean of p(x|z) for each latent.
 
         Args:
             n: Number of samples, at least 1.
-            seed: The same seed gives the same z on every machine; None uses fresh entropy.
-            conditions: Values of a conditional model's conditions, by name.
+            seed: Seed of the draws. The same seed gives the same z on every machine. None uses fresh entropy.
+            conditions: Mapping from the name of each condition to its values, for a conditional model.
             y: Shorthand for the condition "y".
-            out: float32 (n, *input_shape) array to write into and return.
+            out: Array that receives the result and is returned, float32, shape (n, *input_shape).
 
         Returns:
-            (n, *input_shape) float32.
+            The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
-            InputError: n, the seed, `out` or a condition is invalid or missing.
+            InputError: `n`, `seed`, `out` or a condition is invalid, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
         n = as_count(n, "n")
@@ -182,22 +183,23 @@ class VAE:
         y: npt.ArrayLike | None = None,
         out: FloatArray | None = None,
     ) -> FloatArray:
-        """Encode and decode: through the posterior's mean, or through a draw from the posterior.
+        """Encode examples, and decode the means of their posteriors or one draw from each posterior.
 
         Args:
-            x: (n, *input_shape), floating point, inside the manifest's input range.
-            sample: Draw z from q(z|x) instead of taking its mean.
-            seed: Seed of the draw, only with sample=True; None uses fresh entropy.
-            conditions: Values of a conditional model's conditions, by name; both graphs receive the same.
+            x: Examples, floating point, shape (n, *input_shape). All values must be in the manifest's input range.
+            sample: Whether to decode a draw from q(z|x) instead of the mean of q(z|x).
+            seed: Seed of the draws, allowed only with sample=True. None uses fresh entropy.
+            conditions: Mapping from the name of each condition to its values, for a conditional model. The encoder and
+                the decoder receive the same values.
             y: Shorthand for the condition "y".
-            out: float32 (n, *input_shape) array to write into and return; it may overlap x.
+            out: Array that receives the result and is returned, float32, shape (n, *input_shape). It may overlap `x`.
 
         Returns:
-            (n, *input_shape) float32.
+            The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
-            InputError: x, the seed, `out` or a condition is invalid or missing, or a seed was given without
-                sample=True.
+            InputError: `x`, `seed`, `out` or a condition is invalid, or a condition is missing. A seed without
+                sample=True also raises this error.
             InferenceError: ONNX Runtime failed.
         """
         x = self._as_examples(x)
@@ -220,19 +222,21 @@ class VAE:
         """Return the importance-weighted bound on log p(x) of each example (Burda et al. 2016).
 
         Args:
-            x: (n, *input_shape), floating point, inside the manifest's input range; 0 and 1 for a Bernoulli.
-            k: Number of draws of z per example. The bound becomes tighter with more draws; one draw estimates the ELBO.
-            seed: The same seed gives the same draws; None uses fresh entropy.
-            conditions: Values of a conditional model's conditions, by name. The bound is then one on
-                log p(x | conditions).
+            x: Examples, floating point, shape (n, *input_shape). All values must be in the manifest's input range. A
+                Bernoulli accepts only the values 0 and 1.
+            k: Number of draws of z per example. More draws make the bound tighter. With k=1 the result estimates the
+                ELBO.
+            seed: Seed of the draws. The same seed gives the same draws. None uses fresh entropy.
+            conditions: Mapping from the name of each condition to its values, for a conditional model. The result is
+                then a bound on log p(x | conditions).
             y: Shorthand for the condition "y".
 
         Returns:
-            (n,) float64, nats. Larger values are more likely.
+            One bound per example, in nats, float64, shape (n,). A larger value means a more likely example.
 
         Raises:
-            InputError: x, k, the seed or a condition is invalid or missing, or p(x|z) is not a normalized distribution
-                (bce_surrogate).
+            InputError: `x`, `k`, `seed` or a condition is invalid, or a condition is missing. A likelihood that is not
+                normalized (`bce_surrogate`) also raises this error.
             InferenceError: ONNX Runtime failed.
         """
         require_scorable(self.manifest.likelihood)
@@ -249,7 +253,7 @@ class VAE:
     ) -> Bounds:
         """Return the ELBO and the importance-weighted bound of each example, estimated from the same draws.
 
-        For `bce_surrogate`, which is not a normalized likelihood, they compare only with numbers of the same kind.
+        `bce_surrogate` is not a normalized likelihood. Compare its bounds only with other bounds of `bce_surrogate`.
 
         Args:
             x: As for `log_prob`.
@@ -259,10 +263,11 @@ class VAE:
             y: As for `log_prob`.
 
         Returns:
-            elbo and importance_weighted, each (n,) float64, nats.
+            The bounds `elbo` and `importance_weighted`, both in nats, float64, shape (n,).
 
         Raises:
-            InputError: x, k, the seed or a condition is invalid or missing, or the likelihood is unknown.
+            InputError: `x`, `k`, `seed` or a condition is invalid, or a condition is missing. An unknown likelihood
+                also raises this error.
             InferenceError: ONNX Runtime failed.
         """
         k = as_count(k, "k")
@@ -288,20 +293,21 @@ class VAE:
         conditions: Conditions | None = None,
         y: npt.ArrayLike | None = None,
     ) -> FloatArray:
-        """Decode the straight line between the posterior means of two examples.
+        """Decode latents on the straight line between the posterior means of two examples.
 
         Args:
-            a: The first example, input_shape (no batch axis).
-            b: The last example, input_shape.
-            steps: Number of results, both ends included; at least 2.
-            conditions: Values of a conditional model's conditions, by name: one for all steps, or one for each.
+            a: The first example, shape input_shape, without a batch axis.
+            b: The last example, shape input_shape, without a batch axis.
+            steps: Number of latents on the line, including both ends; at least 2.
+            conditions: Mapping from the name of each condition to one value for all steps, or to one value per step.
+                Only a conditional model has conditions.
             y: Shorthand for the condition "y".
 
         Returns:
-            (steps, *input_shape) float32: the means of p(x|z) along the line.
+            The means of p(x|z) along the line, float32, shape (steps, *input_shape).
 
         Raises:
-            InputError: An example, `steps` or a condition is invalid or missing.
+            InputError: An example, `steps` or a condition is invalid, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
         steps = as_count(steps, "steps", 2)
@@ -314,7 +320,7 @@ class VAE:
         return self._decode((1 - weight) * first + weight * last, values)
 
     def close(self) -> None:
-        """Release the sessions and their memory; later calls raise ClosedError. Also usable as a context manager."""
+        """Release the sessions and their memory. Later calls raise ClosedError. A `with` block calls `close()`, too."""
         self._sessions.close()
 
     def __enter__(self) -> Self:
@@ -328,7 +334,7 @@ class VAE:
         return f"<vaedge.VAE {self.manifest.name} {shapes} {self.variant} on {self.device}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the bundle's path and SHA-256; unpickling reads and verifies the same bundle, or refuses it."""
+        """Pickle the bundle's path and SHA-256. Unpickling reads the bundle, and verifies that it is unchanged."""
         if self._origin is None:
             raise TypeError("this VAE was not read from a bundle and cannot be pickled")
         return _load_pickled, self._origin
@@ -346,7 +352,7 @@ class VAE:
         return as_batch(x, "x", self.input_shape, self.manifest.input_range)
 
     def _as_conditions(self, given: Conditions | None, y: npt.ArrayLike | None, n: int) -> _Arrays:
-        """Return the values of all conditions for a batch of n examples."""
+        """Return a dict from the name of each condition to its values for a batch of n examples."""
         expected = self.manifest.conditions
         if not given and not expected and y is None:
             return {}

@@ -31,7 +31,7 @@ def test_command_writes_variants_a_note_and_a_model_repository(run, tmp_path, ca
 def test_failed_export_prints_one_line(run, tmp_path, capsys):
     words = ["export", str(run.path), "--out", str(tmp_path / "b"), "--variants", "int2"]
     assert main(words) == 1
-    assert capsys.readouterr().err == "vaedge: variant is 'int2'; known are fp32, fp16, int8, int4\n"
+    assert capsys.readouterr().err == "vaedge: variant is 'int2'; expected one of fp32, fp16, int8, int4\n"
     assert main(["export", str(tmp_path / "missing"), "--out", str(tmp_path / "b")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "b").exists()

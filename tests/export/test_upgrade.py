@@ -77,7 +77,7 @@ def test_failed_upgrade_leaves_the_bundle_and_nothing_else(old, monkeypatch, ste
 
     before = contents(old)
     monkeypatch.setattr(upgrade.shutil if step == "copytree" else upgrade.vaedge, step, fail)
-    with pytest.raises(ExportError, match=r"No space left on device; it was not changed"):
+    with pytest.raises(ExportError, match=r"No space left on device; the bundle is unchanged"):
         upgrade_bundle(old)
     assert contents(old) == before
     assert [path.name for path in old.parent.iterdir()] == ["format-1"]

@@ -89,4 +89,4 @@ def test_evaluate_rejects_a_data_set_that_has_changed(table, tmp_path, capsys):
     assert main(["train", "--dataset", table, "--out", str(run), "--hidden", "4", "--epochs", "1"]) == 0
     np.save(table, np.zeros((40, 5), np.uint8))
     assert main(["evaluate", str(run)]) == 1
-    assert "is not the data set that" in capsys.readouterr().err
+    assert "the test examples of" in capsys.readouterr().err

@@ -22,12 +22,12 @@ def build_vae(config: TrainConfig, input_shape: tuple[int, ...], classes: int = 
     Args:
         config: The configuration.
         input_shape: Shape of one example.
-        classes: Number of classes, for a conditional model.
-        x: (n, *input_shape) training data, uint8 or float32. The decoder starts near its mean, and the first rows are
-            the pseudo-inputs of a VampPrior. None if the weights are loaded afterward.
+        classes: Number of classes of a conditional model, or 0.
+        x: (n, *input_shape) training examples, uint8 or float32. The untrained decoder returns about the mean of x. A
+            VampPrior takes the first rows of x as its pseudo-inputs. Pass None if the weights are loaded afterward.
 
     Raises:
-        ConfigError: The network does not take examples of this shape, or there are fewer examples than pseudo-inputs.
+        ConfigError: The network does not take examples of this shape, or x has fewer rows than the VampPrior needs.
     """
     if config.network == "conv" and (len(input_shape) != 3 or input_shape[1] % 4 or input_shape[2] % 4):
         raise ConfigError(
@@ -87,7 +87,10 @@ def _prior(config: TrainConfig, input_shape: tuple[int, ...], x: Tensor | None) 
 
 
 def _mean(x: Tensor) -> Tensor:
-    """Return the mean example, (*input_shape) float32 in the networks' units, without a floating copy of all of x."""
+    """Return the mean of all examples, (*input_shape) float32. The mean of uint8 pixels is scaled to [0, 1].
+
+    The sum is computed in chunks, because a floating-point copy of all examples would need too much memory.
+    """
     total = torch.zeros(x.shape[1:], dtype=torch.float64)
     for chunk in x.split(10_000):
         total += chunk.sum(0, dtype=torch.int64 if chunk.dtype == torch.uint8 else torch.float64)

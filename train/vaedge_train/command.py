@@ -21,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge train`, with a flag for each field of TrainConfig."""
     parser.add_argument("--out", type=Path, help="run folder to create, for example runs/first")
     parser.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
-    parser.add_argument("--recipe", metavar="NAME", help="set of defaults to start from (default: article)")
+    parser.add_argument("--recipe", metavar="NAME", help="named set of defaults (default: article)")
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, help="list the recipes and exit")
     for setting in fields(TrainConfig):
         default = "" if setting.default is None else f" (default: {setting.default})"
-        # A flag that is not given stays unset, so that its default does not replace a value of the recipe.
+        # An omitted flag sets no attribute. Otherwise, the default of the flag would replace the value of the recipe.
         parser.add_argument(
             flag(setting.name),
             help=f"{setting.metadata['help']}{default}",
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and print where the run folder is. Return 0, or 130 after Ctrl-C."""
+    """Train a model, and print the path of the run folder. Return 0, or 130 after Ctrl-C."""
     if args.out is None:
         raise ConfigError("--out is missing; name the run folder to create, for example --out runs/first")
     if args.resume and args.recipe:
@@ -62,10 +62,10 @@ def recipes() -> list[str]:
 
 
 def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
-    """Return the purpose of a recipe, and the fields of TrainConfig that it sets.
+    """Return the purpose of a recipe, and a dict from field names of TrainConfig to the values of the recipe.
 
     Raises:
-        ConfigError: There is no recipe of this name.
+        ConfigError: No recipe has this name.
     """
     if name not in recipes():
         raise ConfigError(f"recipe is {name!r}; expected one of {', '.join(recipes())}")
@@ -81,7 +81,7 @@ class _ListRecipes(argparse.Action):
 
 
 def _parser_options(setting: "Field[Any]") -> dict[str, Any]:
-    """Return the options with which argparse reads a value of a field's type."""
+    """Return the keyword arguments of `add_argument` that fit the type of a field."""
     if isinstance(setting.type, types.UnionType):  # tuple[int, ...] | None
         return {"type": int, "nargs": "+", "metavar": "N"}
     if setting.type is bool:

@@ -1,4 +1,4 @@
-"""The data set of a run: read, split and validated."""
+"""Read the data set of a run, split it, and validate its values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ BINARIZE_SEED = 123
 
 @dataclass(frozen=True)
 class Dataset:
-    """The parts of a data set, which have no example in common.
+    """The parts of a data set. No example is in two parts.
 
     Attributes:
         train: Examples for training.
         validation: Examples for choosing the best epoch; may be empty.
-        test: Held out; never used for model selection.
+        test: Test examples, which are never used for training or model selection.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
     """
 
@@ -50,14 +50,14 @@ class Dataset:
 
 
 def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return 1 with the probability of each gray level, otherwise 0.
+    """Replace each gray level by a random bit. The gray level is the probability of 1.
 
     Args:
         x: Gray levels in [0, 1], of any shape.
         generator: Source of the random numbers.
 
     Returns:
-        float32 tensor of the shape of x.
+        float32 tensor with the shape of x.
     """
     return (torch.rand(x.shape, generator=generator) < x).float()
 
@@ -65,12 +65,12 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
 def load_dataset(config: TrainConfig) -> Dataset:
     """Load the data set that a configuration names.
 
-    With `binarize`, this function binarizes the validation and test parts once, with a constant seed: every run and
-    every evaluation uses the same bits.
+    If `config.binarize` is "dynamic", this function binarizes the validation and test parts once, with a constant
+    seed. Every run and every evaluation then uses the same bits.
 
     Raises:
-        DataError: The data set is unknown, missing or damaged, has no classes for a conditional model, or has values
-            that the likelihood cannot score.
+        DataError: The data set is unknown, missing or damaged. Or the model is conditional, and the data set has no
+            classes. Or the likelihood cannot score a value.
     """
     source = _read(config)
     train, validation = source.train.hold_out(round(len(source.train) * config.validation))
@@ -78,9 +78,9 @@ def load_dataset(config: TrainConfig) -> Dataset:
     if config.condition == "label":
         if not source.classes:
             raise DataError(
-                f"{config.dataset} has no labels, and condition 'label' needs them. An image folder needs one "
-                "subfolder for each class and no image outside of them; a .npz file needs the array y beside x, or "
-                "train_labels and test_labels beside train and test"
+                f"{config.dataset} has no labels, but condition 'label' needs labels. An image folder needs one "
+                "subfolder for each class, and no image outside the subfolders. A .npz file needs the array y in "
+                "addition to x, or the arrays train_labels and test_labels in addition to train and test"
             )
     else:
         train, validation, test = (Examples(part.x) for part in (train, validation, test))
@@ -123,7 +123,7 @@ def _load_sample() -> Source:
 
 
 def _require_support(part: Examples, config: TrainConfig) -> None:
-    """Raise DataError unless the likelihood can score the values; with `binarize` they must be gray levels."""
+    """Raise DataError if the likelihood cannot score a value. Values to binarize must be gray levels."""
     dynamic = config.binarize == "dynamic"
     likelihood = LIKELIHOODS["bce_surrogate" if dynamic else config.likelihood]
     for values in _distinct(part.x):
@@ -133,7 +133,7 @@ def _require_support(part: Examples, config: TrainConfig) -> None:
 
 
 def _distinct(x: Tensor) -> Iterator[Tensor]:
-    """Yield all values of x in small tensors; of 8-bit pixels only one tensor, with each level once."""
+    """Yield small tensors that together contain every value of x. For uint8, yield one tensor with each value once."""
     if x.dtype == torch.uint8:
         counts = torch.zeros(256, dtype=torch.int64)
         for chunk in x.split(1000):

@@ -8,17 +8,17 @@ from vaedge.files.images import grid_png, interleave_rows, is_image_shape
 
 _IMAGES = 64
 _SEED = 0
-_TRAVERSED = 8  # number of latents, the most active ones
+_TRAVERSED = 8  # number of latents in the traverse: the most active ones
 _STEPS = np.linspace(-3, 3, 13, dtype=np.float32)
 
 
 def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs) -> dict[str, bytes]:
-    """Return the PNG images by file name; an empty mapping if the examples are not images.
+    """Return a dict from file name to PNG content. It is empty if the examples are not images.
 
     Args:
         vae: The float32 graphs.
         real: Real examples, for reconstructions and the traverse of the latents, or None.
-        random: Random examples. The samples have their conditions if there are no real examples.
+        random: Random examples. If there are no real examples, the samples use the conditions of the random ones.
     """
     if not is_image_shape(vae.input_shape):
         return {}
@@ -37,7 +37,10 @@ def samples_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
 
 
 def _traverse_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Vary each of the most active latents from -3 to 3; the others keep the values of the first example."""
+    """Return a grid as PNG. Each row varies one of the most active latents from -3 to 3.
+
+    The other latents keep the values of the first example.
+    """
     means = vae.encode(examples.x, conditions=examples.conditions).mean.reshape(len(examples.x), -1)
     chosen = np.argsort(-means.var(0), kind="stable")[:_TRAVERSED]
     z = np.tile(means[0], (len(chosen), len(_STEPS), 1))

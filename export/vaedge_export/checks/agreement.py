@@ -1,4 +1,4 @@
-"""Compare what ONNX Runtime computes from the graphs with what PyTorch computes from the modules."""
+"""Compare the outputs of the graphs in ONNX Runtime with the outputs of the modules in PyTorch."""
 
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
@@ -14,8 +14,9 @@ from vaedge_export.networks import Array, Network
 from vaedge_export.spec import Spec
 
 BATCH_SIZES = (1, 2, 7, 64)
-# Relative to max(1, |value|): neighboring float32 values near -145 are 1.5e-5 apart, so an absolute tolerance of 1e-5
-# cannot hold for such logits. Convolutions add thousands of products in another order than torch.
+# The tolerances are relative to max(1, |value|). Neighboring float32 values near -145 are 1.5e-5 apart, so logits of
+# this size cannot agree to an absolute 1e-5. Convolutions need a wider tolerance, because ONNX Runtime adds thousands
+# of products in another order than torch.
 TOLERANCE = 1e-5
 CONVOLUTION_TOLERANCE = 1e-4
 
@@ -30,9 +31,9 @@ class Difference:
         magnitude: Maximum of |expected|.
     """
 
-    absolute: float = 0.0
-    scaled: float = 0.0
-    magnitude: float = 0.0
+    absolute: float
+    scaled: float
+    magnitude: float
 
     @classmethod
     def between(cls, expected: Array, found: Array) -> "Difference":
@@ -48,11 +49,11 @@ class Difference:
 def compare(
     spec: Spec, vae: VAE, graphs: Graphs, random: Inputs, real: Inputs | None, denormals: int
 ) -> dict[str, Any]:
-    """Compare the float32 graphs with the modules, and return the manifest's `verification`.
+    """Compare the float32 graphs with the modules, and return the value of `verification` in the manifest.
 
-    Graphs with convolutions are compared on random and on real examples, others on real ones where there are some.
-    Random examples are far from the data of a trained perceptron: its large terms cancel, and no useful tolerance
-    holds. Convolutions have the wider tolerance, and more details that can differ.
+    If there are real examples, graphs without convolutions are compared only on real examples. In a trained perceptron,
+    random examples produce large terms that cancel, and no useful tolerance holds. Graphs with convolutions are also
+    compared on random examples, because their tolerance is wider and more details can differ.
 
     Args:
         spec: The specification of the export.
@@ -97,7 +98,7 @@ def check_agreement(network: Network, vae: VAE, examples: Inputs, tolerance: flo
         tolerance: Maximum difference, relative to max(1, |value|).
 
     Returns:
-        For each output the maximum difference over all batches.
+        Dict from the name of each output to the maximum difference over all batches.
 
     Raises:
         FiniteError: An output is NaN or infinite.
@@ -115,7 +116,7 @@ def check_agreement(network: Network, vae: VAE, examples: Inputs, tolerance: flo
 
 
 def compare_arrays(where: str, output: str, expected: Array, found: Array, tolerance: float) -> Difference:
-    """Compare one output of a module with that of its graph.
+    """Compare one output of a module with the same output of the graph.
 
     Args:
         where: The network and the batch size, for the error.
@@ -132,18 +133,18 @@ def compare_arrays(where: str, output: str, expected: Array, found: Array, toler
         if not np.isfinite(array).all():
             raise FiniteError(f"{where}: the {side} yields NaN or infinity in {output}")
     if expected.shape != found.shape:
-        raise AgreementError(f"{where}: {output} has the shape {found.shape}, and in torch {expected.shape}")
+        raise AgreementError(f"{where}: {output} has shape {found.shape}; expected {expected.shape}, as in torch")
     difference = Difference.between(expected, found)
     if difference.scaled > tolerance:
         raise AgreementError(
-            f"{where}: {output} differs from torch by {difference.absolute:.1e}, where absolute values reach "
-            f"{difference.magnitude:.3g}; expected at most {tolerance:.0e} of max(1, |value|)"
+            f"{where}: {output} differs from torch by {difference.absolute:.1e}, and the largest absolute value is "
+            f"{difference.magnitude:.3g}; expected at most {tolerance:.0e} times max(1, |value|)"
         )
     return difference
 
 
 def _run(name: str, vae: VAE, examples: Inputs) -> dict[str, Array]:
-    """Return the outputs of one graph by name."""
+    """Run one graph, and return a dict from the name of each output to the array."""
     conditions = examples.conditions
     if name == "encoder":
         posterior = vae.encode(examples.x, conditions=conditions)

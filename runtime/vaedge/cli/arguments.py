@@ -12,7 +12,7 @@ from vaedge import VAE, InputError, Manifest
 from vaedge.files.arrays import read_array
 
 DEVICE_HELP = "cpu (default), cuda, cuda:1 or auto"
-THREADS_HELP = "number of CPU threads (default: all that this process may use)"
+THREADS_HELP = "number of CPU threads (default: all CPUs that this process may use)"
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,14 +24,14 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_bundle(args: argparse.Namespace) -> VAE:
-    """Load the bundle that the arguments name; `vaedge.load` documents the errors."""
+    """Load the bundle that the arguments name. `vaedge.load` documents the errors."""
     return vaedge.load(args.model, device=args.device, variant=args.variant, threads=args.threads)
 
 
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add INPUT, examples to read, and --resize."""
+    """Add INPUT, the path of the examples, and --resize."""
     parser.add_argument("input", metavar="INPUT", type=Path, help=".npy, .npz, an image, or a folder of images")
-    parser.add_argument("--resize", action="store_true", help="resize images of another size to the model's")
+    parser.add_argument("--resize", action="store_true", help="resize images to the size that the model takes")
 
 
 def add_condition_argument(parser: argparse.ArgumentParser) -> None:
@@ -46,17 +46,19 @@ def add_condition_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def read_conditions(args: argparse.Namespace, manifest: Manifest) -> dict[str, npt.NDArray[Any]]:
-    """Return the conditions that --condition gives, by name, as arrays.
+    """Return a dict from the name of each condition in --condition to an array of its values.
 
     Raises:
-        InputError: An argument is not of the form NAME=VALUE, or names no condition of the model.
+        InputError: An argument does not have the form NAME=VALUE, or NAME is not a condition of the model.
     """
     conditions = {}
     for text in args.condition:
         name, _, value = text.partition("=")
         if name not in manifest.conditions:
             takes = ", ".join(manifest.conditions) or "none"
-            raise InputError(f"--condition {text!r}: this model's conditions are: {takes}; expected NAME=VALUE")
+            raise InputError(
+                f"--condition {text!r}: expected NAME=VALUE, where NAME is a condition of this model: {takes}"
+            )
         if value.endswith(".npy"):
             conditions[name] = read_array(Path(value), name)
             continue
@@ -74,10 +76,10 @@ def read_conditions(args: argparse.Namespace, manifest: Manifest) -> dict[str, n
 
 
 def positive(text: str) -> int:
-    """Read an integer of at least 1, as argparse's `type`.
+    """Parse an integer of at least 1. argparse calls this function as a `type`.
 
     Raises:
-        argparse.ArgumentTypeError: The text is not such an integer.
+        argparse.ArgumentTypeError: The text is not an integer of at least 1.
     """
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
@@ -85,10 +87,10 @@ def positive(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """Read an integer of at least 0, as argparse's `type`.
+    """Parse an integer of at least 0. argparse calls this function as a `type`.
 
     Raises:
-        argparse.ArgumentTypeError: The text is not such an integer.
+        argparse.ArgumentTypeError: The text is not an integer of at least 0.
     """
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative integer")

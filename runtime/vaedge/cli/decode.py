@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input",
         metavar="INPUT",
         type=Path,
-        help=".npy of latents, or .npz with `mean`, as `vaedge encode` writes it",
+        help=".npy file of latents, or .npz file with the array `mean`, as `vaedge encode` writes it",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help=".png (a grid), .npy, or a folder of shards, which can be resumed"

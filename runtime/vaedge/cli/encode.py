@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".npz with the arrays mean and log_var, or a folder of such shards, which can be resumed",
+        help=".npz with the arrays mean and log_var, or a folder of .npz shards, which can be resumed",
     )
 
 

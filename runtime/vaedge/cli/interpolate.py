@@ -13,15 +13,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge interpolate`."""
     add_bundle_arguments(parser)
     add_condition_argument(parser)
-    parser.add_argument("--resize", action="store_true", help="resize images of another size to the model's")
+    parser.add_argument("--resize", action="store_true", help="resize images to the size that the model takes")
     for name in ("a", "b"):
         parser.add_argument(name, metavar=name.upper(), type=Path, help="an image, or a .npy of one example")
-    parser.add_argument("--steps", type=positive, default=8, help="number of steps, both ends included (default: 8)")
+    parser.add_argument("--steps", type=positive, default=8, help="number of results, including both ends (default: 8)")
     parser.add_argument("--out", type=Path, required=True, help=".png (one row) or .npy")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Interpolate and write the steps."""
+    """Interpolate between two examples and write the steps."""
     output = Output.of(args.out, ".npy", ".png")
     vae = load_bundle(args)
     ends = []

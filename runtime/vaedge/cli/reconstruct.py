@@ -22,19 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_condition_argument(parser)
     add_input_arguments(parser)
     parser.add_argument("--sample", action="store_true", help="draw z from q(z|x) instead of taking its mean")
-    parser.add_argument("--seed", type=seed, help="seed of the draw, for --sample")
+    parser.add_argument("--seed", type=seed, help="seed of the draws; allowed only with --sample")
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help=".png (rows of originals above their reconstructions), .npy, or a folder of shards",
+        help=".png (each row of originals above the row of their reconstructions), .npy, or a folder of shards",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Reconstruct examples and write the results."""
     if args.seed is not None and not args.sample:
-        raise InputError("--seed needs --sample, because nothing is drawn without it; add --sample or remove --seed")
+        raise InputError("--seed needs --sample: only --sample uses random draws. Add --sample or remove --seed")
     output = Output.of(args.out, ".npy", ".png", SHARDS)
     if args.sample and output.suffix == SHARDS:
         raise InputError("--sample cannot write shards; use a .npy or .png path")

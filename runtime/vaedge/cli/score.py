@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input_arguments(parser)
     parser.add_argument("-k", type=positive, default=100, help="number of draws of z per example (default: 100)")
     parser.add_argument("--seed", type=seed, default=0, help="seed of the draws (default: 0)")
-    parser.add_argument("--out", type=Path, help=".npy, nats of each example (default: only the mean is printed)")
+    parser.add_argument(
+        "--out", type=Path, help=".npy file for the bound of each example in nats; the mean is always printed"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

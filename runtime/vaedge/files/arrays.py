@@ -13,7 +13,7 @@ from vaedge._types import FloatArray
 from vaedge.errors import InputError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
-# What numpy.load raises for a file that is damaged, or that holds pickled objects.
+# The exceptions that numpy.load raises for damaged files and for files with pickled objects.
 UNREADABLE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, NotImplementedError, SyntaxError, MemoryError),
     *(zipfile.BadZipFile, zlib.error),
@@ -21,17 +21,18 @@ UNREADABLE = (
 
 
 def unreadable_reason(error: BaseException) -> str:
-    """Return why numpy.load failed, without its advice to allow pickled objects."""
+    """Return the reason why numpy.load failed. Leave out numpy's advice to allow pickled objects."""
     return "it is not an array, or it holds Python objects" if "pickle" in str(error) else str(error)
 
 
 def read_array(path: Path, key: str) -> FloatArray:
-    """Read a .npy array; or the array `key` of a .npz archive, or its only one.
+    """Read a .npy file, or one array of a .npz file.
 
-    A .npy array is memory-mapped, because it may be larger than memory.
+    A .npy file is memory-mapped, because it may be larger than memory. In a .npz file, `key` names the array. If the
+    file holds only one array, that array may have any name.
 
     Raises:
-        InputError: The file cannot be read as an array, or the archive has other arrays.
+        InputError: The file cannot be read, or holds no array with the name `key` but several others.
     """
     try:
         loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
@@ -48,7 +49,7 @@ def read_array(path: Path, key: str) -> FloatArray:
 
 
 def npy_parts(array: npt.NDArray[Any]) -> tuple[bytes, memoryview]:
-    """Return the content of a .npy file in two parts; the second is the array's own memory."""
+    """Return the header and the data of a .npy file. The data of a C-contiguous array is not copied."""
     header = io.BytesIO()
     contiguous = np.ascontiguousarray(array)
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(contiguous))

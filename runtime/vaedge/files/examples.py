@@ -13,17 +13,17 @@ def read_examples(path: Path, shape: tuple[int, ...], key: str = "x", resize: bo
     """Read a batch of examples.
 
     Args:
-        path: A .npy array (n, *shape) or of one example; a .npz archive with the array `key`, or with one array; an
-            image; or a folder of images, with its subfolders, in the order of their names.
+        path: Path of a .npy file, a .npz file, an image, or a folder of images. Arrays have the shape (n, *shape), or
+            `shape` for one example. A folder is read with its subfolders, in the order of the file names.
         shape: Shape of one example.
-        key: Name of the array in an archive.
-        resize: Resize images of another size to the one that the shape asks for.
+        key: Name of the array in a .npz file. If the file holds only one array, that array may have any name.
+        resize: Whether to resize images to the height and width in `shape`.
 
     Returns:
-        The array as it was stored, or (n, *shape) float32 in [0, 1] from images.
+        The array as it was stored. Images become a float32 array of shape (n, *shape) with values in [0, 1].
 
     Raises:
-        InputError: The path does not exist, or holds nothing that can be used; the message names the file.
+        InputError: The path does not exist, or a file cannot be used. The message names the path.
     """
     if path.is_dir():
         from vaedge.files.images import IMAGE_SUFFIXES, find_images, read_image

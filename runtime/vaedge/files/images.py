@@ -1,4 +1,4 @@
-"""Images to arrays and back: (channels, height, width) float32 in [0, 1], 1 channel for gray or 3 for color."""
+"""Convert images to float32 arrays in [0, 1] and back. The shape is (1, height, width) for gray, (3, ...) for color."""
 
 import io
 import math
@@ -17,7 +17,7 @@ except ImportError as error:
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 _GAP = 2  # pixels between the images of a grid
 _BACKGROUND = 64
-_MAX_IMAGES = 10_000  # of a grid: larger ones take minutes to write
+_MAX_IMAGES = 10_000  # maximum for one grid; larger grids take minutes to write
 
 
 def is_image_shape(shape: tuple[int, ...]) -> bool:
@@ -31,10 +31,10 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def open_image(path: Path) -> Image.Image:
-    """Open an image with 8-bit pixels, rotated as its EXIF orientation says; 16-bit gray is scaled to 8 bits.
+    """Open an image with 8-bit pixels, and apply the EXIF orientation. 16-bit gray is scaled to 8 bits.
 
     Raises:
-        InputError: The file is not an image, is damaged or partly transparent, or has pixels of unknown range.
+        InputError: The file is not an image, is damaged, is partly transparent, or has pixels of unknown range.
     """
     try:
         with Image.open(path) as file:
@@ -46,15 +46,15 @@ def open_image(path: Path) -> Image.Image:
 
 
 def read_image(path: Path, shape: tuple[int, ...], resize: bool = False) -> FloatArray:
-    """Read one image; color is converted to gray, or gray to color, as the shape asks.
+    """Read one image, and convert it to gray or color if `shape` requires it.
 
     Args:
         path: The file.
         shape: (channels, height, width) of the result.
-        resize: Resize an image of another size instead of refusing it.
+        resize: Whether to resize an image of another size. Otherwise another size is an error.
 
     Returns:
-        float32 array of that shape in [0, 1].
+        float32 array of shape `shape` with values in [0, 1].
 
     Raises:
         InputError: The file is not an image (see `open_image`), or has another size.
@@ -75,18 +75,21 @@ def read_image(path: Path, shape: tuple[int, ...], resize: bool = False) -> Floa
 
 
 def resize_image(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Return the image in another size."""
+    """Return the image, resized to `height` x `width` pixels."""
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _as_8_bits(image: Image.Image) -> Image.Image:
-    """Return the image with 8-bit pixels; Pillow's own conversion would clip wider ones and drop transparency."""
+    """Return the image with 8-bit pixels.
+
+    Pillow's conversion would clip pixels of more than 8 bits, and would ignore transparency.
+    """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of type {image.mode!r}, whose range is unknown; save it with 8 or 16 bits")
+        raise ValueError(f"the range of pixels of type {image.mode!r} is unknown; save the image with 8 or 16 bits")
     if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-        raise ValueError("parts of it are transparent; composite it on a background first")
+        raise ValueError("the image is partly transparent; composite it on a background first")
     return image
 
 
@@ -94,11 +97,11 @@ def grid_png(images: FloatArray, columns: int | None = None) -> bytes:
     """Arrange images in rows and encode the grid as PNG.
 
     Args:
-        images: (n, channels, height, width), 1 or 3 channels; values outside [0, 1] are clipped.
-        columns: Images per row; None makes the grid about square.
+        images: Array of shape (n, channels, height, width) with 1 or 3 channels. Values outside [0, 1] are clipped.
+        columns: Number of images per row. None makes the grid about square.
 
     Raises:
-        InputError: The examples cannot be shown as images.
+        InputError: The examples cannot be shown as images, or there are too many images.
     """
     if not is_image_shape(images.shape[1:]):
         raise InputError(f"examples of shape {images.shape[1:]} cannot be shown as images; write a .npy file")
@@ -122,12 +125,12 @@ def interleave_rows(originals: FloatArray, reconstructions: FloatArray, columns:
     """Order two batches so that a grid shows each row of originals above the row of their reconstructions.
 
     Args:
-        originals: (n, ...) images.
-        reconstructions: (n, ...), in the same order.
-        columns: Images per row.
+        originals: Images, shape (n, channels, height, width).
+        reconstructions: Reconstructions of the originals in the same order and shape.
+        columns: Maximum number of images per row.
 
     Returns:
-        The images, the last rows filled with gray, and the number of columns of the grid.
+        The images in the new order, and the number of columns of the grid. Gray images fill up the last rows.
     """
     columns = min(columns, len(originals))
     missing = -len(originals) % columns

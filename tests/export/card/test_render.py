@@ -112,9 +112,7 @@ def test_variants_are_compared_in_a_table(manifest):
         "int8": dataclasses.replace(fp32, encoder=name, decoder=name, measured=int8),
     }
     text = section(render_card(dataclasses.replace(manifest, variants=variants), []), "Variants")
-    assert text.startswith(
-        "Measured on 500 examples (of a run: its test examples) with the same noise and k = 16 draws"
-    )
+    assert text.startswith("All variants are measured on the same 500 examples with the same noise and k = 16 draws")
     assert "with 2 threads on a CPU. int8 results" in text
     assert text.splitlines()[2:] == [
         "| variant | bytes | ELBO | bound | PSNR | batch 1 | batch 64 |",
@@ -122,7 +120,7 @@ def test_variants_are_compared_in_a_table(manifest):
         "| fp32 | 1,000 | | | | 10 | 100 |",
         "| int8 | 250 | -0.250 +- 0.000 | +0.125 | 39.8 | 10 | 100 |",
         "",
-        "int8 keeps these layers in float32, because of the measurements: encoder: a.",
+        "int8 keeps these layers in float32, because the loss would otherwise exceed the budget: encoder: a.",
     ]
     kernels = {"fp32": dataclasses.replace(fp32, measured={**MEASURED, "int8_kernels": "default"})}
     assert "on a CPU, with ONNX Runtime's default 8-bit kernels. int8" in render_card(
@@ -166,8 +164,8 @@ def test_verification_is_reported_for_each_output(manifest):
         "differences": {"mean": {"absolute": 2e-6, "scaled": 1e-6, "magnitude": 13.57}},
     }
     text = section(render_card(dataclasses.replace(manifest, verification=report), []), "Verification")
-    assert "at batch sizes 1, 2, on examples. Allowed relative to max(1, |value|): 1e-05." in text
-    assert "Denormal weights that were set to zero: 3." in text
+    assert "at batch sizes 1, 2, on examples. The allowed difference relative to max(1, |value|) is 1e-05." in text
+    assert "Number of denormal weights that were set to zero: 3." in text
     assert "| `mean` | 2.0e-06 | 1.0e-06 | 13.6 |" in text
 
 

@@ -73,7 +73,7 @@ def test_card_has_a_row_for_each_variant(small):
     card = (small / "README.md").read_text()
     for name in ("fp32", "int8", "fp16"):
         assert f"| {name} | " in card
-    assert "Measured on 500 examples (of a run: its test examples) with the same noise" in card
+    assert "All variants are measured on the same 500 examples with the same noise and k = 16 draws" in card
     assert "![latent traverse](traverse.png)" in card
 
 

@@ -65,6 +65,13 @@ def test_quantized_graph_is_close_to_float32(weights, x, name, limit):
     assert 0 < relative_error(run_graph(model, x=x), np.maximum(x @ a, 0) @ b) < limit
 
 
+def test_int8_weights_are_signed_with_one_scale_per_channel(weights, x):
+    model = to_int8(perceptron(*weights), {"x": x}, [])
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    assert tensors["a_quantized"].data_type == TensorProto.INT8
+    assert [tuple(tensors[f"{name}_scale"].dims) for name in "ab"] == [(96,), (64,)]
+
+
 def test_only_layers_that_are_not_kept_are_quantized(weights, x):
     content = perceptron(*weights)
     for convert, operator in ((to_int8, "MatMulInteger"), (to_int4, "MatMulNBits")):
@@ -158,5 +165,7 @@ def test_convolutions_are_quantized_statically(make_spec):
     model = to_int8(content, network.inputs(examples), [])
     assert "QuantizeLinear" in operators(model)
     assert "ConvInteger" not in operators(model)
+    scales = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer if tensor.name.endswith("_scale")}
+    assert (8,) in scales.values()  # one scale for each channel of a weight
     expected = network.compute(network.inputs(examples))["mean"]
     assert np.abs(run_graph(model, x=examples.x) - expected).max() < 0.1 * np.abs(expected).max()

@@ -23,9 +23,7 @@ def test_variant_over_its_budget_is_refused_with_its_loss(spec, comparison):
         make_variant("int4", spec.networks, comparison, 0.0001)
     message = str(caught.value)
     assert "variant int4 loses " in message
-    assert (
-        "the budget allows 0.000: leave the variant out, or raise the budget (allow_loss, --allow-loss) to" in message
-    )
+    assert "the budget is 0.000: omit the variant, or raise the budget (allow_loss, --allow-loss) to" in message
 
 
 def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, comparison):
@@ -76,7 +74,7 @@ def test_loss_equal_to_the_budget_is_accepted(spec, comparison, unchanged):
     assert kept == []
     assert unchanged == [[], []]
     make_variant("fp16", spec.networks, Losses(comparison, [0.25]), 0.25)
-    with pytest.raises(LossError, match=r"variant fp16 loses 0\.251 nats per example, and the budget allows 0\.250"):
+    with pytest.raises(LossError, match=r"variant fp16 loses 0\.251 nats per example, but the budget is 0\.250"):
         make_variant("fp16", spec.networks, Losses(comparison, [0.251]), 0.25)
 
 

@@ -112,5 +112,7 @@ def test_candidates_must_compute_the_same(factor, agrees, operation):
     if agrees:
         assert len(list(timings)) == 2
     else:
-        with pytest.raises(vaedge.InferenceError, match=f"b and a do not compute the same: {operation} of 4 examples"):
+        with pytest.raises(
+            vaedge.InferenceError, match=f"b and a give different results: .* {operation} at batch size 4"
+        ):
             list(timings)

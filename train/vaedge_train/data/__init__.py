@@ -1,1 +1,1 @@
-"""Data sets: readers of array files, image folders and torchvision's data sets, and the sample that ships."""
+"""Readers of array files, image folders and torchvision's data sets, and a sample of MNIST."""

@@ -21,15 +21,16 @@ _GRAY_MODES = frozenset({"1", "L", "LA"})
 
 
 def load_folder(folder: Path, image_size: tuple[int, ...] | None, *, skip_broken: bool = False) -> Source:
-    """Read all images of a folder and its subfolders, as gray if all of them are gray, otherwise as color.
+    """Read all images of a folder and its subfolders.
 
-    A tenth of the images is held out for testing. If all images are in subfolders, the name of the first subfolder
-    is the class of an image.
+    If all images are gray, they are read as gray images. Otherwise, all are read as color images. A tenth of the images
+    is held out for testing. If all images are in subfolders, the class of an image is the name of its subfolder
+    directly below the folder.
 
     Args:
         folder: The folder; files other than images are ignored.
-        image_size: (height, width) to which all images are resized. None requires that all have the same size.
-        skip_broken: Skip images that cannot be read, and print their names to stderr.
+        image_size: (height, width) to which all images are resized. If None, all images must have the same size.
+        skip_broken: Whether to skip images that cannot be read, and to print their names to stderr.
 
     Returns:
         Train and test images, each (n, 1 or 3, height, width) uint8.
@@ -58,7 +59,7 @@ def load_folder(folder: Path, image_size: tuple[int, ...] | None, *, skip_broken
 
 
 def _read(path: Path, skip_broken: bool) -> Image.Image | None:
-    """Open an image, or return None for a broken one that is to be skipped."""
+    """Open an image. Return None if the image is broken and broken images are skipped."""
     try:
         return open_image(path)
     except InputError as error:
@@ -74,7 +75,7 @@ def _require_equal_sizes(images: dict[Path, Image.Image]) -> None:
         if images[path].size != images[first].size:
             sizes = ["{} x {}".format(*images[name].size) for name in (path, first)]
             raise DataError(
-                f"{path} has {sizes[0]} pixels, but {first} has {sizes[1]}; give one size for all images, with "
+                f"{path} has {sizes[0]} pixels, but {first} has {sizes[1]}; resize all images to one size, with "
                 "--image-size HEIGHT WIDTH"
             )
 
