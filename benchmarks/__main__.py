@@ -1,6 +1,7 @@
-"""Measure everything that vaedge claims about speed: `python benchmarks`, which `make bench` runs.
+"""Measure the speed of vaedge and of its baselines.
 
-The tables are written to results.md in this folder. `--only` measures one section.
+`make bench` runs `python benchmarks`. The script writes the tables to results.md in this folder. `--only` selects one
+section.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before anything imports ONNX Runtime
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # must be set before ONNX Runtime is imported
 
 import processes
 import runtime

@@ -1,4 +1,4 @@
-"""Whole processes: cold start, memory, size on disk, threads, and a million samples streamed to disk."""
+"""Measure whole processes: cold start, memory, size on disk, threads, and a million samples streamed to disk."""
 
 import argparse
 import statistics
@@ -58,10 +58,10 @@ def main(args: argparse.Namespace) -> list[str]:
 
 
 def _run(code: str, *words: str) -> tuple[float, float]:
-    """Run a process; return its wall time in seconds, and its peak memory in MiB, which it prints at the end.
+    """Run code in a new process. Return the wall time in seconds and the peak memory in MiB.
 
-    The kernel's report on a child process includes the memory of its parent, which the child has until it becomes another
-    program. Therefore the process measures itself.
+    The process prints its peak memory at the end. The kernel's report on a child process would be wrong: it includes
+    memory of the parent, which the child shares until the new program starts.
     """
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code + _PEAK, *words], stdout=subprocess.PIPE, text=True, check=True)
@@ -98,7 +98,7 @@ def _cold_start(model: str, folder: Path, rounds: int) -> list[str]:
 
 
 def _installed(*names: str) -> float:
-    """Return the size of distributions on disk, MB. vaedge itself takes less than 1 MB."""
+    """Return the size in MB of installed distributions on disk. vaedge itself takes less than 1 MB."""
     files = [file for name in names for file in distribution(name).files or ()]
     return sum(path.stat().st_size for path in map(Path, (file.locate() for file in files)) if path.exists()) / 1e6
 

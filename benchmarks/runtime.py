@@ -1,4 +1,4 @@
-"""`reconstruct` of one bundle: vaedge, the code that a user would write without vaedge, and the limits of the machine."""
+"""Time `reconstruct` of one bundle in vaedge and in baselines, and compare vaedge with the limits of the machine."""
 
 import argparse
 import statistics
@@ -28,7 +28,7 @@ _SECONDS = 0.15
 
 
 class SharedPool:
-    """Two sessions on one global thread pool. They run in a separate process, because the setting affects every session."""
+    """Two sessions on one global thread pool, in a separate process. The pool affects every session of a process."""
 
     def __init__(self, model: str, threads: int) -> None:
         """Start the process."""
@@ -36,7 +36,7 @@ class SharedPool:
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def median(self, batch_size: int) -> float:
-        """Return the median time of a call, nanoseconds."""
+        """Return the median time of a call in nanoseconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(batch_size, file=self._process.stdin, flush=True)
@@ -50,7 +50,7 @@ class SharedPool:
 
 
 def shared_pool(model: str, threads: int) -> None:
-    """Read batch sizes from stdin and print the median time of a call for each."""
+    """Read batch sizes from stdin. For each batch size, print the median time of a call in nanoseconds."""
     ort = import_onnxruntime()
     ort.set_default_logger_severity(4)
     ort.set_global_thread_pool_sizes(threads, 1)
@@ -77,7 +77,10 @@ def examples(shape: tuple[int, ...], batch_size: int) -> Array:
 
 
 def torch_model(model: str) -> nn.Module:
-    """Return the network of a bundle in torch, with its weights. It must consist of linear layers with ReLU, as the article's does."""
+    """Return the network of a bundle as a torch module with the same weights.
+
+    The network must consist of linear layers with ReLU, as that of models/article does.
+    """
     import onnx
 
     layers: list[nn.Module] = [nn.Flatten()]
@@ -96,7 +99,7 @@ def torch_model(model: str) -> nn.Module:
 
 
 def candidates(model: str, threads: int) -> dict[str, Reconstruct]:
-    """Return the functions to compare by name: vaedge first, then the baselines."""
+    """Return a dict from name to function for everything that is compared: first vaedge, then the baselines."""
     ort, bundle = import_onnxruntime(), read_bundle(model)
     prior = vaedge.load(model, threads=threads).prior
     options = ort.SessionOptions()
@@ -216,7 +219,7 @@ def _overhead(model: str, rounds: int) -> list[str]:
 
 
 def _limits(model: str, rounds: int) -> list[str]:
-    """Compare with a large matrix product, and with reading a block of memory of the size of the weights."""
+    """Compare `reconstruct` with two limits: a large matrix product, and reading as much memory as the weights take."""
     bundle = read_bundle(model)
     threads = 2
     torch.set_num_threads(threads)

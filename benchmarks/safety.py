@@ -1,7 +1,7 @@
-"""Run the hostile graphs that vaedge refuses in plain ONNX Runtime: `python benchmarks/safety.py`.
+"""Compare vaedge and plain ONNX Runtime on hostile bundles: `python benchmarks/safety.py`.
 
-`InferenceSession(path)` and `run`, as most people call them, run in a separate process for each graph, with a limit of
-time and of memory. The table is written to safety.md in this folder.
+For each hostile graph, a separate process calls `InferenceSession(path)` and `run`, as most users do. The time and the
+memory of the process are limited. The script writes the table to safety.md in this folder.
 """
 
 import json
@@ -38,7 +38,7 @@ print("memory", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) //
 
 
 def run_in_onnxruntime(path: Path) -> str:
-    """Return what ONNX Runtime does with a graph."""
+    """Load and run a graph in plain ONNX Runtime. Return a description of the outcome."""
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-c", _PLAIN, str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -61,7 +61,7 @@ def run_in_onnxruntime(path: Path) -> str:
 
 
 def load_in_vaedge(folder: Path) -> str:
-    """Return what vaedge does with a bundle."""
+    """Load a bundle in vaedge. Return a description of the outcome."""
     began = time.perf_counter()
     try:
         vaedge.load(folder)
@@ -72,11 +72,11 @@ def load_in_vaedge(folder: Path) -> str:
 
 
 def main() -> None:
-    """Try every bundle of the corpus and write the table."""
+    """Load every bundle of the corpus and write the table."""
     good = HERE.parent / "models" / "article"
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
-        # The corpus belongs to the tests, which are not an importable package.
+        # The corpus is a module of the tests. This script cannot import it, so it runs the module in tests/.
         words = [sys.executable, "-m", "hostile", str(good), scratch]
         subprocess.run(words, check=True, cwd=HERE.parent / "tests")
         for index, name in enumerate(json.loads(Path(scratch, "names.json").read_text())):

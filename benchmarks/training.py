@@ -1,8 +1,8 @@
-"""Training speed: `vaedge_train` and a usual loop around a DataLoader, with the same model and the same data.
+"""Compare the training speed of `vaedge_train` with that of a usual loop around a DataLoader.
 
-Both train 784-400-20 on gray-level MNIST with batches of 128 and Adam at 1e-3, and test after every epoch. The loop reads
-from a DataLoader with ToTensor. The time of `vaedge_train.train` includes all that it writes. They take turns in every
-round, and a ratio is the median of the ratios of the rounds.
+Both train the same 784-400-20 model on gray-level MNIST, with batches of 128 and Adam at 1e-3. Both test the model
+after every epoch. The loop reads from a DataLoader with ToTensor. The time of `vaedge_train.train` includes writing all
+files. Both take turns in every round, and each reported ratio is the median of the ratios of all rounds.
 """
 
 import argparse
@@ -33,7 +33,7 @@ class TutorialVAE(nn.Module):
         self.decode, self.output = nn.Linear(20, 400), nn.Linear(400, 784)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sum of the losses of a batch, nats."""
+        """Return the loss in nats, summed over the examples of a batch."""
         x = x.view(-1, 784)
         hidden = F.relu(self.encode(x))
         mean, log_var = self.mean(hidden), self.log_var(hidden)
@@ -44,7 +44,7 @@ class TutorialVAE(nn.Module):
 
 
 def dataloader_loop(data_dir: str, epochs: int) -> float:
-    """Train from a DataLoader; return the last test loss, nats per image."""
+    """Train from a DataLoader. Return the last test loss in nats per image."""
     import_torchvision()
     from torchvision import datasets, transforms
 
@@ -68,7 +68,7 @@ def dataloader_loop(data_dir: str, epochs: int) -> float:
 
 
 def vaedge_run(data_dir: str, epochs: int, precision: str = "float32") -> float:
-    """Train with vaedge; return the last test loss, nats per image."""
+    """Train with vaedge. Return the last test loss in nats per image."""
     config = TrainConfig(dataset="mnist", data_dir=data_dir, hidden=(400,), epochs=epochs, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         run = train(config, Path(folder) / "run", progress=False)

@@ -1,9 +1,11 @@
 """Export the autoencoder of a latent diffusion model from diffusers: `AutoencoderKL` or `AutoencoderTiny`.
 
     pip install diffusers
-    python examples/export_diffusers.py models/kl [FOLDER]    # of from_pretrained; without one, a small untrained one
+    python examples/export_diffusers.py models/kl [FOLDER]
 
-Pictures go in with values from -1 to 1, as diffusers has them; latents are those of the model, unscaled.
+FOLDER is a folder that `AutoencoderKL.from_pretrained` can read. Without FOLDER, the script exports a small untrained
+model. The script prints the folder of the bundle. Images have values from -1 to 1, as in diffusers. The latents are not
+multiplied by diffusers' scaling factor.
 """
 
 import sys
@@ -17,10 +19,10 @@ from vaedge_train.data.torchvision_data import import_torchvision
 
 
 class Encoder(nn.Module):
-    """x -> (mean, log_var); AutoencoderTiny has no posterior, so its latents come with hardly any width."""
+    """x -> (mean, log_var). AutoencoderTiny has no posterior, so its latents get a very small variance."""
 
     def __init__(self, model: Any) -> None:
-        """Take diffusers' model."""
+        """Wrap a model of diffusers."""
         super().__init__()
         self.model = model
 
@@ -33,10 +35,13 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z -> (loc, log_scale): a Gaussian of scale one, whose log p(x|z) is half the squared error."""
+    """z -> (loc, log_scale) of a Gaussian with scale 1.
+
+    log p(x|z) is then a constant minus half the squared error.
+    """
 
     def __init__(self, model: Any) -> None:
-        """Take diffusers' model."""
+        """Wrap a model of diffusers."""
         super().__init__()
         self.model = model
 
@@ -47,11 +52,11 @@ class Decoder(nn.Module):
 
 
 def export(model: Any, out: str, size: tuple[int, int]) -> None:
-    """Export for pictures of one size, (height, width): only the batch stays free."""
+    """Export a model for images of one size, (height, width). The bundle accepts any batch size."""
     shape = (model.config.in_channels, *size)
     with torch.no_grad():
         mean, _ = Encoder(model)(torch.zeros(1, *shape))
-    export_vae(
+    bundle = export_vae(
         Encoder(model).eval(),
         Decoder(model).eval(),
         out,
@@ -59,11 +64,12 @@ def export(model: Any, out: str, size: tuple[int, int]) -> None:
         latent_shape=tuple(mean.shape[1:]),
         likelihood="gaussian",
     )
+    print(bundle)
 
 
 def main(out: str, folder: str | None = None) -> None:
-    """Load and export."""
-    import_torchvision()  # diffusers imports it too, and a CUDA build of it fails beside a CPU build of torch
+    """Load a model and export it."""
+    import_torchvision()  # diffusers imports torchvision, which can fail if it was built for CUDA and torch was not
     from diffusers import AutoencoderKL
 
     if folder:
@@ -79,6 +85,6 @@ def main(out: str, folder: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -1,6 +1,11 @@
-"""Export a module of your own, whose encoder returns one tensor of 2 * latent and whose decoder ends in a sigmoid.
+"""Export a module of your own as a bundle.
 
-python examples/export_plain_module.py models/plain
+As in many tutorials, the encoder of this example returns one tensor that holds mean and log_var, and the decoder ends
+in a sigmoid. Two small wrappers convert these outputs to the form that `export_vae` takes.
+
+    python examples/export_plain_module.py models/plain
+
+The script prints the folder of the bundle.
 """
 
 import sys
@@ -12,34 +17,34 @@ from vaedge_export import export_vae
 
 
 class YourVAE(nn.Module):
-    """As tutorials write it: everything in one module."""
+    """A VAE in one module."""
 
     def __init__(self, latent: int = 8) -> None:
-        """Make the layers."""
+        """Create the layers."""
         super().__init__()
         self.encode = nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 2 * latent))
         self.decode = nn.Sequential(nn.Linear(latent, 128), nn.ReLU(), nn.Linear(128, 784), nn.Sigmoid())
 
 
 class Encoder(nn.Module):
-    """x -> (mean, log_var): the two halves of what yours returns."""
+    """x -> (mean, log_var), the two halves of the encoder's output."""
 
     def __init__(self, vae: YourVAE) -> None:
-        """Take the trained model."""
+        """Wrap the trained model."""
         super().__init__()
         self.encode = vae.encode
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log_var, each (n, latent). If your second half is log sigma, return twice of it."""
+        """Return mean and log_var, each (n, latent). If your encoder returns log sigma, multiply it by 2."""
         mean, log_var = self.encode(x).chunk(2, dim=1)
         return mean, log_var
 
 
 class Decoder(nn.Module):
-    """z -> logits: without the sigmoid, which the likelihood "bernoulli" applies itself."""
+    """z -> logits. The likelihood "bernoulli" applies the sigmoid itself."""
 
     def __init__(self, vae: YourVAE) -> None:
-        """Take the trained model."""
+        """Wrap the trained model."""
         super().__init__()
         self.decode = vae.decode[:-1]
 
@@ -50,10 +55,10 @@ class Decoder(nn.Module):
 
 
 def main(out: str) -> None:
-    """Export; `examples=` would take some real pictures, to compare on and to show on the card."""
+    """Export the model. Pass real images as `examples` to verify the export on them and to show them on the card."""
     torch.manual_seed(0)
     vae = YourVAE().eval()  # load your weights here
-    export_vae(
+    bundle = export_vae(
         Encoder(vae).eval(),
         Decoder(vae).eval(),
         out,
@@ -61,9 +66,10 @@ def main(out: str) -> None:
         latent_shape=(8,),
         likelihood="bernoulli",
     )
+    print(bundle)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) != 2:
         sys.exit(__doc__)
     main(sys.argv[1])

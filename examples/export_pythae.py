@@ -1,7 +1,10 @@
 """Export a VAE that was trained with pythae.
 
-pip install pythae
-python examples/export_pythae.py models/pythae [FOLDER]    # of AutoModel; without one, untrained weights
+    pip install pythae
+    python examples/export_pythae.py models/pythae [FOLDER]
+
+FOLDER is a folder that pythae's `AutoModel.load_from_folder` can read. Without FOLDER, the script exports an untrained
+model. The script prints the folder of the bundle.
 """
 
 import sys
@@ -17,7 +20,7 @@ class Encoder(nn.Module):
     """x -> (mean, log_var), which pythae calls embedding and log_covariance."""
 
     def __init__(self, model: Any) -> None:
-        """Take pythae's model."""
+        """Wrap a model of pythae."""
         super().__init__()
         self.encoder = model.encoder
 
@@ -28,10 +31,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z -> (loc, log_scale): pythae's reconstruction_loss "mse" is a Gaussian of scale one."""
+    """z -> (loc, log_scale). The reconstruction loss "mse" of pythae corresponds to a Gaussian with scale 1."""
 
     def __init__(self, model: Any) -> None:
-        """Take pythae's model."""
+        """Wrap a model of pythae."""
         super().__init__()
         self.decoder = model.decoder
 
@@ -42,9 +45,9 @@ class Decoder(nn.Module):
 
 
 def export(model: Any, out: str) -> None:
-    """Export a `pythae.models.VAE` (or another of its models with a Gaussian posterior and the prior N(0, I))."""
+    """Export a `pythae.models.VAE`, or another pythae model with a Gaussian posterior and the prior N(0, I)."""
     config = model.model_config
-    export_vae(
+    bundle = export_vae(
         Encoder(model).eval(),
         Decoder(model).eval(),
         out,
@@ -52,10 +55,11 @@ def export(model: Any, out: str) -> None:
         latent_shape=(config.latent_dim,),
         likelihood="gaussian",
     )
+    print(bundle)
 
 
 def main(out: str, folder: str | None = None) -> None:
-    """Load and export."""
+    """Load a model and export it."""
     from pythae.models import VAE, AutoModel, VAEConfig
 
     untrained = VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=16))
@@ -64,6 +68,6 @@ def main(out: str, folder: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -1,9 +1,10 @@
-"""Encode a data set with Ray Data: every worker of the cluster loads the bundle once and streams blocks through it.
+"""Encode a data set with Ray Data. Each worker loads the bundle once and processes blocks of the data set.
 
     pip install 'ray[data]'
     python examples/ray_batch.py models/mnist latents/
 
-On a cluster the bundle must lie where every worker finds it, and `ray.init(address="auto")` joins it.
+The script writes mean and log_var to Parquet files, and prints the number of encoded examples. On a cluster, store the
+bundle in a folder that every worker can read, and join the cluster with `ray.init(address="auto")`.
 """
 
 import sys
@@ -14,17 +15,17 @@ import ray
 import vaedge
 
 
-def main(model: str, out: str, items: int = 2000) -> int:
-    """Encode random pictures into Parquet files; `ray.data.read_images` and friends read real ones."""
-    shape = vaedge.load(model).input_shape
-    x = (np.random.default_rng(0).random((items, *shape)) < 0.1).astype(np.float32)
+def main(bundle: str, out: str, n: int = 2000) -> int:
+    """Encode n random images and return their number. Use `ray.data.read_images` to read real images."""
+    shape = vaedge.load(bundle).input_shape
+    x = (np.random.default_rng(0).random((n, *shape)) < 0.1).astype(np.float32)
     dataset = ray.data.from_numpy(x).rename_columns({"data": "x"}).repartition(4)
-    encoded = dataset.map_batches(vaedge.Batch(model, "encode"), batch_size=512, concurrency=2)
+    encoded = dataset.map_batches(vaedge.Batch(bundle, "encode"), batch_size=512, concurrency=2)
     encoded.select_columns(["mean", "log_var"]).write_parquet(out)
     return int(encoded.count())
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
-    print(main(*sys.argv[1:3]), "items")
+    print(main(*sys.argv[1:]), "examples")

@@ -12,7 +12,7 @@ _FIXED_BATCH = re.compile(r"encoder\.batch([0-9]+)\.onnx")
 
 
 def reference_file(variant: str) -> str:
-    """Return the name of a variant's reference."""
+    """Return the file name of the reference of a variant."""
     return "reference.npz" if variant == "fp32" else f"reference.{variant}.npz"
 
 
@@ -23,21 +23,21 @@ def variant_entry(variant: str) -> Variant:
 
 
 def graph_files(variant: str, graphs: Graphs) -> dict[str, bytes]:
-    """Return the graphs of a variant by the names of their files."""
+    """Return a dict from file name to serialized graph, for both graphs of a variant."""
     entry = variant_entry(variant)
     return {entry.encoder: graphs.encoder, entry.decoder: graphs.decoder}
 
 
 def fixed_batch_file(network: str, batch_size: int) -> str:
-    """Return the name of the copy of a float32 graph, "encoder" or "decoder", for one batch size."""
+    """Return the file name of the copy of a network, "encoder" or "decoder", with a fixed batch size."""
     return f"{network}.batch{batch_size}.onnx"
 
 
 def fixed_batch_size(names: Iterable[str]) -> int | None:
-    """Return the batch size of the copies among these file names, or None if there are no copies."""
+    """Return the batch size in the name of a copy with a fixed batch size, or None if no name is that of a copy."""
     return next((int(match[1]) for name in names if (match := _FIXED_BATCH.fullmatch(name))), None)
 
 
 def file_entries(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
-    """Return the manifest's entries of these files, with their sizes and SHA-256."""
+    """Return a dict from file name to the entry in the manifest: size and SHA-256 of the file."""
     return {name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()}

@@ -29,23 +29,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-loss",
         type=float,
         metavar="NATS",
-        help="maximum loss of a variant per example (default: 0.3, or a thousandth of the ELBO where that is more)",
+        help="maximum loss of a variant, in nats per example (default: 0.3, or a thousandth of the ELBO if that is "
+        "more)",
     )
     parser.add_argument(
         "--fixed-batch",
         type=int,
         metavar="N",
-        help="also write copies of the float32 graphs for batches of N examples, for engines that require it",
+        help="also write copies of the float32 graphs with the fixed batch size N, for engines that require one",
     )
     parser.add_argument(
         "--triton", type=Path, metavar="DIR", help="also write a model repository for the Triton inference server"
     )
-    parser.add_argument("--note", help="a sentence or two for the model card, next to the metrics")
+    parser.add_argument("--note", help="one or two sentences, which the model card shows with the metrics")
     parser.add_argument(
         "--upgrade",
         type=Path,
         metavar="BUNDLE",
-        help="rewrite a bundle of an older format in the newest one, in place; the ONNX files do not change",
+        help="rewrite a bundle of an older format in place, in the newest format; the ONNX files do not change",
     )
     parser.set_defaults(usage_error=parser.error)
 

@@ -12,7 +12,7 @@ class VerificationError(ExportError):
 
 
 class TrainingModeError(VerificationError):
-    """A module or a part of one is in training mode, in which dropout and batch normalization act differently."""
+    """A module or one of its submodules is in training mode, which changes dropout and batch normalization."""
 
 
 class SizeError(VerificationError):
@@ -24,7 +24,7 @@ class SignatureError(VerificationError):
 
 
 class MeaningError(VerificationError):
-    """The tensors have the right shapes but the wrong meaning, such as means for logits, or swapped outputs."""
+    """The tensors have the right shapes but the wrong meaning, such as means in place of logits, or swapped outputs."""
 
 
 class PurityError(VerificationError):

@@ -1,4 +1,4 @@
-"""The examples that an export is verified and measured on: those of the caller, or random ones."""
+"""The examples on which an export verifies and measures graphs: the caller's examples, or random examples."""
 
 from collections.abc import Mapping
 
@@ -21,11 +21,12 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
     """Validate the caller's examples, and add draws of z from N(0, I).
 
     Args:
-        examples: (n, *input_shape); of a conditional model a mapping with `x` and each condition.
+        examples: Array (n, *input_shape). For a conditional model, a mapping from "x" and the name of each condition to
+            an array.
         spec: The specification of the export.
 
     Raises:
-        ExportError: The names are not those of the inputs, or variants cannot be measured on these values.
+        ExportError: The names in the mapping are wrong, or variants cannot be measured on these examples.
         vaedge.InputError: The arrays are not valid inputs of the model.
     """
     given = dict(examples) if isinstance(examples, Mapping) else {"x": examples}

@@ -50,9 +50,10 @@ class Provenance:
     """What the manifest and the model card say about the origin of a model.
 
     Attributes:
-        metrics: Measured metrics: floats in nats per example, and texts that say how they were measured.
-        training: How the model was made. The card prints the commands `command` (training) and `export`, the duration
-            `seconds` and the text `note`, if they are given.
+        metrics: Dict from the name of a metric to its value: a float in nats per example, or a text that describes the
+            measurement.
+        training: Dict that describes how the model was made. The card shows these keys: "command" is the training
+            command, "export" is the export command, "seconds" is the training time, and "note" is a text.
     """
 
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -81,7 +82,7 @@ def export_vae(
     provenance: Provenance = Provenance(),
     progress: bool = False,
 ) -> Path:
-    """Export an encoder and a decoder as a bundle, after verifying that the graphs compute what the modules compute.
+    """Verify that the graphs of an encoder and a decoder agree with the modules, and export the graphs as a bundle.
 
     Args:
         encoder: Module in evaluation mode: x (n, *input_shape) -> (mean, log_var), each (n, *latent_shape) float32.
@@ -109,7 +110,7 @@ def export_vae(
             and its range is [0, 1]. None refuses integers.
         features: Names of the elements of x, for tables, such as the columns of a CSV file; empty if there are none.
         provenance: Metrics and origin of the model, for the manifest and the card.
-        progress: Print each step.
+        progress: Whether to print each step.
 
     Returns:
         The bundle's folder.
@@ -117,7 +118,7 @@ def export_vae(
     Raises:
         ExportError: An argument cannot be used, a module fails or cannot be traced, the folder exists, or the disk is
             full.
-        VerificationError: The modules or their graphs failed a check; the class says which.
+        VerificationError: The modules or their graphs failed a check. Each check has its own subclass.
         LossError: The loss of a variant exceeds its budget.
         vaedge.InputError: The examples, or the values of their conditions, are not valid inputs of the model.
     """
@@ -141,7 +142,7 @@ def export_vae(
         features=features,
     )
     if spec.variants and examples is None:
-        raise ExportError(f"variants {', '.join(spec.variants)} are measured before they are written: give examples")
+        raise ExportError(f"variants {', '.join(spec.variants)} need examples, on which their loss is measured")
     real = None if examples is None else validate_examples(examples, spec)
     random = random_examples(max(BATCH_SIZES), spec)
     if labels and (real is None or len(labels) != len(real.x)):
@@ -173,7 +174,7 @@ def export_vae(
 
 
 def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
-    """Return the manifest without its files, and without the results of the comparison and of the measurements."""
+    """Return the manifest without files, results of the comparison, and measurements. They are added later."""
     versions = {producer: importlib.metadata.version(producer) for producer in _PRODUCERS}
     return Manifest(
         name=name,
@@ -197,7 +198,11 @@ def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
 
 
 def _trace(spec: Spec, random: Inputs, metadata: Mapping[str, str]) -> tuple[Graphs, int]:
-    """Trace both networks, each twice, and check the form of the graphs; also return the number of denormal weights."""
+    """Trace each network twice, and check the form of the graphs.
+
+    Returns:
+        The graphs, and the number of denormal weights that were set to zero.
+    """
     contents, denormals = [], 0
     for network in spec.networks:
         inputs = network.inputs(random)
@@ -215,7 +220,7 @@ def _open(manifest: Manifest, prior: bytes | None, variant: str, graphs: Graphs)
 
 
 def _fp32_files(spec: Spec, graphs: Graphs) -> dict[str, bytes]:
-    """Return the float32 graphs, their copies with a fixed batch size, and the constants of the prior."""
+    """Return a dict from file name to content: the float32 graphs, copies with a fixed batch size, and the prior."""
     files = graph_files("fp32", graphs)
     if spec.prior_constants is not None:
         files[PRIOR_FILE] = spec.prior_constants
@@ -229,7 +234,11 @@ def _fp32_files(spec: Spec, graphs: Graphs) -> dict[str, bytes]:
 def _make_variants(
     spec: Spec, comparison: Comparison, random: Inputs, say: _Say
 ) -> dict[str, tuple[Graphs, list[str]]]:
-    """Make and check each variant; return its graphs and the layers that stay in float32, by name."""
+    """Make and check each variant.
+
+    Returns:
+        Dict from the name of a variant to its graphs and to the names of the layers that stay in float32.
+    """
     made = {}
     for name in spec.variants:
         say(f"quantizing to {name} and measuring its loss")
@@ -257,7 +266,7 @@ def _with_measurements(
 
 
 def _write(destination: Path, manifest: Manifest, files: Mapping[str, bytes], images: Mapping[str, bytes]) -> None:
-    """Write the bundle and check it before it gets its name."""
+    """Write the bundle to a temporary folder, check the bundle, and then rename the folder to the destination."""
     with new_folder(destination) as folder:
         for name, content in {**files, **images}.items():
             (folder / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""Write a folder as a whole or not at all."""
+"""Write a folder completely, or not at all."""
 
 import os
 import secrets
@@ -11,14 +11,17 @@ from vaedge_export.errors import ExportError
 
 
 def require_absent(destination: Path) -> None:
-    """Raise ExportError if the destination exists. Call it before the work; `new_folder` calls it again afterwards."""
+    """Raise ExportError if the destination exists. Call this function before a long export.
+
+    `new_folder` calls this function, too.
+    """
     if destination.exists() or destination.is_symlink():
         raise ExportError(f"{destination} exists already: name another folder, or remove it first")
 
 
 @contextmanager
 def new_folder(destination: Path) -> Iterator[Path]:
-    """Create a folder next to the destination to write into, and rename it when the block succeeds.
+    """Create a temporary folder next to the destination. If the block succeeds, rename it to the destination.
 
     Args:
         destination: The folder, which must not exist.
@@ -27,8 +30,8 @@ def new_folder(destination: Path) -> Iterator[Path]:
         The temporary folder.
 
     Raises:
-        ExportError: The destination exists, or cannot be written (a full disk, no permission). Exceptions of the block
-            pass through. In every case nothing is left behind.
+        ExportError: The destination exists, or an OSError occurs, such as a full disk. Other exceptions of the block
+            are raised unchanged. After any exception, the temporary folder is removed.
     """
     require_absent(destination)
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.tmp")

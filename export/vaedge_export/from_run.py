@@ -32,8 +32,8 @@ def export_run(
         variants: As for `export_vae`. Variants are measured on the test examples of the run.
         allow_loss: As for `export_vae`; nats per example.
         fixed_batch: As for `export_vae`.
-        note: A sentence or two for the model card, next to the metrics.
-        progress: Print each step.
+        note: One or two sentences, which the model card shows with the metrics.
+        progress: Whether to print each step.
 
     Returns:
         The bundle's folder.
@@ -78,7 +78,7 @@ def export_run(
 def export_command(
     name: str, variants: Collection[str], allow_loss: float | None, fixed_batch: int | None, note: str | None
 ) -> str:
-    """Return the command that exports the run `runs/NAME` with these options; `export_run` describes them."""
+    """Return the command that exports the run `runs/NAME`. `export_run` describes the options."""
     words = ["vaedge", "export", f"runs/{name}", "--out", f"models/{name}"]
     additional = [variant for variant in dict.fromkeys(variants) if variant != "fp32"]
     if additional:
@@ -93,20 +93,21 @@ def export_command(
 
 
 def _metrics(run: Run) -> dict[str, float | str]:
-    """Return the most precise evaluation of the run or, without one, the metrics of the epoch that was kept."""
+    """Return the metrics of the most precise evaluation. If there is no evaluation, return those of the kept epoch."""
     given = f"{Path(run.config.dataset).name}{', each given its label' if run.classes else ''}"
     return _evaluation_metrics(run, given) if run.evaluations else _epoch_metrics(run, given)
 
 
 def _evaluation_metrics(run: Run, dataset: str) -> dict[str, float | str]:
     best = max(run.evaluations, key=lambda row: (row["items"], row["k"], -row["seed"]))
-    comparable = [row for row in run.evaluations if (row["items"], row["k"]) == (best["items"], best["k"])]
+    n, k = best["items"], best["k"]
+    comparable = [row for row in run.evaluations if (row["items"], row["k"]) == (n, k)]
     return {
         **{f"test_{name}": best[name] for name in _EVALUATION_METRICS},
         **{f"test_bound_with_seed_{row['seed']}": row["bound"] for row in comparable if row is not best},
         "measured_on": (
-            f"{best['items']} test examples of {dataset}, p(x|z): {best['likelihood']}, {best['binarized']}, "
-            f"k = {best['k']} draws, seed {best['seed']}"
+            f"{n} test examples of {dataset}, p(x|z): {best['likelihood']}, {best['binarized']}, "
+            f"k = {k} draws, seed {best['seed']}"
         ),
     }
 

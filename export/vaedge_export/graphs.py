@@ -19,7 +19,8 @@ from vaedge_export.networks import Array, Network
 OPSET = 20
 IR_VERSION = 10
 _TRACE_BATCH_SIZE = 3  # torch.export treats the sizes 0 and 1 as constants
-_SMALLEST_NORMAL = np.finfo(np.float32).tiny
+# The bits of a float32. A denormal number has an exponent of zero and a mantissa other than zero.
+_EXPONENT, _MANTISSA = np.uint32(0x7F800000), np.uint32(0x007FFFFF)
 
 
 class Graphs(NamedTuple):
@@ -30,7 +31,7 @@ class Graphs(NamedTuple):
 
 
 class _AnyInputs(nn.Module):
-    """A module with a variadic signature, so that one description of the free axes fits any number of inputs."""
+    """A wrapper whose forward() takes any number of inputs, so that one `dynamic_shapes` fits every module."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -46,15 +47,16 @@ def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, 
 
     Args:
         network: The network.
-        inputs: (n, ...) arrays by name, n >= 3. Only their types and shapes matter.
-        metadata: Texts to embed in the graph, by key.
+        inputs: Dict from the name of each input to an (n, ...) array, n >= 3. Only types and shapes of arrays count.
+        metadata: Dict from key to text, which the graph stores as metadata.
 
     Returns:
-        The serialized graph, and the number of denormal weights (absolute values below 1.2e-38) that were set to zero.
-        Some CPUs compute with denormals a hundred times slower, and no float32 result changes.
+        The serialized graph, and the number of denormal weights that were set to zero. Denormal weights have absolute
+        values below 1.2e-38. Some CPUs compute with them a hundred times slower. Setting them to zero changes no
+        float32 result.
 
     Raises:
-        ExportError: torch cannot trace the module. The cause is torch's own error.
+        ExportError: torch cannot trace the module. The exception of torch is the cause of the error.
     """
     examples = tuple(torch.from_numpy(array[:_TRACE_BATCH_SIZE]) for array in inputs.values())
     try:
@@ -81,19 +83,19 @@ def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, 
     # torch writes the source lines and paths of the module into every node.
     ClearMetadataAndDocStringPass()(program.model)
     for value in list(program.model.graph.initializers.values()):
-        value.name = str(value.name).removeprefix("module.")  # the attribute of _AnyInputs
+        value.name = str(value.name).removeprefix("module.")  # added by _AnyInputs
     proto = program.model_proto
     flushed = _flush_denormals(proto)
     return serialize(proto, network.name, {**metadata, "graph": network.name}), flushed
 
 
 def serialize(proto: onnx.ModelProto, name: str, metadata: Mapping[str, str]) -> bytes:
-    """Serialize a graph without what tools have written into it about themselves.
+    """Remove the metadata that torch and the quantizers wrote into a graph, and serialize the graph.
 
     Args:
         proto: The graph, which is changed in place.
         name: Name of the graph.
-        metadata: Texts to embed in the graph, by key.
+        metadata: Dict from key to text, which the graph stores as metadata.
     """
     del proto.metadata_props[:], proto.graph.metadata_props[:], proto.graph.value_info[:]
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
@@ -109,7 +111,7 @@ def serialize(proto: onnx.ModelProto, name: str, metadata: Mapping[str, str]) ->
 
 
 def with_fixed_batch(content: bytes, batch_size: int) -> bytes:
-    """Return the same graph for one batch size, which some engines other than ONNX Runtime require."""
+    """Return the same graph with a fixed batch size. Some engines other than ONNX Runtime require a fixed size."""
     proto = onnx.load_model_from_string(content)
     for value in (*proto.graph.input, *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = batch_size
@@ -123,7 +125,8 @@ def _flush_denormals(proto: onnx.ModelProto) -> int:
     for tensor in proto.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             weights = numpy_helper.to_array(tensor)
-            denormal = (np.abs(weights) < _SMALLEST_NORMAL) & (weights != 0)
+            bits = weights.view(np.uint32)  # the CPU may be in a mode in which denormals compare equal to zero
+            denormal = ((bits & _EXPONENT) == 0) & ((bits & _MANTISSA) != 0)
             if denormal.any():
                 flushed += int(denormal.sum())
                 tensor.CopyFrom(numpy_helper.from_array(np.where(denormal, np.float32(0), weights), tensor.name))
@@ -132,7 +135,7 @@ def _flush_denormals(proto: onnx.ModelProto) -> int:
 
 @contextmanager
 def logging_off() -> Iterator[None]:
-    """Suppress the log messages of torch and of ONNX Runtime's tools; exceptions carry the same information."""
+    """Suppress the log messages of torch and of ONNX Runtime's tools. Exceptions contain the same information."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

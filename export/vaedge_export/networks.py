@@ -36,7 +36,7 @@ class Network:
     units: Mapping[str, Array] = field(default_factory=dict)
 
     def inputs(self, examples: Inputs) -> dict[str, Array]:
-        """Return the arrays that this network takes, by name, in order."""
+        """Return a dict from the name of each input of this network to the array, in order."""
         main = {"x": examples.x, "z": examples.z}[self.main_input]
         return {self.main_input: main, **examples.conditions}
 
@@ -44,10 +44,10 @@ class Network:
         """Run the module in PyTorch.
 
         Args:
-            inputs: (n, ...) arrays by name, as `Network.inputs` returns them.
+            inputs: Result of `Network.inputs`: a dict from name to (n, ...) array.
 
         Returns:
-            (n, ...) arrays by name.
+            Dict from the name of each output to an (n, ...) array.
         """
         found = [output.detach().numpy() for output in call(self.module, inputs)]
         return dict(zip(self.outputs, found, strict=True))
@@ -101,11 +101,11 @@ class DecoderWithMean(nn.Module):
 
 
 def as_tensors(output: Any) -> tuple[Tensor, ...]:
-    """Return the outputs of a module as a tuple, also where the module returns a single tensor."""
+    """Return the outputs of a module as a tuple. A single tensor becomes a tuple of one tensor."""
     return (output,) if isinstance(output, Tensor) else tuple(output)
 
 
 def call(module: nn.Module, inputs: Mapping[str, Array]) -> Any:
-    """Call a module on arrays without gradients, and return what it returns."""
+    """Call a module on arrays without gradients, and return the result of the module."""
     with torch.no_grad():
         return module(*map(torch.from_numpy, inputs.values()))

@@ -16,9 +16,10 @@ from vaedge_export.networks import Array
 from vaedge_export.spec import Spec
 
 REFERENCE_EXAMPLES = 8
-# In standard deviations of a feature. CPUs, thread counts and releases of ONNX Runtime differ by at most a tenth of it.
+# Tolerance of fp32, in standard deviations of a feature. Other CPUs, numbers of threads and releases of ONNX Runtime
+# change a result by at most a tenth of the tolerance.
 _FP32_TOLERANCE = 1e-4
-_STEPS = 255  # of an 8-bit range
+_STEPS = 255  # number of quantization steps in the range of an output
 # Another machine may differ from the reference by this multiple of the difference on the exporting machine.
 _NOISE_FACTOR = 16
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
@@ -26,7 +27,10 @@ _INPUTS = ("x", "z")
 
 
 def reference_arrays(spec: Spec, examples: Inputs) -> dict[str, Array]:
-    """Return the inputs, the conditions and the outputs of the modules in PyTorch, as `reference.npz` names them."""
+    """Run the modules in PyTorch, and return a dict from the names in `reference.npz` to arrays.
+
+    The dict holds the inputs, the conditions and the outputs.
+    """
     encoder, decoder = (network.compute(network.inputs(examples)) for network in spec.networks)
     decoded = decoder.pop("x")
     return {"x": examples.x, **encoder, "z": examples.z, "decoded": decoded, **examples.conditions, **decoder}
@@ -36,9 +40,9 @@ def fp32_reference(arrays: Mapping[str, Array], vae: vaedge.VAE) -> bytes:
     """Return the content of `reference.npz`.
 
     Args:
-        arrays: As `reference_arrays` returns them.
-        vae: The float32 graphs in ONNX Runtime. No tolerance is smaller than a multiple of their difference from the
-            modules.
+        arrays: Result of `reference_arrays`.
+        vae: The float32 graphs in ONNX Runtime. Each tolerance is at least a multiple of the difference between the
+            graphs and the modules.
     """
     found = outputs(vae, arrays)
     tolerances = {
@@ -49,14 +53,14 @@ def fp32_reference(arrays: Mapping[str, Array], vae: vaedge.VAE) -> bytes:
 
 
 def variant_reference(arrays: Mapping[str, Array], vae: vaedge.VAE, graphs: Graphs) -> bytes:
-    """Return the content of the reference of a variant other than fp32.
+    """Return the content of the reference file of a variant other than fp32.
 
-    The expected outputs are those of onnx's reference evaluator for all examples in one batch, because the results of
-    dynamic int8 depend on the batch. Graphs with operators that only ONNX Runtime has are run by ONNX Runtime. The
-    tolerance is one quantization step of each output: 1/255 of its range.
+    onnx's reference evaluator computes the expected outputs. ONNX Runtime computes them if a graph has operators that
+    only ONNX Runtime has. All examples are in one batch, because the results of dynamic int8 depend on the batch. The
+    tolerance of an output is one quantization step: 1/255 of the range of the output.
 
     Args:
-        arrays: As `reference_arrays` returns them; only the inputs and the conditions are used.
+        arrays: Result of `reference_arrays`. Only the inputs and the conditions are used.
         vae: The variant's graphs in ONNX Runtime.
         graphs: The variant's graphs.
     """
@@ -89,7 +93,7 @@ def _has_contrib_operators(graph: bytes) -> bool:
 
 
 def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
-    """Return the allowed difference of each feature: as wanted, but at least what rounding makes unavoidable."""
+    """Return the allowed difference of each feature: `wanted`, or the unavoidable rounding error if that is larger."""
     axes = tuple(axis for axis in range(expected.ndim) if axis == 0 or wanted.shape[axis - 1] == 1)
     noise = np.abs(found - expected).max(axes).reshape(wanted.shape)
     size = np.abs(expected).max(axes).reshape(wanted.shape)
@@ -101,7 +105,7 @@ def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
 def _reduce(function: Any, array: Array, name: str) -> Array:
     """Apply a function over the examples and over the elements that share one unit.
 
-    All latents share one unit, and so do the pixels of a channel; each column of a table has its own unit.
+    All latents share one unit. All pixels of a channel share one unit. Each column of a table has its own unit.
 
     Args:
         function: A function such as numpy.std.
@@ -109,7 +113,7 @@ def _reduce(function: Any, array: Array, name: str) -> Array:
         name: Name of the output.
 
     Returns:
-        float32 array that broadcasts to one example's output.
+        float32 array that broadcasts to the output of one example.
     """
     shape = array.shape[1:]
     kept = () if name in ("mean", "log_var") else (0,)

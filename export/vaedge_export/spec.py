@@ -23,16 +23,16 @@ from vaedge_train.model.standardization import Moments, Standardization
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What is exported, and in which variants.
+    """The validated arguments of `export_vae`.
 
     Attributes:
         encoder: The encoder as the caller gave it.
-        decoder: The decoder as the caller gave it: it returns the parameters of p(x|z) without the mean.
+        decoder: The decoder as the caller gave it. It returns the parameters of p(x|z), but not the mean.
         input_shape: Shape of one example of x.
         latent_shape: Shape of one z.
         likelihood: p(x|z).
         prior: p(z).
-        conditions: Further inputs of both networks, by name, in order.
+        conditions: Dict from the name of each further input of both networks to its description, in order.
         variants: Names of the variants to write in addition to fp32.
         allow_loss: Largest loss of a variant, nats per example; None uses the default budget.
         fixed_batch: Batch size of the additional copies of the float32 graphs; None writes no copies.
@@ -98,14 +98,14 @@ def validate_arguments(
     encoding: str | None = None,
     features: Sequence[str] = (),
 ) -> Spec:
-    """Validate the arguments of `export_vae`, which documents them, without running a module.
+    """Validate the arguments without running a module. `export_vae` describes the arguments.
 
     Raises:
-        ExportError: An argument cannot be used.
+        ExportError: An argument is invalid.
     """
     input_shape, latent_shape = _as_shape("input_shape", input_shape), _as_shape("latent_shape", latent_shape)
     if likelihood not in LIKELIHOODS:
-        raise ExportError(f"likelihood is {likelihood!r}; known are {', '.join(LIKELIHOODS)}")
+        raise ExportError(f"likelihood is {likelihood!r}; expected one of {', '.join(LIKELIHOODS)}")
     for name, module in (("encoder", encoder), ("decoder", decoder)):
         if not isinstance(module, nn.Module):
             raise ExportError(f"the {name} is a {type(module).__name__}; expected a torch.nn.Module")
@@ -208,7 +208,7 @@ def _validate_conditions(conditions: Mapping[str, vaedge.Condition], likelihood:
             raise ExportError(f"condition {name} is {condition!r}; expected a vaedge.Condition of int64 or float32")
         if (condition.dtype == "int64") != bool(condition.classes):
             raise ExportError(
-                f"condition {name} is {condition!r}; expected names of classes for int64, and none for float32"
+                f"condition {name} is {condition!r}; expected names of classes for int64, and no classes for float32"
             )
 
 
@@ -225,5 +225,5 @@ def _additional_variants(names: Sequence[str]) -> tuple[str, ...]:
     known = ("fp32", *QUANTIZERS)
     for name in names:
         if name not in known:
-            raise ExportError(f"variant is {name!r}; known are {', '.join(known)}")
+            raise ExportError(f"variant is {name!r}; expected one of {', '.join(known)}")
     return tuple(name for name in dict.fromkeys(names) if name != "fp32")

@@ -19,7 +19,7 @@ _TYPES = {"float32": "TYPE_FP32", "int64": "TYPE_INT64"}
 
 
 class _Tensor(NamedTuple):
-    """A tensor in the terms of a manifest; the shape is that of one example."""
+    """A tensor as the manifest describes it. `shape` is the shape of one example."""
 
     name: str
     dtype: str

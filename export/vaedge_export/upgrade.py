@@ -24,18 +24,19 @@ from vaedge_export.reference import fp32_reference, variant_reference
 def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
     """Rewrite the manifest, the prior, the references, the samples and the card of a bundle in the newest format.
 
-    The ONNX files, the metrics and the other images do not change. The references of variants other than fp32 are
-    computed. The samples on the card are drawn again, because format 2 draws other latents for a given seed.
+    The ONNX files, the metrics and the other images do not change. For variants other than fp32, the references are
+    computed from the graphs. The samples on the card are drawn again, because format 2 draws other latents for a seed.
 
     Args:
-        path: The bundle's folder. It is replaced as a whole when all files have been written and checked.
+        path: The bundle's folder. The new files are written to a copy. If the copy passes a check, it replaces the
+            folder.
 
     Returns:
         The bundle's folder.
 
     Raises:
         vaedge.BundleError: The bundle is damaged.
-        ExportError: The folder cannot be written, or the bundle does not reproduce its reference on this machine. The
+        ExportError: The folder is not writable, or the bundle does not reproduce its reference on this machine. The
             bundle is unchanged.
     """
     folder = Path(path)
@@ -61,7 +62,7 @@ def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
 
 
 def _new_files(bundles: dict[str, Bundle]) -> dict[str, bytes]:
-    """Return the content of the prior and of the reference of every variant."""
+    """Return a dict from file name to content, for the prior and for the reference of every variant."""
     fp32 = bundles["fp32"]
     manifest = fp32.manifest
     stored = read_reference(fp32)
@@ -82,7 +83,11 @@ def _new_files(bundles: dict[str, Bundle]) -> dict[str, bytes]:
 
 
 def _export_command(manifest: vaedge.Manifest) -> dict[str, str]:
-    """Return the export command for the card, as far as the manifest of an older bundle determines it."""
+    """Return {"export": command} for the card.
+
+    The result is empty if the manifest has no training command, or has an export command already. The command omits
+    `--allow-loss`, because the manifest does not contain this value.
+    """
     if "command" not in manifest.training or "export" in manifest.training:
         return {}
     note = manifest.metrics.get("note")
@@ -92,7 +97,7 @@ def _export_command(manifest: vaedge.Manifest) -> dict[str, str]:
 
 
 def _replace(folder: Path, files: dict[str, bytes]) -> None:
-    """Copy a bundle, change files of the copy, check it, and replace the original with it."""
+    """Copy a bundle, write the files into the copy, check the copy, and replace the original with the copy."""
     token = secrets.token_hex(4)
     copy, old = (folder.with_name(f".{folder.name}.{token}.{suffix}") for suffix in ("tmp", "old"))
     try:
@@ -100,7 +105,7 @@ def _replace(folder: Path, files: dict[str, bytes]) -> None:
         for name, content in files.items():
             (copy / name).write_bytes(content)
         if not vaedge.check(copy).passed:
-            raise ExportError(f"{folder} does not reproduce its reference on this machine; it was not changed")
+            raise ExportError(f"{folder} does not reproduce its reference on this machine; the bundle is unchanged")
         folder.rename(old)
         try:
             copy.rename(folder)
@@ -108,7 +113,7 @@ def _replace(folder: Path, files: dict[str, bytes]) -> None:
             old.rename(folder)
             raise
     except OSError as error:
-        raise ExportError(f"cannot write {folder}: {error.strerror or error}; it was not changed") from error
+        raise ExportError(f"cannot write {folder}: {error.strerror or error}; the bundle is unchanged") from error
     finally:
         shutil.rmtree(copy, ignore_errors=True)
     shutil.rmtree(old)

@@ -12,8 +12,8 @@ import os
 import sys
 import warnings
 
-# Official ONNX Runtime wheels since 1.29 send telemetry unless this variable is set before their import. A value that
-# the user has set stays.
+# Official ONNX Runtime wheels since 1.29 send telemetry unless this variable is set before onnxruntime is imported. A
+# value that the user has set is kept.
 if "ORT_DISABLE_TELEMETRY" not in os.environ:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     if "onnxruntime" in sys.modules:

@@ -1,4 +1,4 @@
-"""`vaedge check`: compare what this device computes with what the exporter stored in the bundle."""
+"""`vaedge check`: compare the outputs of this device with the outputs that the exporter stored in the bundle."""
 
 import os
 from collections.abc import Mapping
@@ -12,8 +12,9 @@ from vaedge._types import FloatArray
 from vaedge.bundle.reader import Bundle, read_bundle, read_variants
 from vaedge.vae import VAE
 
-# Bundles of format 1 store no tolerances. Theirs is relative to max(1, |reference|). CPUs, thread counts and releases
-# of ONNX Runtime differ by a tenth of this; TF32 or bfloat16 in place of float32 by ten times as much.
+# Bundles of format 1 store no tolerances. Their tolerance is this number times max(1, |reference|). Another CPU, number
+# of threads or release of ONNX Runtime changes the outputs by a tenth of the tolerance. TF32 or bfloat16 instead of
+# float32 changes the outputs by ten times the tolerance.
 _FORMAT_1_TOLERANCE = 1e-4
 
 
@@ -23,9 +24,10 @@ class CheckReport:
 
     Attributes:
         device: The device that was tested: "cpu" or "cuda:N".
-        differences: For each variant and each output, the largest |found - reference| as a multiple of the tolerance
-            that the bundle stores; at most 1 passes.
-        unchecked: Variants without a stored reference, which only bundles of format 1 have. Their files were verified.
+        differences: Dict from the name of each variant to a dict from the name of each output to a difference. The
+            difference is the largest |found - reference| divided by the tolerance. A difference of at most 1 passes.
+        unchecked: Names of the variants that were not run, because the bundle stores no reference for them. Only
+            bundles of format 1 have such variants. Their files were verified.
     """
 
     device: str
@@ -34,7 +36,7 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every difference is within its tolerance."""
+        """Whether every difference is at most 1."""
         return all(difference <= 1 for row in self.differences.values() for difference in row.values())
 
     def __bool__(self) -> bool:
@@ -44,9 +46,9 @@ class CheckReport:
 def check(
     path: str | os.PathLike[str], *, device: str = "cpu", threads: int | None = None, variant: str | None = None
 ) -> CheckReport:
-    """Verify every file's SHA-256, run each variant on the stored inputs, and compare with the stored outputs.
+    """Verify all files, run each variant on the stored inputs, and compare the results with the stored outputs.
 
-    The inputs are run as one batch, because the results of dynamic int8 depend on the batch.
+    All inputs are run as one batch, because dynamic int8 gives other results for other batches.
 
     Args:
         path: The bundle's folder.
@@ -55,10 +57,10 @@ def check(
         variant: The only variant to run; None runs all of them.
 
     Returns:
-        The report, which is true where `passed` is.
+        The report. As a bool, the report equals `passed`.
 
     Raises:
-        VaedgeError: The bundle cannot be loaded (as for `load`), or has no valid reference.
+        VaedgeError: The bundle cannot be loaded (see `load`), or a stored reference is missing or invalid.
     """
     bundles = list(read_variants(path)) if variant is None else [read_bundle(path, variant)]
     bundles[0].verify_others()
@@ -76,7 +78,7 @@ def check(
 
 
 def _differences(bundle: Bundle, vae: VAE) -> dict[str, float]:
-    from vaedge.bundle.reference import TOLERANCE_PREFIX, read_reference  # zipfile takes a while to import
+    from vaedge.bundle.reference import TOLERANCE_PREFIX, read_reference  # imports zipfile, which is slow
 
     reference = read_reference(bundle)
     found = outputs(vae, reference)
@@ -91,7 +93,7 @@ def _differences(bundle: Bundle, vae: VAE) -> dict[str, float]:
 
 
 def outputs(vae: VAE, reference: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
-    """Run a VAE on the inputs of a reference, and return the outputs by their names in the reference."""
+    """Run a VAE on the inputs of a reference. Return a dict from the name of each output to its array."""
     conditions: dict[str, Any] = {name: reference[name] for name in vae.manifest.conditions}
     posterior = vae.encode(reference["x"], conditions=conditions)
     return {
@@ -105,5 +107,5 @@ def outputs(vae: VAE, reference: Mapping[str, npt.NDArray[Any]]) -> dict[str, Fl
 def _difference(found: FloatArray, reference: FloatArray, tolerance: FloatArray) -> float:
     if found.shape != reference.shape:
         return float("inf")
-    with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, which no tolerance allows
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, which never passes
         return float(np.max(np.abs(found - reference) / tolerance))

@@ -13,12 +13,12 @@ Range: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class Condition:
-    """A further input of both graphs of a conditional model.
+    """An additional input of the encoder and the decoder of a conditional model.
 
     Attributes:
         dtype: "int64" for the index of a class, "float32" for any other value.
-        shape: Shape of the value of one example; () for a single number.
-        classes: For int64 the names of the classes 0, 1, ...; otherwise empty.
+        shape: Shape of the value of one example. () means a single number.
+        classes: Names of the classes 0, 1, ... if `dtype` is "int64"; otherwise empty.
     """
 
     dtype: str

@@ -1,6 +1,6 @@
-"""An operation of a bundle as one picklable callable: a dict of arrays in, a dict of arrays out.
+"""A picklable callable that applies an operation of a bundle to a dict of arrays, and returns a dict of arrays.
 
-This is what Ray Data's `map_batches` takes, and other engines that send functions to workers.
+Ray Data's `map_batches` takes such a callable, as do other engines that send functions to workers.
 """
 
 import os
@@ -16,7 +16,7 @@ from vaedge.vae import VAE
 
 Columns = dict[str, npt.NDArray[Any]]
 
-# The column that each operation reads, and the columns that it adds.
+# Dict from the name of each operation to the column that the operation reads, and the columns that it adds.
 OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "encode": ("x", ("mean", "log_var")),
     "decode": ("z", ("x",)),
@@ -26,15 +26,15 @@ OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Batch:
-    """Apply one operation to a column of each batch; the other columns are passed through.
+    """Apply one operation to one column of each batch. The result also holds the columns of the batch.
 
     encode       x -> mean, log_var
     decode       z -> x
     reconstruct  x -> reconstruction
     log_prob     x -> log_prob, nats
 
-    A conditional model reads its conditions from columns of their names. The bundle is loaded when a worker calls for
-    the first time; a pickle holds only its path.
+    For a conditional model, each batch must hold one column per condition, with the name of the condition. Each worker
+    loads the bundle at the first call. A pickle holds the path of the bundle, but not the content.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class Batch:
         threads: int | None = 1,
         **arguments: Any,
     ) -> None:
-        """Choose the operation; nothing is loaded yet.
+        """Store the arguments. The bundle is loaded later, at the first call.
 
         Args:
-            model: The bundle's folder, under a path that every worker can read.
+            model: Path of the bundle's folder. Every worker must be able to read this path.
             operation: "encode", "decode", "reconstruct" or "log_prob".
             device: As for `load`.
             variant: As for `load`.
-            threads: As for `load`. The default is one, because engines start one worker per CPU.
-            arguments: Further arguments of the operation, such as k and seed of log_prob.
+            threads: As for `load`. The default is 1, because engines start one worker per CPU.
+            arguments: Further keyword arguments of the operation, such as `k` and `seed` of `log_prob`.
 
         Raises:
             InputError: The operation is unknown.
@@ -69,11 +69,11 @@ class Batch:
         self._vae: VAE | None = None
 
     def __call__(self, batch: Mapping[str, npt.NDArray[Any]]) -> Columns:
-        """Return the columns of the batch and the results of the operation.
+        """Return a dict from column name to array: the columns of the batch, and the results of the operation.
 
         Raises:
-            InputError: A column is missing, or holds what the operation does not accept.
-            VaedgeError: The bundle cannot be loaded, as for `load`.
+            InputError: A column is missing, or the operation does not accept the values of a column.
+            VaedgeError: The bundle cannot be loaded (see `load`).
         """
         if not isinstance(batch, Mapping):
             raise InputError(f"the batch is a {type(batch).__name__}; expected a dict of arrays")

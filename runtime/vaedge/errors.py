@@ -1,7 +1,7 @@
 """The errors that vaedge raises on purpose.
 
-Each one also inherits the built-in error that a caller expects. A message says what was wrong, what was expected, and
-what to do.
+Each error also inherits from a built-in error, which is shown in parentheses. Each message says what was wrong, what
+was expected, and what to do.
 
 * VaedgeError
   * BundleError (ValueError)
@@ -19,11 +19,11 @@ class VaedgeError(Exception):
 
 
 class BundleError(VaedgeError, ValueError):
-    """A bundle, or one of its files, does not match its manifest or the format."""
+    """A bundle or a file of a bundle does not match the manifest or the bundle format."""
 
 
 class BundleNotFoundError(BundleError, FileNotFoundError):
-    """A bundle, or one of its files, does not exist."""
+    """A bundle or a file of a bundle does not exist."""
 
 
 class InputError(VaedgeError, ValueError):
@@ -35,7 +35,7 @@ class DeviceError(VaedgeError, RuntimeError):
 
 
 class DependencyError(VaedgeError, ImportError):
-    """A package that this call needs is missing, or is installed twice."""
+    """A required package is missing, or ONNX Runtime is installed twice."""
 
 
 class ClosedError(VaedgeError, ValueError):
@@ -43,9 +43,9 @@ class ClosedError(VaedgeError, ValueError):
 
 
 class InferenceError(VaedgeError, RuntimeError):
-    """ONNX Runtime failed while it ran a graph; its own exception is the cause."""
+    """ONNX Runtime failed while it ran a graph. `__cause__` holds the exception of ONNX Runtime."""
 
 
 def install_hint(extra: str) -> str:
-    """Return the command that installs an extra of vaedge, which is installed from a clone."""
+    """Return the command that installs an extra of vaedge. Users run the command in a clone of the repository."""
     return f"in a clone of vaedge, run: pip install -c constraints.txt '.[{extra}]'"

@@ -1,4 +1,4 @@
-"""Load a bundle, in the variant that is asked for or in the fastest one."""
+"""Load one variant of a bundle: the named variant, or the fastest one."""
 
 import logging
 import os
@@ -17,28 +17,27 @@ def load(
     threads: int | None = None,
     sha256: str | None = None,
 ) -> VAE:
-    """Load a bundle. Nothing reaches ONNX Runtime before its SHA-256 and its content have been checked.
+    """Load a bundle. Each graph is verified and checked before ONNX Runtime reads the graph.
 
     Args:
         path: The bundle's folder.
-        device: "cpu", "cuda", "cuda:N", or "auto": CUDA where it works, else the CPU. `VAE.device` says which was
-            chosen, and the log says why.
-        variant: Name of one of the manifest's variants; or "fastest", which times all of them for a moment on this
-            machine. `VAE.variant` says which was chosen.
-        threads: Number of CPU threads; None uses all that this process may use.
-        sha256: SHA-256 that `manifest.json` must have, in hexadecimal digits. It identifies the bundle, because the
-            manifest holds the SHA-256 of every file that it names (the card and its images are not among them). None
-            accepts any bundle.
+        device: "cpu", "cuda", "cuda:N" or "auto". "auto" chooses CUDA if CUDA works, otherwise the CPU. `VAE.device`
+            holds the chosen device, and the log states the reason.
+        variant: Name of a variant in the manifest, or "fastest". "fastest" times all variants briefly on this machine.
+            `VAE.variant` holds the chosen variant.
+        threads: Number of CPU threads. None uses all CPUs that this process may use.
+        sha256: Expected SHA-256 of `manifest.json`, in hexadecimal digits. None accepts any bundle. This hash
+            identifies the bundle, because the manifest holds the SHA-256 of every other file that the runtime opens.
+            The manifest does not list the card and the images of the card.
 
     Returns:
         The VAE.
 
     Raises:
-        BundleNotFoundError: The folder or one of its files is missing.
-        BundleError: A file is damaged, holds what a bundle's files must not, or does not match the manifest or
-            `sha256`.
+        BundleNotFoundError: The folder or a file of the bundle is missing.
+        BundleError: A file is damaged, has content that is not allowed, or does not match the manifest or `sha256`.
         InputError: The variant or the device is unknown, or `threads` is not an integer from 1 to 1024.
-        DeviceError: CUDA was asked for and does not work; the message says what is missing.
+        DeviceError: CUDA was requested but does not work. The message says what is missing.
         DependencyError: ONNX Runtime is missing, or installed twice.
     """
     if variant == "fastest":
@@ -49,8 +48,7 @@ def load(
 def _load_fastest(path: str | os.PathLike[str], device: str, threads: int | None, sha256: str | None) -> VAE:
     """Load every variant, time them, and close all but the fastest.
 
-    The loss of every variant was measured at export, and variants above their budget are not exported, so any variant
-    may be chosen.
+    Any variant may be chosen: the exporter measures the loss of each variant, and writes no variant above the budget.
     """
     from vaedge.benchmark.timing import time_reconstruct  # only this path times calls
     from vaedge.bundle.reference import Inputs

@@ -1,4 +1,4 @@
-"""The VAE that an app embeds: sample, reconstruct, encode, decode, score, interpolate."""
+"""The class VAE, which samples, reconstructs, encodes, decodes, scores and interpolates."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,23 +28,24 @@ _Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 class VAE:
     """A loaded bundle.
 
-    Immutable except for `close()`. Sessions are opened lazily: the first call that needs the encoder opens its session,
-    and ONNX Runtime may then refuse a graph that was not made by the exporter with a BundleError. Threads may share a
-    VAE, forked processes may inherit it, and a pickle of it loads the same bundle. All randomness comes from the seeds
-    of the calls.
+    Immutable except for `close()`. Threads may share a VAE. Forked processes may use the VAE of their parent. A VAE can
+    be pickled: unpickling loads the same bundle again. All random numbers come from the `seed` arguments.
 
-    A conditional model takes its conditions in every call as a mapping, one value per example or one for all:
-    `vae.sample(10, conditions={"y": range(10)})`. The keyword `y` is a shorthand for a condition of that name.
-    `manifest.conditions` lists the conditions of a model.
+    Sessions are opened lazily. The first call that needs the encoder opens the encoder's session. This call raises
+    BundleError if ONNX Runtime cannot load the graph. ONNX Runtime can load every graph of the exporter.
+
+    A conditional model needs its conditions in every call: `vae.sample(10, conditions={"y": range(10)})`. `conditions`
+    maps the name of each condition to one value per example, or to one value for all examples. The keyword `y` is a
+    shorthand for the condition "y". `manifest.conditions` lists the conditions of a model.
 
     Attributes:
         manifest: The bundle's manifest.
-        sha256: SHA-256 of the bundle's `manifest.json`, for `vaedge.load(sha256=...)`; None for a VAE that was not read
-            from a bundle.
+        sha256: SHA-256 of the bundle's `manifest.json`, as `vaedge.load(sha256=...)` expects it. None if the VAE was
+            not read from a bundle.
         variant: Name of the loaded variant.
-        device: Device of the graphs: "cpu" or "cuda:N".
+        device: Device that runs the graphs: "cpu" or "cuda:N".
         threads: Number of CPU threads that each call may use.
-        prior: p(z).
+        prior: The prior p(z).
     """
 
     manifest: Manifest
@@ -55,7 +56,7 @@ class VAE:
     prior: Prior
 
     def __init__(self, files: ModelFiles, *, device: str = "cpu", threads: int | None = None) -> None:
-        """Open the sessions. `vaedge.load` is the usual way to make a VAE, and documents the errors."""
+        """Open the session of the decoder. Most callers use `vaedge.load`, whose documentation lists the errors."""
         self.manifest = files.manifest
         self.sha256 = files.sha256 if isinstance(files, Bundle) else None
         self.variant = files.variant
@@ -79,7 +80,7 @@ class VAE:
     def encode(
         self, x: FloatArray, *, conditions: Conditions | None = None, y: npt.ArrayLike | None = None
     ) -> Posterior:
-        """Return q(z|x) for each example; deterministic.
+        """Return the posterior q(z|x) of each example. The result is deterministic.
 
         Args:
             x: (n, *input_shape), floating point, inside the manifest's input range; or uint8, if the manifest has an
@@ -88,11 +89,11 @@ class VAE:
             y: Shorthand for the condition "y".
 
         Returns:
-            mean and log_var, each (n, *latent_shape) float32.
+            The posterior. Its `mean` and `log_var` are float32 arrays of shape (n, *latent_shape).
 
         Raises:
-            InputError: x has a wrong shape or dtype, is empty, or holds NaN or values out of range; or the conditions
-                are not those of the model.
+            InputError: `x` is empty, has a wrong shape or dtype, or holds NaN or values out of range. A missing,
+                unknown or invalid condition also raises this error.
             InferenceError: ONNX Runtime failed.
         """
         x = self._as_examples(x)
@@ -109,16 +110,16 @@ class VAE:
         """Return the mean of p(x|z) for each latent.
 
         Args:
-            z: (n, *latent_shape), floating point, absolute values up to a million.
-            conditions: Values of a conditional model's conditions, by name.
+            z: Latents, floating point, shape (n, *latent_shape). Absolute values must be at most 1e6.
+            conditions: Mapping from the name of each condition to its values, for a conditional model.
             y: Shorthand for the condition "y".
-            out: float32 (n, *input_shape) array to write into and return.
+            out: Array that receives the result and is returned, float32, shape (n, *input_shape).
 
         Returns:
-            (n, *input_shape) float32.
+            The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
-            InputError: z, `out` or a condition is invalid or missing.
+            InputError: `z`, `out` or a condition is invalid, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
         z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
@@ -127,18 +128,18 @@ class VAE:
     def parameters(
         self, z: FloatArray, *, conditions: Conditions | None = None, y: npt.ArrayLike | None = None
     ) -> dict[str, FloatArray]:
-        """Return the parameters of p(x|z) for each latent, by name (for a Bernoulli: "logits").
+        """Return the parameters of p(x|z) for each latent. A Bernoulli has one parameter, "logits".
 
         Args:
-            z: (n, *latent_shape), floating point, absolute values up to a million.
-            conditions: Values of a conditional model's conditions, by name.
+            z: Latents, floating point, shape (n, *latent_shape). Absolute values must be at most 1e6.
+            conditions: Mapping from the name of each condition to its values, for a conditional model.
             y: Shorthand for the condition "y".
 
         Returns:
-            One (n, *input_shape) float32 array for each name in the manifest's `parameters`.
+            Dict from each name in the manifest's `parameters` to a float32 array of shape (n, *input_shape).
 
         Raises:
-            InputError: z or a condition is invalid or missing.
+            InputError: `z` or a condition is invalid, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
         z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
@@ -163,10 +164,10 @@ class VAE:
             draw: Draw x from p(x|z) instead of taking its mean. Only draws have the spread of the data.
             conditions: Values of a conditional model's conditions, by name.
             y: Shorthand for the condition "y".
-            out: float32 (n, *input_shape) array to write into and return.
+            out: Array that receives the result and is returned, float32, shape (n, *input_shape).
 
         Returns:
-            (n, *input_shape) float32.
+            The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
             InputError: n, the seed, `out` or a condition is invalid or missing; or draw=True, and p(x|z) is not a
@@ -189,7 +190,7 @@ class VAE:
         y: npt.ArrayLike | None = None,
         out: FloatArray | None = None,
     ) -> FloatArray:
-        """Encode and decode: through the posterior's mean, or through a draw from the posterior.
+        """Encode examples, and decode the means of their posteriors or one draw from each posterior.
 
         Args:
             x: As for `encode`.
@@ -198,10 +199,10 @@ class VAE:
             seed: Seed of the draws, only with sample=True or draw=True; None uses fresh entropy.
             conditions: Values of a conditional model's conditions, by name; both graphs receive the same.
             y: Shorthand for the condition "y".
-            out: float32 (n, *input_shape) array to write into and return; it may overlap x.
+            out: Array that receives the result and is returned, float32, shape (n, *input_shape). It may overlap `x`.
 
         Returns:
-            (n, *input_shape) float32.
+            The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
             InputError: x, the seed, `out` or a condition is invalid or missing; a seed was given, and nothing is drawn;
@@ -238,11 +239,11 @@ class VAE:
             y: Shorthand for the condition "y".
 
         Returns:
-            (n,) float64, nats. Larger values are more likely.
+            One bound per example, in nats, float64, shape (n,). A larger value means a more likely example.
 
         Raises:
-            InputError: x, k, the seed or a condition is invalid or missing, or p(x|z) is not a normalized distribution
-                (bce_surrogate).
+            InputError: `x`, `k`, `seed` or a condition is invalid, or a condition is missing. A likelihood that is not
+                normalized (`bce_surrogate`) also raises this error.
             InferenceError: ONNX Runtime failed.
         """
         require_scorable(self.manifest.likelihood)
@@ -259,7 +260,7 @@ class VAE:
     ) -> Bounds:
         """Return the ELBO and the importance-weighted bound of each example, estimated from the same draws.
 
-        For `bce_surrogate`, which is not a normalized likelihood, they compare only with numbers of the same kind.
+        `bce_surrogate` is not a normalized likelihood. Compare its bounds only with other bounds of `bce_surrogate`.
 
         Args:
             x: As for `log_prob`.
@@ -269,10 +270,11 @@ class VAE:
             y: As for `log_prob`.
 
         Returns:
-            elbo and importance_weighted, each (n,) float64, nats.
+            The bounds `elbo` and `importance_weighted`, both in nats, float64, shape (n,).
 
         Raises:
-            InputError: x, k, the seed or a condition is invalid or missing, or the likelihood is unknown.
+            InputError: `x`, `k`, `seed` or a condition is invalid, or a condition is missing. An unknown likelihood
+                also raises this error.
             InferenceError: ONNX Runtime failed.
         """
         k = as_count(k, "k")
@@ -300,20 +302,21 @@ class VAE:
         conditions: Conditions | None = None,
         y: npt.ArrayLike | None = None,
     ) -> FloatArray:
-        """Decode the straight line between the posterior means of two examples.
+        """Decode latents on the straight line between the posterior means of two examples.
 
         Args:
-            a: The first example, input_shape (no batch axis).
-            b: The last example, input_shape.
-            steps: Number of results, both ends included; at least 2.
-            conditions: Values of a conditional model's conditions, by name: one for all steps, or one for each.
+            a: The first example, shape input_shape, without a batch axis.
+            b: The last example, shape input_shape, without a batch axis.
+            steps: Number of latents on the line, including both ends; at least 2.
+            conditions: Mapping from the name of each condition to one value for all steps, or to one value per step.
+                Only a conditional model has conditions.
             y: Shorthand for the condition "y".
 
         Returns:
-            (steps, *input_shape) float32: the means of p(x|z) along the line.
+            The means of p(x|z) along the line, float32, shape (steps, *input_shape).
 
         Raises:
-            InputError: An example, `steps` or a condition is invalid or missing.
+            InputError: An example, `steps` or a condition is invalid, or a condition is missing.
             InferenceError: ONNX Runtime failed.
         """
         steps = as_count(steps, "steps", 2)
@@ -326,7 +329,7 @@ class VAE:
         return self._decode((1 - weight) * first + weight * last, values)
 
     def close(self) -> None:
-        """Release the sessions and their memory; later calls raise ClosedError. Also usable as a context manager."""
+        """Release the sessions and their memory. Later calls raise ClosedError. A `with` block calls `close()`, too."""
         self._sessions.close()
 
     def __enter__(self) -> Self:
@@ -340,7 +343,7 @@ class VAE:
         return f"<vaedge.VAE {self.manifest.name} {shapes} {self.variant} on {self.device}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the bundle's path and SHA-256; unpickling reads and verifies the same bundle, or refuses it."""
+        """Pickle the bundle's path and SHA-256. Unpickling reads the bundle, and verifies that it is unchanged."""
         if self._origin is None:
             raise TypeError("this VAE was not read from a bundle and cannot be pickled")
         return _load_pickled, self._origin
@@ -374,7 +377,7 @@ class VAE:
         return as_batch(x, "x", self.input_shape, self.manifest.input_range, self.manifest.encoding)
 
     def _as_conditions(self, given: Conditions | None, y: npt.ArrayLike | None, n: int) -> _Arrays:
-        """Return the values of all conditions for a batch of n examples."""
+        """Return a dict from the name of each condition to its values for a batch of n examples."""
         expected = self.manifest.conditions
         if not given and not expected and y is None:
             return {}

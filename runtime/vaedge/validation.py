@@ -1,4 +1,4 @@
-"""Validation of arguments: one stated rule for arrays, and errors that say what to do.
+"""Validate arguments, and raise errors that say what to do.
 
 Floating-point arrays of the right shape are accepted if they are finite and inside the declared range. C-contiguous
 float32 is used without a copy; other floating-point types, byte orders and layouts, lists, and subclasses of arrays are
@@ -15,14 +15,16 @@ import numpy.typing as npt
 from vaedge._types import Condition, FloatArray, Range
 from vaedge.errors import InputError
 
-# Beyond this absolute value of a latent no prior has any mass, and products with weights would soon leave float32.
+# Maximum absolute value of a latent. No prior has mass at larger values, and their products could overflow.
 MAX_LATENT = 1e6
 LATENT_RANGE = (-MAX_LATENT, MAX_LATENT)
-MAX_ROWS = 2**31  # of one call; numpy can still count the bytes of the largest examples that a manifest allows
+# Maximum number of rows per call. numpy can count the bytes of this many rows of any size that a manifest allows.
+MAX_ROWS = 2**31
 _FLOAT32 = np.dtype(np.float32)
 _PIXELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 _FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))
-_SMALL = 4096  # elements up to which one dot product is faster than two comparisons, and BLAS starts no thread
+# Up to this number of elements, one dot product is faster than two comparisons, and BLAS starts no threads.
+_SMALL = 4096
 
 
 def as_batch(
@@ -31,17 +33,17 @@ def as_batch(
     """Return `value` as a C-contiguous float32 batch, without a copy where it already is one.
 
     Args:
-        value: Array of shape (n, *shape), n >= 1.
+        value: Array of shape (n, *shape) with n >= 1.
         name: Name of the argument, for the error.
         shape: Shape of one example.
         value_range: Smallest and largest value allowed; None allows every finite value.
         encoding: "uint8" also accepts uint8, which is divided by 255 in float32 as in training; None refuses integers.
 
     Raises:
-        InputError: Wrong shape or type, an empty batch, NaN, infinity, or a value outside the range.
+        InputError: `value` is empty, has a wrong shape or type, or holds NaN, infinity or values outside the range.
     """
     array = _as_array(value, name)
-    # The identity test is the fast path of the usual case; comparing dtypes takes ten times as long.
+    # The identity test succeeds in the usual case. Comparing dtypes takes ten times as long.
     if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
         array = _as_float32(array, name, value_range, encoding)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1:
@@ -68,18 +70,18 @@ def _as_float32(array: npt.NDArray[Any], name: str, value_range: Range | None, e
 
 
 def _is_surely_within(flat: FloatArray, value_range: Range | None) -> bool:
-    """Test in one pass whether all values are allowed. False means "not proved", and the caller checks in full."""
+    """Return True if one fast pass proves that all values are allowed. Otherwise the caller must compare all values."""
     low, high = value_range if value_range else _FINITE
     if low == -high:  # no absolute value exceeds the square root of the sum of all squares
         with np.errstate(over="ignore"):
             return flat.size <= _SMALL and bool(np.dot(flat, flat) <= min(high * high, _FINITE[1]))
-    # Viewed as uint32, floats in [0, high] keep their order, and negative numbers and NaN compare greater.
+    # Viewed as uint32, the floats in [0, high] keep their order. Negative numbers and NaN are larger than all of them.
     return low == 0 and bool(np.maximum.reduce(flat.view(np.uint32)) <= np.float32(high).view(np.uint32))
 
 
 def _require_within(array: FloatArray, name: str, value_range: Range | None) -> None:
-    smallest, largest = float(array.min()), float(array.max())  # NaN and infinity show up here too
-    # The limits are compared in float32: 0.1 is slightly larger there than in the manifest, and still allowed.
+    smallest, largest = float(array.min()), float(array.max())  # not finite if the array holds NaN or infinity
+    # The limits are rounded to float32, as the values are: float32 0.1 is slightly larger than 0.1, and is allowed.
     low, high = (float(np.float32(limit)) for limit in value_range or _FINITE)
     if smallest >= low and largest <= high:
         return
@@ -88,25 +90,25 @@ def _require_within(array: FloatArray, name: str, value_range: Range | None) -> 
         raise InputError(f"{name} holds NaN or infinity in example {_first(~finite)}")
     outside = _first((array < low) | (array > high))
     raise InputError(
-        f"{name} holds values from {smallest:.9g} to {largest:.9g}, the first in example {outside}; "
-        f"the model takes {low:g} to {high:g}"
+        f"{name} holds values from {smallest:.9g} to {largest:.9g}; the model takes {low:g} to {high:g}. "
+        f"The first value outside this range is in example {outside}"
     )
 
 
 def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDArray[Any]:
-    """Return the values of a condition for a batch, C-contiguous, one per example.
+    """Return the values of a condition for a batch as a C-contiguous array with one value per example.
 
     Args:
-        value: Array of shape (n, *condition.shape), or one value of condition.shape for all examples.
+        value: Array of shape (n, *condition.shape), or one value of shape condition.shape for all examples.
         name: Name of the condition, for the error.
-        condition: What the model takes.
+        condition: Type, shape and classes of the condition.
         n: Number of examples in the batch.
 
     Returns:
-        (n, *condition.shape) int64 or float32, as the condition says.
+        Array of shape (n, *condition.shape) and type `condition.dtype`.
 
     Raises:
-        InputError: Wrong shape or type, an unknown class, NaN or infinity.
+        InputError: `value` has a wrong shape or type, or holds an unknown class, NaN or infinity.
     """
     array = _as_array(value, name)
     if array.shape == condition.shape:
@@ -130,7 +132,7 @@ def as_example(
     """Return one example as a batch of one.
 
     Raises:
-        InputError: As for `as_batch`; the example is given without a batch axis.
+        InputError: `value` does not have the shape `shape`, or `as_batch` refuses it.
     """
     array = _as_array(value, name)
     if array.shape != shape:
@@ -139,10 +141,10 @@ def as_example(
 
 
 def as_count(value: Any, name: str, minimum: int = 1, maximum: int = MAX_ROWS) -> int:
-    """Return an integer as Python's own type.
+    """Return a Python or numpy integer as `int`.
 
     Raises:
-        InputError: It is not an integer, or not from `minimum` to `maximum`.
+        InputError: `value` is not an integer from `minimum` to `maximum`.
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or not minimum <= value <= maximum:
         raise InputError(f"{name} is {value!r}; expected an integer from {minimum} to {maximum:,}")
@@ -154,7 +156,7 @@ def _as_array(value: Any, name: str) -> npt.NDArray[Any]:
         raise InputError(f"{name} is an array with masked values; fill them first: {name}.filled(0)")
     try:
         return np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors that must be detached first
+    except (ValueError, TypeError, RuntimeError) as error:  # such as ragged lists, or tensors that need gradients
         raise InputError(f"{name} cannot be converted to an array: {error}") from error
 
 

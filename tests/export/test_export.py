@@ -171,7 +171,7 @@ def test_graph_with_other_weights_is_refused(vae, shapes, tmp_path, monkeypatch)
 
 def test_encoder_that_samples_is_refused(vae, shapes, tmp_path, wrap):
     vae.encoder = wrap(vae.encoder, lambda q: (q[0] + torch.randn_like(q[0]), q[1]))
-    refuse(PurityError, "encoder: it draws random numbers", tmp_path / "b", vae, shapes)
+    refuse(PurityError, "encoder: the graph draws random numbers", tmp_path / "b", vae, shapes)
 
 
 def test_encoder_in_double_precision_is_refused(vae, shapes, tmp_path, wrap):

@@ -45,16 +45,22 @@ def test_clamp_of_log_var_is_in_the_graph(vae, make_spec):
     assert run_graph(content, x=np.zeros((1, 1, 4, 4), np.float32))["log_var"][0, [0, 2]].tolist() == [-30, 20]
 
 
-def test_denormal_weights_are_set_to_zero_and_counted(vae, make_spec):
+@pytest.mark.parametrize("cpu_flushes", [False, True])
+def test_denormal_weights_are_set_to_zero_and_counted(vae, make_spec, cpu_flushes):
+    tiny = 0x00800000  # the bits of the smallest normal number
+    bits = [1, tiny - 1, 0x80000001, tiny, 0x80000000 + tiny, 0, 0x80000000]
+    weights = np.array(bits, np.uint32).view(np.float32)
     with torch.no_grad():
-        vae.encoder.output.weight[0, :3] = torch.tensor([1e-40, -1e-39, 1.1e-38])
-        vae.encoder.output.weight[0, 3] = 1.2e-38
-        vae.encoder.output.weight[1, 0] = 0
-    content, flushed = trace_network(make_spec(vae.encoder, vae.decoder), 0)
+        vae.encoder.output.weight[0, :7] = torch.from_numpy(weights)
+    torch.set_flush_denormal(cpu_flushes)
+    try:
+        content, flushed = trace_network(make_spec(vae.encoder, vae.decoder), 0)
+    finally:
+        torch.set_flush_denormal(False)
     graph = onnx.load_model_from_string(content).graph
     (weight,) = (onnx.numpy_helper.to_array(t) for t in graph.initializer if t.name == "output.weight")
     assert (weight[0, :3] == 0).all()
-    assert weight[0, 3] == np.float32(1.2e-38)
+    np.testing.assert_array_equal(weight[0, 3:7].view(np.uint32), bits[3:])
     assert flushed == 3
 
 

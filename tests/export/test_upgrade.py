@@ -1,5 +1,6 @@
-"""`upgrade_bundle` rewrites an older bundle in the newest format, and leaves its graphs byte for byte."""
+"""`upgrade_bundle` rewrites an older bundle in the newest format. Its graphs do not change."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import vaedge
 from vaedge.cli.main import main
 from vaedge_export import ExportError, upgrade, upgrade_bundle
+from vaedge_export.bundle_files import fixed_batch_size
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format-1"
 
@@ -75,16 +77,28 @@ def test_failed_upgrade_leaves_the_bundle_and_nothing_else(old, monkeypatch, ste
 
     before = contents(old)
     monkeypatch.setattr(upgrade.shutil if step == "copytree" else upgrade.vaedge, step, fail)
-    with pytest.raises(ExportError, match=r"No space left on device; it was not changed"):
+    with pytest.raises(ExportError, match=r"No space left on device; the bundle is unchanged"):
         upgrade_bundle(old)
     assert contents(old) == before
     assert [path.name for path in old.parent.iterdir()] == ["format-1"]
 
 
-def test_command(old, capsys):
+def test_command_upgrades_in_place(old, capsys):
     assert main(["export", "--upgrade", str(old)]) == 0
     assert capsys.readouterr().out == f"{old}: upgraded to format 2 and checked\n"
-    for wrong in (["export"], ["export", "run"], ["export", "--upgrade", str(old), "--out", "x"]):
-        with pytest.raises(SystemExit) as caught:
-            main(wrong)
-        assert caught.value.code == 2
+
+
+def test_export_command_of_an_old_bundle_follows_from_its_manifest(old):
+    manifest = vaedge.load(old).manifest
+    assert upgrade._export_command(manifest) == {}
+    trained = dataclasses.replace(manifest, name="a", training={"command": "vaedge train"}, metrics={"note": "N"})
+    assert upgrade._export_command(trained) == {
+        "export": "vaedge export runs/a --out models/a --variants int8 --note N"
+    }
+    known = dataclasses.replace(trained, training={"command": "vaedge train", "export": "vaedge export"})
+    assert upgrade._export_command(known) == {}
+
+
+def test_fixed_batch_size_is_read_from_the_names_of_the_files():
+    assert fixed_batch_size(["encoder.onnx", "decoder.batch8.onnx", "encoder.batch64.onnx"]) == 64
+    assert fixed_batch_size(["encoder.onnx", "encoder.int8.onnx"]) is None

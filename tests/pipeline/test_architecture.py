@@ -100,7 +100,9 @@ def test_package_imports_only_allowed_packages(package):
 
 
 def test_training_imports_only_numpy_parts_of_the_runtime():
-    found = {name for path in modules("vaedge_train").values() for name in imports(path)}
+    paths = modules("vaedge_train")
+    del paths["vaedge_train.__main__"]  # It is the command `vaedge` under another name.
+    found = {name for path in paths.values() for name in imports(path)}
     of_runtime = {name for name in found if name.split(".")[0] == "vaedge"}
     assert {".".join(name.split(".")[:2]) for name in of_runtime} <= TRAINING_MAY_IMPORT
 

@@ -36,7 +36,7 @@ READABLE = {
 }
 UNREADABLE = {
     "clear.png": (lambda path: with_alpha(100).save(path), "transparent"),
-    "float.tif": (lambda path: Image.fromarray(GRAY.astype(np.float32) / 255).save(path), "range is unknown"),
+    "float.tif": (lambda path: Image.fromarray(GRAY.astype(np.float32) / 255).save(path), "is unknown; save the image"),
     "broken.png": (lambda path: path.write_bytes(b"\x89PNG\r\n"), "cannot be read as an image"),
 }
 

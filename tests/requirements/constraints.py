@@ -1,4 +1,4 @@
-"""Print constraints.txt, given the path of a report of `pip install --report`. See the target `constraints` of Makefile."""
+"""Print constraints.txt from a report of `pip install --report`; `make constraints` runs this script."""
 
 import json
 import sys

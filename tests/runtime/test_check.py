@@ -86,8 +86,8 @@ def test_other_shape_fails(edit_reference):
         ({"tolerance.mean": np.zeros(20, np.float32)}, "must hold positive float32"),
         ({"tolerance.mean": np.full(20, np.nan, np.float32)}, "must hold positive float32"),
         ({"tolerance.mean": np.full(20, np.inf, np.float32)}, "must hold positive float32"),
-        ({"tolerance.mean": np.ones(3, np.float32)}, "broadcast to one 'mean'"),
-        ({"tolerance.mean": np.ones((8, 20), np.float32)}, "broadcast to one 'mean'"),
+        ({"tolerance.mean": np.ones(3, np.float32)}, "broadcast to 'mean' of one example"),
+        ({"tolerance.mean": np.ones((8, 20), np.float32)}, "broadcast to 'mean' of one example"),
         ({"tolerance.mean": np.ones(20, np.int64)}, "must hold positive float32"),
     ],
 )

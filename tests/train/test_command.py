@@ -65,7 +65,8 @@ def test_missing_out_is_an_error(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"), [(["-k", "0"], "k is 0"), (["--items", "0"], "items is 0"), (["--seed", "-1"], "seed is -1")]
+    ("words", "message"),
+    [(["-k", "0"], "-k is 0"), (["--items", "0"], "--items is 0"), (["--seed", "-1"], "--seed is -1")],
 )
 def test_evaluate_rejects_invalid_options(tmp_path, capsys, words, message):
     assert main(["evaluate", str(tmp_path), *words]) == 1
@@ -88,4 +89,4 @@ def test_evaluate_rejects_a_data_set_that_has_changed(table, tmp_path, capsys):
     assert main(["train", "--dataset", table, "--out", str(run), "--hidden", "4", "--epochs", "1"]) == 0
     np.save(table, np.zeros((40, 5), np.uint8))
     assert main(["evaluate", str(run)]) == 1
-    assert "is not the data set that" in capsys.readouterr().err
+    assert "the test examples of" in capsys.readouterr().err

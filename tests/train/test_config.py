@@ -18,7 +18,7 @@ from vaedge_train.command import add_arguments
         ({"samples": 0}, "samples is 0"),
         ({"components": 0}, "components is 0"),
         ({"channels": 0}, "channels is 0"),
-        ({"hidden": ()}, r"hidden is \(\); expected at least one size"),
+        ({"hidden": ()}, r"hidden is \(\); expected one or more integers of at least 1"),
         ({"hidden": (8, 0)}, r"hidden is \(8, 0\)"),
         ({"hidden": 8}, "hidden is 8; expected a tuple of integers"),
         ({"hidden": (8.0,)}, r"hidden is \(8.0,\); expected a tuple of integers"),

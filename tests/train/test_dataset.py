@@ -77,9 +77,13 @@ def test_validation_part_is_monitored_if_there_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("array", "fields", "message"),
     [
-        (np.full((20, 3), np.nan), {"likelihood": "gaussian"}, "it holds NaN or infinity"),
-        (np.zeros((20, 3)) + 7, {}, "bce_surrogate takes values from 0 to 1"),
-        (np.full((20, 4), 99, np.uint8), {"likelihood": "bernoulli"}, "a Bernoulli is a distribution of 0 and 1"),
+        (np.full((20, 3), np.nan), {"likelihood": "gaussian"}, "the data contains NaN or infinity"),
+        (np.zeros((20, 3)) + 7, {}, "values outside the range from 0 to 1 of bce_surrogate"),
+        (
+            np.full((20, 4), 99, np.uint8),
+            {"likelihood": "bernoulli"},
+            "a Bernoulli likelihood takes only the values 0 and 1",
+        ),
         (np.full((20, 3), 0.5), {"likelihood": "discretized_logistic"}, "values between the 256 levels"),
         (np.zeros((20, 3)) - 1, {"binarize": "dynamic"}, "binarize needs gray levels from 0 to 1, but"),
     ],
@@ -96,8 +100,17 @@ def test_every_part_and_every_row_is_checked(tmp_path):
     bad[-1, -1] = 2.0
     for train, test in ((good, bad), (bad, good)):
         np.savez(tmp_path / "x.npz", train=train, test=test)
-        with pytest.raises(DataError, match="takes values from 0 to 1"):
+        with pytest.raises(DataError, match="values outside the range from 0 to 1"):
             load(tmp_path / "x.npz")
+
+
+def test_one_pixel_that_is_neither_black_nor_white_is_an_error(tmp_path):
+    pixels = np.zeros((2500, 4), np.uint8)
+    pixels[::2] = 255
+    pixels[-1, -1] = 99
+    np.save(tmp_path / "x.npy", pixels)
+    with pytest.raises(DataError, match="a Bernoulli likelihood takes only the values 0 and 1"):
+        load(tmp_path / "x.npy", likelihood="bernoulli")
 
 
 def test_held_out_parts_are_binarized_once_and_training_examples_are_not(tmp_path):

@@ -144,7 +144,7 @@ def test_same_seed_gives_the_same_result(bits):
     a, b, c = (evaluate(tiny(), Examples(bits), k=3, seed=seed) for seed in (5, 5, 6))
     assert a == b
     assert a.bound != c.bound
-    assert (a.items, a.k, a.seed, a.likelihood) == (20, 3, 5, "bernoulli")
+    assert (a.examples, a.k, a.seed, a.likelihood) == (20, 3, 5, "bernoulli")
 
 
 def test_active_units_are_the_latents_whose_mean_varies():

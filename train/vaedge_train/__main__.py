@@ -1,4 +1,4 @@
-"""Run `vaedge train`. `torchrun` starts several processes of one training run with `-m vaedge_train`."""
+"""Run `vaedge train` as a module. `torchrun -m vaedge_train` trains one model in several processes."""
 
 import sys
 

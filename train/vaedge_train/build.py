@@ -39,7 +39,7 @@ def build_vae(
         moments: Mean and standard deviation of the training data, if the networks take standardized data.
 
     Raises:
-        ConfigError: The network does not take examples of this shape, or there are fewer examples than pseudo-inputs.
+        ConfigError: The network does not take examples of this shape, or x has fewer rows than the VampPrior needs.
     """
     if config.network == "conv" and (len(input_shape) != 3 or input_shape[1] % 4 or input_shape[2] % 4):
         raise ConfigError(

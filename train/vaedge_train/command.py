@@ -27,21 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge train`, with a flag for each field of TrainConfig."""
     parser.add_argument("--out", type=Path, help="run folder to create, for example runs/first")
     parser.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
-    parser.add_argument("--recipe", metavar="NAME", help="set of defaults to start from (default: article)")
+    parser.add_argument("--recipe", metavar="NAME", help="named set of defaults (default: article)")
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, help="list the recipes and exit")
-    for item in fields(TrainConfig):
-        default = "" if item.default is None else f" (default: {item.default})"
-        # A flag that is not given stays unset, so that its default does not replace a value of the recipe.
+    for setting in fields(TrainConfig):
+        default = "" if setting.default is None else f" (default: {setting.default})"
+        # An omitted flag sets no attribute. Otherwise, the default of the flag would replace the value of the recipe.
         parser.add_argument(
-            flag(item.name),
-            help=f"{item.metadata['help']}{default}",
+            flag(setting.name),
+            help=f"{setting.metadata['help']}{default}",
             default=argparse.SUPPRESS,
-            **_parser_options(item),
+            **_parser_options(setting),
         )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and print where the run folder is. Return 0, or 130 after Ctrl-C."""
+    """Train a model, and print the path of the run folder. Return 0, or 130 after Ctrl-C."""
     if args.out is None:
         raise ConfigError("--out is missing; name the run folder to create, for example --out runs/first")
     if args.resume and args.recipe:
@@ -49,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
             f"--recipe {args.recipe} cannot be used with --resume, because a resumed run keeps its configuration; "
             "omit --recipe"
         )
-    given = {item.name: getattr(args, item.name) for item in fields(TrainConfig) if hasattr(args, item.name)}
+    given = {
+        setting.name: getattr(args, setting.name) for setting in fields(TrainConfig) if hasattr(args, setting.name)
+    }
     base = read_config(args.out)[0].to_dict() if args.resume else read_recipe(args.recipe or "article")[1]
     config = TrainConfig.from_dict({**base, **given})
     if not LIKELIHOODS[config.likelihood].normalized:
@@ -69,10 +71,10 @@ def recipes() -> list[str]:
 
 
 def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
-    """Return the purpose of a recipe, and the fields of TrainConfig that it sets.
+    """Return the purpose of a recipe, and a dict from field names of TrainConfig to the values of the recipe.
 
     Raises:
-        ConfigError: There is no recipe of this name.
+        ConfigError: No recipe has this name.
     """
     if name not in recipes():
         raise ConfigError(f"recipe is {name!r}; expected one of {', '.join(recipes())}")
@@ -93,6 +95,6 @@ def _parser_options(item: "Field[Any]") -> dict[str, Any]:
         return {"metavar": "TEXT"}
     if isinstance(item.type, types.UnionType):  # tuple[int, ...] | None
         return {"type": int, "nargs": "+", "metavar": "N"}
-    if item.type is bool:
+    if setting.type is bool:
         return {"action": argparse.BooleanOptionalAction}
-    return {"type": typing.cast("type", item.type), "choices": item.metadata["choices"]}
+    return {"type": typing.cast("type", setting.type), "choices": setting.metadata["choices"]}

@@ -21,14 +21,19 @@ from vaedge_train.schedules import SCHEDULES
 
 
 class _Rule(NamedTuple):
-    """A condition on the value of a field: what is expected, and the test."""
+    """A rule for the values of a field.
+
+    Attributes:
+        expected: Description of the valid values, for the error message.
+        holds: Function that returns whether a value is valid.
+    """
 
     expected: str
     holds: Callable[[Any], Any]
 
 
 def _is_gaussian_scale(text: str) -> bool:
-    """Return whether the text is a keyword, or a scale within the limits of the Gaussian's log_scale, -6 and 10."""
+    """Return whether the text is "element", "shared", or a number whose logarithm is from -6 to 10, like log_scale."""
     try:
         return text in ("element", "shared") or -6 <= math.log(float(text)) <= 10
     except ValueError:
@@ -56,7 +61,7 @@ _BACKGROUND = _Rule("white, black, or R,G,B with integers from 0 to 255", lambda
 _SCALE = _Rule("element, shared, or a number from 0.0025 to 22026", _is_gaussian_scale)
 
 
-def _field(default: Any, help: str, rule: _Rule | None = None) -> Any:  # noqa: A002 - the word of argparse
+def _field(default: Any, help: str, rule: _Rule | None = None) -> Any:  # noqa: A002 - as in argparse
     return field(default=default, metadata={"help": help, "rule": rule, "choices": None})
 
 
@@ -67,10 +72,12 @@ def _choice(default: str, help: str, choices: Collection[str]) -> Any:  # noqa: 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The configuration of a run; the defaults are the article's model. `vaedge train --help` describes the fields.
+    """The configuration of a run.
+
+    The defaults are those of the article's model. `vaedge train --help` describes the fields.
 
     Raises:
-        ConfigError: A value cannot be used; the message names the field.
+        ConfigError: A value is invalid. The message names the field.
     """
 
     # Data.
@@ -83,20 +90,22 @@ class TrainConfig:
     label_column: str | None = _field(
         None, "column of a .csv file that holds the class of each row (see --condition label); it is no part of x"
     )
-    data_dir: str = _field("data", "directory in which torchvision finds its data sets, or stores them")
+    data_dir: str = _field("data", "directory in which torchvision stores its data sets")
     image_size: tuple[int, ...] | None = _field(
         None, "height and width to which all images of a folder are resized; one number is both", _IMAGE_SIZE
     )
     background: str | None = _field(
         None, "color on which transparent images of a folder are composited: white, black, or R,G,B", _BACKGROUND
     )
-    skip_broken: bool = _field(False, "skip the images of a folder that cannot be read, and print their names")
+    skip_broken: bool = _field(False, "skip unreadable images of a folder, and print their names")
     condition: str = _choice(
-        "none", "label: encoder and decoder also receive the class of each example", ("none", "label")
+        "none",
+        "label: train a conditional model, whose encoder and decoder also take the class of each example",
+        ("none", "label"),
     )
     binarize: str = _choice(
         "none",
-        "dynamic: replace each gray level by a random 0 or 1, anew each time that an example is used",
+        "dynamic: in each epoch, replace each gray level of the training set by a new random 0 or 1",
         ("none", "dynamic"),
     )
     standardize: str = _choice(
@@ -107,7 +116,10 @@ class TrainConfig:
         ("auto", "on", "off"),
     )
     validation: float = _field(
-        0.0, "fraction of the training set that is held out; the epoch that is best on it is kept", _FRACTION
+        0.0,
+        "fraction of the training set to hold out; the run keeps the weights of the epoch with the best ELBO on the "
+        "held-out part",
+        _FRACTION,
     )
     # Model.
     network: str = _choice(
@@ -116,7 +128,10 @@ class TrainConfig:
         ("mlp", "conv"),
     )
     channels: int = _field(
-        32, "channels of the conv network at half the resolution; a quarter has twice as many", _COUNT
+        32,
+        "number of channels of the conv network at half the resolution; the number is doubled at a quarter of the "
+        "resolution",
+        _COUNT,
     )
     hidden: tuple[int, ...] | None = _field(
         None,
@@ -137,17 +152,17 @@ class TrainConfig:
     components: int = _field(500, "number of Gaussians in a mixture or vamp prior", _COUNT)
     # Objective.
     objective: str = _choice("elbo", "elbo, or iwae (the importance-weighted bound, with --samples draws)", OBJECTIVES)
-    samples: int = _field(1, "draws of z for each example and step", _COUNT)
+    samples: int = _field(1, "number of draws of z for each example in each step", _COUNT)
     path_gradient: bool = _field(
-        False, "reduce the variance of the gradient: sticking the landing for elbo, DReG for iwae"
+        False, 'use a gradient with less variance: "sticking the landing" for elbo, DReG for iwae'
     )
     beta: float = _field(
         1.0,
-        "weight of the rate (the KL divergence of q(z|x) from the prior) against the distortion (the reconstruction "
-        "error); metrics always use 1",
+        "weight of the rate (the KL divergence of q(z|x) from the prior) in the loss; the weight of the distortion "
+        "(the reconstruction error) is 1; metrics always use beta = 1",
         _NOT_NEGATIVE,
     )
-    warm_up: float = _field(0.0, "epochs during which beta rises linearly from 0", _NOT_NEGATIVE)
+    warm_up: float = _field(0.0, "number of epochs during which beta rises linearly from 0", _NOT_NEGATIVE)
     # Optimization.
     epochs: int = _field(50, "passes over the training set", _COUNT)
     batch_size: int = _field(128, "examples per step", _COUNT)
@@ -156,21 +171,24 @@ class TrainConfig:
     weight_decay: float = _field(0.0, "decoupled weight decay, as in AdamW", _NOT_NEGATIVE)
     clip: float = _field(0.0, "maximum norm of the gradient; 0 means no limit", _NOT_NEGATIVE)
     average: float = _field(
-        0.0, "decay of a moving average of the weights, which is evaluated and kept; 0 means no average", _FRACTION
+        0.0,
+        "decay of a moving average of the weights; the run evaluates and keeps the average in place of the weights; 0 "
+        "means no average",
+        _FRACTION,
     )
     precision: str = _choice(
         "float32",
-        "float32, or bfloat16 for matrix products in half precision on CPUs that support it",
+        "float32, or bfloat16 (matrix products in half precision, on CPUs that support bfloat16)",
         ("float32", "bfloat16"),
     )
     compile: bool = _field(False, "compile the objective with torch.compile")
     seed: int = _field(0, "seed of all random numbers; the same seed gives the same run", _SEED)
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = _converted(item.name, getattr(self, item.name), item.type)
-            object.__setattr__(self, item.name, value)
-            rule: _Rule | None = item.metadata["rule"]
+        for setting in fields(self):
+            value = _converted(setting.name, getattr(self, setting.name), setting.type)
+            object.__setattr__(self, setting.name, value)
+            rule: _Rule | None = setting.metadata["rule"]
             if rule is not None and not rule.holds(value):
                 raise ConfigError(f"{item.name} is {value!r}; expected {rule.expected}")
         if self.image_size is not None and len(self.image_size) == 1:
@@ -196,7 +214,9 @@ class TrainConfig:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Return "name: other value -> own value" for each field that differs and that changes the result.
+        """Return a text "name: other value -> own value" for each field that differs from another configuration.
+
+        `data_dir` is not compared, because it does not change the result.
 
         Args:
             other: Fields of another configuration, as `to_dict` returns them.
@@ -207,29 +227,30 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the configuration with the given fields, as JSON or the command line has them: lists for tuples.
+        """Create a configuration from a dict of field names and values. A tuple may be given as a list.
 
         Raises:
-            ConfigError: A key is not a field, or a value cannot be used.
+            ConfigError: A key is not the name of a field, or a value is invalid.
         """
-        unknown = values.keys() - {item.name for item in fields(cls)}
+        unknown = values.keys() - {setting.name for setting in fields(cls)}
         if unknown:
             raise ConfigError(f"unknown fields: {', '.join(sorted(unknown))}")
         return cls(**dict[str, Any](values))
 
     def command(self, name: str) -> str:
-        """Return the command that repeats the run, with every field that differs from its default.
+        """Return the command that repeats the run.
 
-        The command contains no paths of this machine: it omits `data_dir`, and the parents of a dataset's path.
+        The command sets every field that differs from its default. It contains no folders of this machine: it omits
+        `data_dir`, and it names only the last part of the path of a data set.
 
         Args:
             name: Name of the run, for `--out runs/NAME`.
         """
         words = ["vaedge", "train", "--dataset", Path(self.dataset).name]
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name not in ("dataset", "data_dir") and value != item.default:
-                words.append(flag(item.name))
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if setting.name not in ("dataset", "data_dir") and value != setting.default:
+                words.append(flag(setting.name))
                 if value is not True:
                     words += map(str, value if isinstance(value, tuple) else (value,))
         return shlex.join([*words, "--out", f"runs/{name}"])
@@ -241,7 +262,10 @@ def flag(name: str) -> str:
 
 
 def _converted(name: str, value: Any, expected: Any) -> Any:
-    """Convert a value to the type of its field where that loses nothing: path to str, int to float, list to tuple."""
+    """Convert a path to str, an int to float, or a list to tuple, as the type of a field requires.
+
+    Other values must already have the expected type.
+    """
     if expected is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     if expected is float and type(value) is int:

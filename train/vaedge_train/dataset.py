@@ -1,4 +1,4 @@
-"""The data set of a run: read, split and validated."""
+"""Read the data set of a run, split it, and validate its values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ BINARIZE_SEED = 123
 
 @dataclass(frozen=True)
 class Dataset:
-    """The parts of a data set, which have no example in common.
+    """The parts of a data set. No example is in two parts.
 
     Attributes:
         train: Examples for training.
         validation: Examples for choosing the best epoch; may be empty.
-        test: Held out; never used for model selection.
+        test: Test examples, which are never used for training or model selection.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
         moments: Mean and standard deviation of the training part, if the model standardizes its data.
         features: Names of the columns of a table; empty where they have no names.
@@ -67,14 +67,14 @@ class Dataset:
 
 
 def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return 1 with the probability of each gray level, otherwise 0.
+    """Replace each gray level by a random bit. The gray level is the probability of 1.
 
     Args:
         x: Gray levels in [0, 1], of any shape.
         generator: Source of the random numbers.
 
     Returns:
-        float32 tensor of the shape of x.
+        float32 tensor with the shape of x.
     """
     return (torch.rand(x.shape, generator=generator) < x).float()
 
@@ -82,8 +82,8 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
 def load_dataset(config: TrainConfig) -> Dataset:
     """Load the data set that a configuration names.
 
-    With `binarize`, this function binarizes the validation and test parts once, with a constant seed: every run and
-    every evaluation uses the same bits.
+    If `config.binarize` is "dynamic", this function binarizes the validation and test parts once, with a constant
+    seed. Every run and every evaluation then uses the same bits.
 
     Raises:
         DataError: The data set is unknown, missing or damaged, has no classes for a conditional model, or has values
@@ -154,7 +154,7 @@ def _load_sample() -> Source:
 
 
 def _require_support(part: Examples, config: TrainConfig) -> None:
-    """Raise DataError unless the likelihood can score the values; with `binarize` they must be gray levels."""
+    """Raise DataError if the likelihood cannot score a value. Values to binarize must be gray levels."""
     dynamic = config.binarize == "dynamic"
     likelihood = LIKELIHOODS["bce_surrogate" if dynamic else config.likelihood]
     for values in _distinct(part.x):
@@ -164,7 +164,7 @@ def _require_support(part: Examples, config: TrainConfig) -> None:
 
 
 def _distinct(x: Tensor) -> Iterator[Tensor]:
-    """Yield all values of x in small tensors; of 8-bit pixels only one tensor, with each level once."""
+    """Yield small tensors that together contain every value of x. For uint8, yield one tensor with each value once."""
     if x.dtype == torch.uint8:
         counts = torch.zeros(256, dtype=torch.int64)
         for chunk in x.split(1000):

@@ -1,4 +1,4 @@
-"""The errors of training. Each one inherits from `vaedge.VaedgeError` and from the builtin that a caller expects."""
+"""The errors of training. Each class inherits from `vaedge.VaedgeError` and from a builtin such as ValueError."""
 
 from vaedge.errors import VaedgeError
 
@@ -8,7 +8,7 @@ class TrainError(VaedgeError):
 
 
 class ConfigError(TrainError, ValueError):
-    """A value of the configuration, or of an option of a command, cannot be used."""
+    """A configuration value or a command-line option is invalid."""
 
 
 class DataError(TrainError, ValueError):
@@ -26,7 +26,7 @@ class NonFiniteError(TrainError, ArithmeticError):
         """Describe the step at which training stopped.
 
         Args:
-            step: Number of steps before this one, since the start of the run.
+            step: Index of the step at which training stopped, counted from 0 at the start of the run.
             loss: The loss, in nats per example.
             distortion: The distortion, in nats, summed over the batch.
             rate: The rate, in nats, summed over the batch.

@@ -19,11 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge evaluate`."""
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder that `vaedge train` wrote")
     parser.add_argument(
-        "-k", type=int, default=1000, help="draws of z for each example (default: 1000; publications use 5000)"
+        "-k", type=int, default=1000, help="number of draws of z per example (default: 1000; publications use 5000)"
     )
-    parser.add_argument("--items", type=int, help="use only the first ITEMS test examples (default: all)")
+    parser.add_argument(
+        "--items", dest="examples", metavar="N", type=int, help="use only the first N test examples (default: all)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
-    parser.add_argument("--data-dir", help="directory of the data set (default: the one of the training run)")
+    parser.add_argument("--data-dir", help="directory of the data set (default: the --data-dir of the training)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,20 +33,19 @@ def run(args: argparse.Namespace) -> int:
 
     The result replaces an earlier one with the same number of examples, k and seed. Return 0.
     """
-    for name, minimum in (("k", 1), ("items", 1), ("seed", 0)):
-        value = getattr(args, name)
+    for option, value, minimum in (("-k", args.k, 1), ("--items", args.examples, 1), ("--seed", args.seed, 0)):
         if value is not None and value < minimum:
-            raise ConfigError(f"{name} is {value}; expected an integer of at least {minimum}")
+            raise ConfigError(f"{option} is {value}; expected an integer of at least {minimum}")
     trained = load_run(args.run)
     config = replace(trained.config, data_dir=args.data_dir or trained.config.data_dir)
     test = load_dataset(config).test
     if not np.array_equal(scale(test[: len(trained.examples["x"])].x).numpy(), trained.examples["x"]):
         raise DataError(
-            f"{config.dataset} is not the data set that {args.run} was trained on, because its test examples differ; "
-            "restore that data set"
+            f"the test examples of {config.dataset} differ from the test examples in {args.run}; restore the data set "
+            "that the run was trained on"
         )
-    examples = test[: args.items]
-    torch.set_flush_denormal(True)  # denormal densities of a mixture's components take five times as long
+    examples = test[: args.examples]
+    torch.set_flush_denormal(True)  # with denormal numbers, the densities of a mixture take five times as long
     with tqdm(total=len(examples), unit="example", disable=None) as bar:
         result = evaluate(trained.vae, examples, args.k, args.seed, bar.update)
     binarized = f"binarized once, seed {BINARIZE_SEED}" if config.binarize == "dynamic" else "as they are"
@@ -55,6 +56,6 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.run / EVALUATION, [*others, new])
     print(
         f"written to {args.run / EVALUATION}; the model card shows the result with the most examples and draws, and "
-        "its other seeds"
+        "the bounds with other seeds"
     )
     return 0

@@ -16,33 +16,33 @@ from vaedge_train.model.gaussian import reparameterize
 from vaedge_train.model.likelihoods import BceSurrogate
 from vaedge_train.model.vae import VAE
 
-_MAX_DECODED = 2_500  # rows of one call of the decoder: the activations of an MLP then stay in the CPU's caches
+_MAX_DECODED = 2_500  # rows per call of the decoder; with this limit, the activations of an MLP fit in the CPU's caches
 _MAX_EXAMPLES = 100
 _BATCH_SIZE = 1000
-_SEED = 1  # of `mean_terms`, constant so that epochs and runs are comparable
-# Burda et al. 2016, appendix C: a latent is active if the variance of its posterior mean over the data is above this.
+_SEED = 1  # seed of `mean_terms`; it is constant, so that epochs and runs are comparable
+# A latent is active if its posterior mean has a larger variance over the data (Burda et al. 2016, appendix C).
 ACTIVE_VARIANCE = 0.01
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of a model on a set of examples, in nats per example. The names are the keys of `evaluation.json`.
+    """Metrics of a model on a set of examples, in nats per example.
 
     Attributes:
-        items: Number of examples.
+        examples: Number of examples.
         k: Number of draws of z for each example.
         seed: Seed of the draws.
-        elbo: Mean of the evidence lower bound, estimated from the same draws.
-        elbo_standard_error: Standard error of that mean over the examples.
+        elbo: Mean of the evidence lower bound, estimated from the k draws.
+        elbo_standard_error: Standard error of `elbo` over the examples.
         distortion: Mean of the reconstruction error -E_q[log p(x|z)].
         rate: Mean of KL(q(z|x) || p(z)).
         bound: Mean of the importance-weighted bound, log(1/k sum p(x, z) / q(z|x)) (Burda et al. 2016, eq. 8).
-        bound_standard_error: Standard error of that mean over the examples.
+        bound_standard_error: Standard error of `bound` over the examples.
         active_units: Number of latents whose posterior mean has a variance above 0.01 over the examples.
         likelihood: Name of p(x|z). With bce_surrogate, elbo and bound are not bounds on a log-likelihood.
     """
 
-    items: int
+    examples: int
     k: int
     seed: int
     elbo: float
@@ -55,8 +55,12 @@ class Evaluation:
     likelihood: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics by name."""
-        return asdict(self)
+        """Return a dict from the name of each metric to its value, as in `evaluation.json`.
+
+        The number of examples has the key "items", which earlier versions also wrote.
+        """
+        values = asdict(self)
+        return {"items": values.pop("examples"), **values}
 
     def describe(self) -> str:
         """Return the metrics as two lines of text. Only a bound on a normalized likelihood is called NLL."""
@@ -64,7 +68,7 @@ class Evaluation:
         bound = f"NLL <= {-self.bound:.3f}" if normalized else f"surrogate bound {self.bound:.3f}"
         return (
             f"{bound} +- {self.bound_standard_error:.3f} nats per example (importance-weighted, k = {self.k}, seed "
-            f"{self.seed}, {self.items} examples, {self.likelihood})\n"
+            f"{self.seed}, {self.examples} examples, {self.likelihood})\n"
             f"ELBO {self.elbo:.3f} +- {self.elbo_standard_error:.3f} (distortion {self.distortion:.3f}, rate "
             f"{self.rate:.3f}), {self.active_units} active units"
         )
@@ -80,16 +84,16 @@ def evaluate(
 
     Args:
         vae: The model.
-        examples: The examples; already binarized if the likelihood scores bits.
+        examples: The examples. A Bernoulli likelihood requires examples that are already binarized.
         k: Number of draws of z for each example.
         seed: Seed of the draws.
-        progress: Called with the number of examples that were just evaluated.
+        progress: Function that is called after each chunk of examples, with the number of examples in the chunk.
     """
     generator = torch.Generator().manual_seed(seed)
     vae = VAE(vae.encoder, vae.decoder, vae.likelihood, vae.frozen_prior().double(), vae.standardization)
     chunk = max(1, min(_MAX_EXAMPLES, _MAX_DECODED // k))
-    # All results are written into tensors that exist before the loop. Small tensors that are kept after each chunk
-    # would fragment the heap between the large ones that are freed, until a long evaluation exhausts the memory.
+    # All results are written into tensors that are allocated before the loop. Small result tensors of each chunk would
+    # fragment the heap, and a long evaluation would run out of memory.
     bound, elbo, rate = torch.empty(3, len(examples), dtype=torch.float64)
     means = torch.empty(len(examples), vae.inference(scale(examples[:1].x), examples[:1].y)[0].shape[1])
     log_weights, log_likelihoods = torch.empty(2, k, chunk, dtype=torch.float64)
@@ -113,7 +117,7 @@ def evaluate(
         if progress is not None:
             progress(len(x))
     return Evaluation(
-        items=len(examples),
+        examples=len(examples),
         k=k,
         seed=seed,
         elbo=elbo.mean().item(),
@@ -129,11 +133,13 @@ def evaluate(
 
 @torch.no_grad()
 def mean_terms(vae: VAE, examples: Examples, latent: int) -> Tensor:
-    """Estimate the means of distortion and rate with one draw of z for each example, and the same noise in each call.
+    """Estimate the mean distortion and the mean rate with one draw of z for each example.
+
+    Every call uses the same noise.
 
     Args:
         vae: The model.
-        examples: The examples; already binarized if the likelihood scores bits.
+        examples: The examples. A Bernoulli likelihood requires examples that are already binarized.
         latent: Size of z.
 
     Returns:

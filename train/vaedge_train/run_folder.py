@@ -1,8 +1,11 @@
 """The run folder: everything that training writes, and everything that the export needs.
 
-`config.json` holds the configuration and the shape of x; `model.safetensors` the weights; `metrics.jsonl` one line for
-each epoch; `examples.npz` some test examples, so that no later step needs the data set; `evaluation.json` the results
-of `vaedge evaluate`. There are also two image grids, a checkpoint and TensorBoard events.
+- `config.json`: the configuration, the shape of x and the names of the classes.
+- `model.safetensors`: the weights.
+- `metrics.jsonl`: one line of metrics for each epoch.
+- `examples.npz`: some test examples, so that the export does not need the data set.
+- `evaluation.json`: the results of `vaedge evaluate`.
+- Two image grids, a checkpoint and the events for TensorBoard.
 """
 
 import json
@@ -105,23 +108,28 @@ def write_weights(folder: Path, vae: VAE) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, whole or not at all."""
+    """Write a value as indented JSON. The file is replaced atomically."""
     write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
-    """Append a line to `metrics.jsonl`. If the process is killed meanwhile, the resumed run writes the line again."""
+    """Append a line to `metrics.jsonl`. If a kill leaves half a line, the resumed run writes the whole line again."""
     with (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of `metrics.jsonl`, one for each epoch."""
+    """Return one dict for each line of `metrics.jsonl`: the metrics of one epoch by name."""
     return [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
 
 
 def truncate_metrics(folder: Path, epochs: int) -> None:
-    """Remove the lines after the given number of epochs, because a resumed run writes them again."""
+    """Remove the lines of later epochs from `metrics.jsonl`, because the resumed run writes these lines again.
+
+    Args:
+        folder: The run folder.
+        epochs: Number of epochs whose lines remain.
+    """
     if (folder / METRICS).exists():
         lines = (folder / METRICS).read_text("utf-8").splitlines(keepends=True)
         write_atomically(folder / METRICS, "".join(lines[:epochs]).encode())

@@ -18,7 +18,7 @@ from vaedge_export.card.plots import histograms_png, scatter_png
 
 _IMAGES = 64
 _SEED = 0
-_TRAVERSED = 8  # number of latents, the most active ones
+_TRAVERSED = 8  # number of latents in the traverse: the most active ones
 _STEPS = np.linspace(-3, 3, 13, dtype=np.float32)
 
 
@@ -88,7 +88,10 @@ def samples_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
 
 
 def _traverse_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Vary each of the most active latents from -3 to 3; the others keep the values of the first example."""
+    """Return a grid as PNG. Each row varies one of the most active latents from -3 to 3.
+
+    The other latents keep the values of the first example.
+    """
     means = vae.encode(examples.x, conditions=examples.conditions).mean.reshape(len(examples.x), -1)
     chosen = np.argsort(-means.var(0), kind="stable")[:_TRAVERSED]
     z = np.tile(means[0], (len(chosen), len(_STEPS), 1))

@@ -12,8 +12,8 @@ _LIKELIHOODS = {
     "gaussian": "Gaussian, with a mean and a scale from the decoder",
     "discretized_logistic": "discretized logistic, for 8-bit values",
     "bce_surrogate": (
-        "the cross-entropy of a Bernoulli on gray levels. It is not a normalized likelihood: its metrics compare only "
-        "with metrics of the same kind"
+        "the cross-entropy of a Bernoulli on gray levels. It is not a normalized likelihood: compare metrics of this "
+        "model only with metrics of the same cross-entropy"
     ),
 }
 
@@ -54,7 +54,7 @@ def _shape(sizes: Iterable[object]) -> str:
 
 
 def _metric(value: object) -> str:
-    """Return a metric as a cell of a table: floats are in nats."""
+    """Return a metric as text for a cell of a table. Floats are in nats."""
     return f"{value:.3f} nats per example" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 

@@ -1,4 +1,4 @@
-"""Compare what ONNX Runtime computes from the graphs with what PyTorch computes from the modules."""
+"""Compare the outputs of the graphs in ONNX Runtime with the outputs of the modules in PyTorch."""
 
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
@@ -31,9 +31,9 @@ class Difference:
         magnitude: Maximum of |expected|.
     """
 
-    absolute: float = 0.0
-    scaled: float = 0.0
-    magnitude: float = 0.0
+    absolute: float
+    scaled: float
+    magnitude: float
 
     @classmethod
     def between(cls, expected: Array, found: Array, unit: Array | float = 1) -> "Difference":
@@ -49,11 +49,11 @@ class Difference:
 def compare(
     spec: Spec, vae: VAE, graphs: Graphs, random: Inputs, real: Inputs | None, denormals: int
 ) -> dict[str, Any]:
-    """Compare the float32 graphs with the modules, and return the manifest's `verification`.
+    """Compare the float32 graphs with the modules, and return the value of `verification` in the manifest.
 
-    Graphs with convolutions are compared on random and on real examples, others on real ones where there are some.
-    Random examples are far from the data of a trained perceptron: its large terms cancel, and no useful tolerance
-    holds. Convolutions have the wider tolerance, and more details that can differ.
+    If there are real examples, graphs without convolutions are compared only on real examples. In a trained perceptron,
+    random examples produce large terms that cancel, and no useful tolerance holds. Graphs with convolutions are also
+    compared on random examples, because their tolerance is wider and more details can differ.
 
     Args:
         spec: The specification of the export.
@@ -98,7 +98,7 @@ def check_agreement(network: Network, vae: VAE, examples: Inputs, tolerance: flo
         tolerance: Maximum difference, relative to max(unit, |value|).
 
     Returns:
-        For each output the maximum difference over all batches.
+        Dict from the name of each output to the maximum difference over all batches.
 
     Raises:
         FiniteError: An output is NaN or infinite.
@@ -148,7 +148,7 @@ def compare_arrays(
 
 
 def _run(name: str, vae: VAE, examples: Inputs) -> dict[str, Array]:
-    """Return the outputs of one graph by name."""
+    """Run one graph, and return a dict from the name of each output to the array."""
     conditions = examples.conditions
     if name == "encoder":
         posterior = vae.encode(examples.x, conditions=conditions)

@@ -30,16 +30,16 @@ _RANDOM = frozenset(
 
 
 def check_signature(content: bytes, name: str, inputs: Mapping[str, Array], outputs: Shapes) -> None:
-    """Check names, types and shapes, and that the batch axis is the only free axis.
+    """Check the names, types and shapes of inputs and outputs. Only the batch axis may have a free size.
 
     Args:
         content: The serialized graph.
         name: Name of the graph, for the error.
-        inputs: (n, ...) arrays by the expected names, in order; only their types and shapes matter.
-        outputs: The expected shapes of one example's outputs by name, in order; float32.
+        inputs: Dict from each expected input to an (n, ...) array, in order. Only types and shapes of the arrays count.
+        outputs: Dict from each expected output to the shape of one example, in order. Outputs must be float32.
 
     Raises:
-        SignatureError: Something differs.
+        SignatureError: A name, type or shape differs, or the batch axis has a fixed size.
     """
     graph = onnx.load_model_from_string(content).graph
     taken = {input_name: (str(array.dtype), array.shape[1:]) for input_name, array in inputs.items()}
@@ -59,8 +59,8 @@ def _check_tensor(name: str, value: onnx.ValueInfoProto, dtype: str, shape: tupl
         raise SignatureError(f"{name}: {value.name} is {found}; expected {dtype}")
     if not batch.dim_param:
         raise SignatureError(
-            f"{name}: the batch axis of {value.name} has the fixed size {batch.dim_value}; expected a free axis: the "
-            "module must not use a fixed batch size, for example in a view (write -1 instead)"
+            f"{name}: the batch axis of {value.name} has the fixed size {batch.dim_value}; expected a free size. The "
+            "module must not use a fixed batch size: for example, write view(-1, ...)"
         )
     sizes = tuple(axis.dim_value if axis.HasField("dim_value") else None for axis in axes)
     if sizes != shape:
@@ -76,36 +76,39 @@ def check_purity(content: bytes, name: str, *, contrib: bool = False) -> None:
         contrib: Whether operators that only ONNX Runtime has are allowed.
 
     Raises:
-        PurityError: The graph is invalid, or holds a random operator, a function, a subgraph, external data, metadata
-            of nodes, or operators or a format that not every supported ONNX Runtime runs.
+        PurityError: The graph is invalid. Or it contains a random operator, a function, a subgraph, external data or
+            metadata of nodes. Or some supported ONNX Runtime does not know its operators or its format.
     """
     model = onnx.load_model_from_string(content)
-    is_standard = all(node.domain == "" for node in model.graph.node)  # the full check knows no other operators
+    is_standard = all(node.domain == "" for node in model.graph.node)  # the full check knows only these operators
     try:
         onnx.checker.check_model(model, full_check=is_standard)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise PurityError(f"{name}: it is not a valid ONNX graph: {error}") from error
+        raise PurityError(f"{name}: not a valid ONNX graph: {error}") from error
     versions = {opset.domain: opset.version for opset in model.opset_import}
     if contrib:
         versions.pop(CONTRIB, None)
     if versions != {"": OPSET} or model.ir_version > IR_VERSION:
         raise PurityError(
-            f"{name}: opsets {versions}, IR {model.ir_version}; expected opset {OPSET}, IR <= {IR_VERSION}"
+            f"{name}: opsets are {versions} and IR version is {model.ir_version}; expected opset {OPSET} and an IR "
+            f"version of at most {IR_VERSION}"
         )
     if model.functions or model.graph.sparse_initializer:
-        raise PurityError(f"{name}: it holds local functions or sparse tensors; expected plain operators and tensors")
+        raise PurityError(
+            f"{name}: the graph contains local functions or sparse tensors; expected plain operators and tensors"
+        )
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
         raise PurityError(f"{name}: weights are stored outside the file; expected one self-contained file")
     for node in model.graph.node:
         if node.op_type in _RANDOM:
             raise PurityError(
-                f"{name}: it draws random numbers ({node.op_type}); return mean and log_var, or the parameters of "
-                "p(x|z): the runtime draws the noise"
+                f"{name}: the graph draws random numbers ({node.op_type}), but the runtime must draw them. Return mean "
+                "and log_var from the encoder, and the parameters of p(x|z) from the decoder"
             )
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise PurityError(f"{name}: it holds a subgraph ({node.op_type}); remove the control flow")
+            raise PurityError(f"{name}: the graph contains a subgraph ({node.op_type}); remove the control flow")
         if node.metadata_props or node.doc_string:
-            raise PurityError(f"{name}: node {node.name} holds metadata of the machine that traced it")
+            raise PurityError(f"{name}: node {node.name} contains metadata of the machine that traced the graph")
     try:
         check_graph(content, contrib=contrib)  # the runtime applies the same checks before it loads a graph
     except BundleError as error:
@@ -113,10 +116,10 @@ def check_purity(content: bytes, name: str, *, contrib: bool = False) -> None:
 
 
 def check_same_bytes(name: str, first: bytes, second: bytes) -> None:
-    """Check that tracing the module again gave the same file.
+    """Check that two traces of the same module are equal, byte for byte.
 
     Raises:
-        DeterminismError: It did not.
+        DeterminismError: The two traces differ.
     """
     if first != second:
         raise DeterminismError(

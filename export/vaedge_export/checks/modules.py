@@ -1,4 +1,4 @@
-"""Checks on the two modules before they are traced. Their errors are in the terms of the modules' author."""
+"""Checks on the two modules before they are traced. The errors describe the modules, and not the graphs."""
 
 import itertools
 import math
@@ -38,8 +38,8 @@ def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
         real: Whether the examples are the caller's; the check of the meaning of the outputs needs real data.
 
     Raises:
-        ExportError: A module fails.
-        VerificationError: A module fails a check; the class says which.
+        ExportError: A module raises an exception.
+        VerificationError: A module fails a check. Each check has its own subclass.
     """
     for name, module in (("encoder", spec.encoder), ("decoder", spec.decoder)):
         check_training_mode(name, module)
@@ -59,10 +59,10 @@ def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
 
 
 def check_training_mode(name: str, module: nn.Module) -> None:
-    """Refuse a module of which any part is in training mode.
+    """Refuse a module if it is in training mode, or any of its submodules.
 
     Raises:
-        TrainingModeError: It is; the message names the part.
+        TrainingModeError: A module or submodule is in training mode. The message names the submodule.
     """
     for part, submodule in module.named_modules():
         if submodule.training:
@@ -74,7 +74,7 @@ def check_size(name: str, module: nn.Module) -> None:
     """Refuse a module whose weights do not fit in one file.
 
     Raises:
-        SizeError: They do not.
+        SizeError: The weights do not fit.
     """
     tensors = itertools.chain(module.parameters(), module.buffers())
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
@@ -91,11 +91,11 @@ def check_outputs(name: str, module: nn.Module, inputs: Mapping[str, Array], out
     Args:
         name: "encoder" or "decoder".
         module: The module as the caller gave it.
-        inputs: (n, ...) arrays by name, n >= 3.
-        outputs: The expected shapes of one example's outputs by name, in order.
+        inputs: Dict from the name of each input to an (n, ...) array, n >= 3.
+        outputs: Dict from the name of each output to the expected shape of one example, in order.
 
     Raises:
-        ExportError: The module fails.
+        ExportError: The module raises an exception.
         SignatureError: The outputs differ from the expected ones.
     """
     for batch_size in (2, 3):
@@ -110,7 +110,7 @@ def check_outputs(name: str, module: nn.Module, inputs: Mapping[str, Array], out
         if not isinstance(tensors, tuple | list) or not all(isinstance(part, Tensor) for part in tensors):
             raise SignatureError(f"the {name} returns a {type(found).__name__}; expected {' and '.join(outputs)}")
         if len(tensors) != len(outputs):
-            hint = "; split it, for example h.chunk(2, dim=1)" if len(tensors) == 1 else ""
+            hint = "; split the tensor, for example h.chunk(2, dim=1)" if len(tensors) == 1 else ""
             raise SignatureError(
                 f"the {name} returns {len(tensors)} tensors; expected {len(outputs)}: {', '.join(outputs)}{hint}"
             )
@@ -126,7 +126,7 @@ def check_finite(name: str, outputs: Mapping[str, Array]) -> None:
     """Refuse a module that returns NaN or infinity.
 
     Raises:
-        FiniteError: It does; the message names the output.
+        FiniteError: An output contains NaN or infinity. The message names the output.
     """
     for output, array in outputs.items():
         if not np.isfinite(array).all():
@@ -134,9 +134,10 @@ def check_finite(name: str, outputs: Mapping[str, Array]) -> None:
 
 
 def check_dependence(name: str, output: Array, input_name: str, given: Array) -> None:
-    """Refuse a first output (the encoder's mean, the decoder's x) that is the same for different inputs.
+    """Refuse a network whose first output is the same for different inputs.
 
-    Other outputs may be constant, such as a posterior of fixed width, or a scale that all elements share.
+    The first output is the encoder's mean or the decoder's x. Other outputs may be constant, such as the log_var of a
+    posterior with a fixed variance.
 
     Args:
         name: "encoder" or "decoder".
@@ -145,21 +146,21 @@ def check_dependence(name: str, output: Array, input_name: str, given: Array) ->
         given: (n, ...), the input.
 
     Raises:
-        DependenceError: All rows of the output are equal in every bit, and those of the input are not.
+        DependenceError: All rows of the output are equal, although the rows of the input differ.
     """
     if (output == output[:1]).all() and not (given == given[:1]).all():
         raise DependenceError(
-            f"the {name} returns the same for {len(output)} different {input_name}: it ignores its input, or the "
-            "posterior has collapsed completely"
+            f"the {name} returns the same output for {len(output)} different {input_name}: the {name} ignores its "
+            "input, or the posterior has collapsed completely"
         )
 
 
 def check_logits(likelihood: Likelihood, outputs: Mapping[str, Array]) -> None:
-    """Refuse logits that are all in [0, 1]: a decoder that ends in a sigmoid returns means, not logits.
+    """Refuse logits that are all in [0, 1]. They are probably means, from a decoder that ends in a sigmoid.
 
     Args:
         likelihood: p(x|z).
-        outputs: The parameters of p(x|z) by name.
+        outputs: Dict from the name of each output of the decoder to an array.
 
     Raises:
         MeaningError: All logits are in [0, 1].
@@ -168,8 +169,8 @@ def check_logits(likelihood: Likelihood, outputs: Mapping[str, Array]) -> None:
         logits = outputs["logits"]
         if float(logits.min()) >= 0 and float(logits.max()) <= 1:
             raise MeaningError(
-                "the decoder's logits are all in [0, 1], as means are: remove its last sigmoid, because "
-                f"{likelihood.name} takes logits and applies the sigmoid itself"
+                "the decoder's logits are all in [0, 1], like means: remove the sigmoid at the end of the decoder, "
+                f"because {likelihood.name} takes logits and applies the sigmoid itself"
             )
 
 
@@ -230,7 +231,7 @@ class _Constant(nn.Module):
 
 
 class _FlatDecoder(nn.Module):
-    """A decoder with fixed conditions that takes z as rows."""
+    """A decoder with fixed conditions. It takes z as an (n, latents) tensor."""
 
     def __init__(self, decoder: nn.Module, latent_shape: tuple[int, ...], conditions: list[Tensor]) -> None:
         super().__init__()

@@ -30,12 +30,12 @@ class Measurements:
     """The properties of a variant, in comparison with float32 on the same examples with the same noise.
 
     Attributes:
-        bytes: Size of both graphs.
+        bytes: Size of both graphs together, in bytes.
         elbo_change: Mean change of the ELBO, nats per example; negative values are losses.
         elbo_change_standard_error: Standard error of `elbo_change`.
         bound_change: Mean change of the importance-weighted bound with k draws, nats per example.
         psnr: Peak signal-to-noise ratio of the reconstructions against those of float32, dB; None if they are equal.
-        microseconds: Median time of a call of `reconstruct` by batch size.
+        microseconds: Dict from batch size to the median time of a call of `reconstruct`.
         kept: Names of the layers that stay in float32.
         examples: Number of examples.
         k: Number of draws of z per example.
@@ -58,20 +58,20 @@ class Measurements:
     threads: int
 
     def to_manifest(self) -> dict[str, object]:
-        """Return the manifest's `measured`, in which two keys have other names than here."""
+        """Return the value of `measured` in the manifest. Two of its keys differ from the attributes."""
         keys = {"examples": "items", "cpu": "processor"}
         return {keys.get(name, name): value for name, value in {**asdict(self), "kept": list(self.kept)}.items()}
 
 
 class Comparison:
-    """Compares variants with the float32 graphs."""
+    """A comparison of variants with the float32 graphs."""
 
     def __init__(self, fp32: Graphs, open_vae: Open, examples: Inputs) -> None:
-        """Score the float32 graphs.
+        """Compute the bounds and the reconstructions of the float32 graphs.
 
         Args:
             fp32: The float32 graphs.
-            open_vae: Function that opens the graphs of the variant with the given name.
+            open_vae: Function that takes the name and the graphs of a variant, and opens them as a `vaedge.VAE`.
             examples: Held-out examples; at most 1000 of them are used.
         """
         self.fp32 = fp32
@@ -85,12 +85,16 @@ class Comparison:
         self.budget = default_budget(float(self._bounds.elbo.mean()))
 
     def loss(self, name: str, graphs: Graphs) -> float:
-        """Return the loss of a variant, nats of the ELBO per example; infinity where it returns NaN."""
+        """Return the loss of ELBO of a variant, in nats per example. If the variant returns NaN, return infinity."""
         change = float((self._score(self._open(name, graphs)).elbo - self._bounds.elbo).mean())
         return -change if np.isfinite(change) else float("inf")
 
     def time(self, variants: Mapping[str, Graphs]) -> dict[str, dict[str, float]]:
-        """Time the variants in turn; return the median microseconds of `reconstruct` by variant and batch size."""
+        """Time `reconstruct` of all variants in turn.
+
+        Returns:
+            Dict from the name of a variant to a dict, which maps the batch size to the median time in microseconds.
+        """
         vaes = {name: self._open(name, graphs) for name, graphs in variants.items()}
         times: dict[str, dict[str, float]] = {name: {} for name in variants}
         for batch_size in _TIMED_BATCH_SIZES:
@@ -107,9 +111,9 @@ class Comparison:
 
         Args:
             name: Name of the variant.
-            graphs: Its graphs.
+            graphs: Graphs of the variant.
             kept: Names of the layers that stay in float32.
-            microseconds: Its times, from `time`.
+            microseconds: Dict from batch size to time: the part of the result of `time` for this variant.
         """
         vae = self._open(name, graphs)
         bounds = self._score(vae)
@@ -160,16 +164,16 @@ def describe_costs(measured: Mapping[str, Measurements]) -> list[str]:
 
 
 def default_budget(elbo: float) -> float:
-    """Return the largest loss of a variant: 0.3 nats, or a thousandth of the ELBO where that is more.
+    """Return the maximum loss of a variant: 0.3 nats, or a thousandth of the ELBO if that is more.
 
     Args:
-        elbo: Mean ELBO of the float32 graphs, nats per example.
+        elbo: Mean ELBO of the float32 graphs, in nats per example.
     """
     return max(_BUDGET, _RELATIVE_BUDGET * abs(elbo))
 
 
 def psnr(error: float, peak: float) -> float | None:
-    """Return the peak signal-to-noise ratio in dB; None for a mean squared error of 0.
+    """Return the peak signal-to-noise ratio in dB, or None if the mean squared error is 0.
 
     Args:
         error: Mean squared error.

@@ -1,6 +1,7 @@
 """Convert a float32 graph to the same graph with fewer bits.
 
-To add a variant, write its quantizer and add it to QUANTIZERS. Everything else takes the names from there.
+To add a variant, write its quantizer and add it to QUANTIZERS. All other modules read the names of the variants from
+QUANTIZERS.
 """
 
 import tempfile
@@ -17,18 +18,19 @@ from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge_export.graphs import logging_off
 from vaedge_export.networks import Array
 
-# The quantile of the channels' maxima to which larger channels are scaled down. One scale for a whole tensor of
-# activations is set by its few largest channels, and the many small channels would share a few quantization steps.
+# A quantile of the maxima of the channels. Channels with a larger maximum are scaled down to it, because a tensor of
+# activations has only one scale. A few large channels would leave only a few quantization steps for the others.
 _OUTLIERS = 0.9
 _BLOCK = 32  # number of weights that share a scale in 4 bits
 _CALIBRATION_BATCH_SIZE = 32
 
-# Serialized float32 graph, examples by input name, names of the layers to keep in float32 -> the converted graph.
+# Arguments: the serialized float32 graph, a dict from the name of each input to examples, and the names of the layers
+# to keep in float32. Result: the converted graph.
 Quantize = Callable[[bytes, Mapping[str, Array], Collection[str]], onnx.ModelProto]
 
 
 def layers(content: bytes) -> dict[str, int]:
-    """Return the number of weights of each layer that can be kept in float32, by the layer's name.
+    """Return a dict from the name of each layer that can be kept in float32 to its number of weights.
 
     Args:
         content: The serialized float32 graph.
@@ -45,14 +47,15 @@ def layers(content: bytes) -> dict[str, int]:
 def to_int8(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
     """Quantize to 8 bits, with signed weights and one scale per channel.
 
-    A graph of matrix products computes the scales of its activations from each batch (dynamic quantization), after
-    outlier channels were scaled down (the idea of SmoothQuant, Xiao et al. 2023, for outliers only). A graph with
-    convolutions gets them from the given examples (static quantization in QDQ format), because ONNX Runtime has fast
-    kernels for that format.
+    A graph of matrix products is quantized dynamically: it computes the scales of its activations from each batch.
+    First, outlier channels are scaled down. This is the idea of SmoothQuant (Xiao et al. 2023), for outliers only.
+
+    A graph with convolutions is quantized statically: the scales of its activations come from the given examples. The
+    graph has the QDQ format, for which ONNX Runtime has fast kernels.
 
     Args:
         content: The serialized float32 graph.
-        inputs: (n, ...) examples for calibration by input name.
+        inputs: Dict from the name of each input to (n, ...) examples for calibration.
         keep: Names of the layers to keep in float32.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
@@ -107,7 +110,7 @@ def to_int4(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
 
 
 def to_fp16(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Compute in half precision with float32 inputs and outputs, which is fast on CUDA and halves the size.
+    """Convert to half precision, except the inputs and outputs. The result is fast on CUDA, and half as large.
 
     Args:
         content: The serialized float32 graph.
@@ -127,7 +130,7 @@ def to_fp16(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
 
 @dataclass(frozen=True)
 class Quantizer:
-    """How a variant is made.
+    """The conversion of float32 graphs to a variant.
 
     Attributes:
         quantize: Function that converts a graph.
@@ -146,7 +149,7 @@ QUANTIZERS: Mapping[str, Quantizer] = {
 
 
 def _with_matmuls(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace each Gemm by MatMul and Add, because the quantizers do not know Gemm."""
+    """Replace each Gemm by MatMul and Add, because the quantizers do not support Gemm."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = []
     for node in model.graph.node:
@@ -204,7 +207,9 @@ def _scale_outliers_down(model: onnx.ModelProto, inputs: Mapping[str, Array], ke
 
 
 def outlier_factors(activations: Array) -> Array:
-    """Return by how much the maximum of each channel exceeds the 90th percentile of all maxima, at least 1.
+    """Return the factors by which outlier channels are too large. The factor of other channels is 1.
+
+    The factor of an outlier channel is its maximum, divided by the 90th percentile of the maxima of all channels.
 
     Args:
         activations: (n, channels) float32.
@@ -221,7 +226,7 @@ def outlier_factors(activations: Array) -> Array:
 
 
 def _activations(model: onnx.ModelProto, inputs: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
-    """Run the graph, and return the values of the tensors with these names that have rank 2."""
+    """Run the graph, and return a dict from the names of tensors to values. Tensors without rank 2 are omitted."""
     if not names:
         return {}
     probe = onnx.ModelProto()

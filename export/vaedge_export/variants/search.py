@@ -1,4 +1,4 @@
-"""Make a variant within its budget, and keep as few layers in float32 as that needs."""
+"""Make a variant whose loss is within the budget. Only the layers that need float32 are kept in float32."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -21,20 +21,20 @@ def make_variant(
 ) -> tuple[Graphs, list[str]]:
     """Quantize both graphs, and keep layers in float32 until the loss is within the budget.
 
-    If the loss of a fully quantized model exceeds the budget, each layer is tried alone in float32. Layers are then
-    kept in the order of nats recovered per weight.
+    If the loss of the fully quantized model exceeds the budget, the loss is measured with each layer alone in float32.
+    Layers are then kept in float32 one after another. The layer that recovers the most nats per weight is the first.
 
     Args:
         name: Name of the variant, a key of QUANTIZERS.
         networks: The encoder and the decoder.
-        comparison: The float32 graphs, and how a variant is compared with them.
-        allow_loss: The budget, nats per example; None uses the default budget of the comparison.
+        comparison: The comparison with the float32 graphs.
+        allow_loss: The budget, in nats per example. None means the default budget of the comparison.
 
     Returns:
         The graphs, and the names of the layers that stay in float32.
 
     Raises:
-        LossError: The loss exceeds the budget, whichever layers are kept.
+        LossError: The loss exceeds the budget, even with layers in float32.
     """
     budget = comparison.budget if allow_loss is None else allow_loss
     examples = comparison.examples.repeated(_CALIBRATION_EXAMPLES)
@@ -66,18 +66,19 @@ def make_variant(
                 break
     if loss > budget:
         raise LossError(
-            f"variant {name} loses {loss:.3f} nats per example, and the budget allows {budget:.3f}: leave the variant "
-            f"out, or raise the budget (allow_loss, --allow-loss) to {_rounded_up(loss):g}"
+            f"variant {name} loses {loss:.3f} nats per example, but the budget is {budget:.3f}: omit the variant, or "
+            f"raise the budget (allow_loss, --allow-loss) to {_rounded_up(loss):g}"
         )
     return graphs, [f"{part}: {layer}" for part, layer in kept]
 
 
 def keeping_order(weights: Mapping[_Layer, int], recovered: Mapping[_Layer, float]) -> list[_Layer]:
-    """Return the layers in the order in which they are kept in float32: by the nats recovered per weight.
+    """Return the layers in the order in which they are kept in float32: the most nats recovered per weight first.
 
     Args:
-        weights: Number of weights of each layer.
-        recovered: Nats per example that float32 in this layer alone recovers; values that are not finite count as 0.
+        weights: Dict from layer to its number of weights.
+        recovered: Dict from layer to the nats per example that are recovered if only this layer is in float32. Values
+            that are not finite count as 0.
     """
     return sorted(
         weights, key=lambda layer: -recovered[layer] / weights[layer] if math.isfinite(recovered[layer]) else 0.0

@@ -1,1 +1,1 @@
-"""Measurements: timing of operations, and baselines on the same graphs."""
+"""Time the operations of bundles, and of baselines that run the same graphs."""

@@ -1,4 +1,4 @@
-"""Other ways to run the same graphs, for `vaedge bench --against`: what a user would write without vaedge."""
+"""Baselines for `vaedge bench --against`: code that runs the same graphs without vaedge, as a user would write it."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -14,15 +14,16 @@ from vaedge.distributions.prior import Prior
 from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge.errors import DependencyError
 
-Run = Callable[[str, Mapping[str, Any]], list[FloatArray]]  # "encoder" or "decoder", inputs -> all outputs
+# A function that takes "encoder" or "decoder" and a dict of inputs, and returns all outputs of the graph.
+Run = Callable[[str, Mapping[str, Any]], list[FloatArray]]
 Conditions = Mapping[str, npt.ArrayLike]
 
 
 class Baseline:
-    """Two graphs, run one after the other."""
+    """The operations of a VAE, which runs the encoder and the decoder one after the other."""
 
     def __init__(self, run: Run, prior: Prior) -> None:
-        """Take a function that runs either graph, and p(z)."""
+        """Store a function that runs either graph, and the prior p(z)."""
         self._run = run
         self._prior = prior
 
@@ -44,7 +45,7 @@ class Baseline:
 
 
 def onnxruntime_run(bundle: Bundle, threads: int) -> Run:
-    """Return a function that runs two ONNX Runtime sessions with default options."""
+    """Return a function that runs each graph in an ONNX Runtime session with default options."""
     ort = import_onnxruntime()
 
     def session(graph: bytes) -> Any:
@@ -62,9 +63,9 @@ def onnxruntime_run(bundle: Bundle, threads: int) -> Run:
 
 
 def openvino_run(bundle: Bundle, threads: int, precision: str = "f32") -> Run:
-    """Return a function that runs two compiled OpenVINO models.
+    """Return a function that runs each graph as a compiled OpenVINO model.
 
-    OpenVINO's own default precision is bf16 where the CPU has it, which would not compute the same.
+    The default of OpenVINO is bf16 on CPUs that support it. Its results would differ from those in float32.
 
     Raises:
         DependencyError: OpenVINO is not installed.

@@ -20,14 +20,15 @@ OPERATIONS = ("encode", "decode", "sample", "reconstruct")
 _WARM_UP_CALLS = 3
 _MIN_CALLS = 20
 _ROUNDS = 5
-# How far the outputs of two candidates may differ: at most in float32, on average with fewer bits.
+# Limits of the relative difference between the outputs of two candidates. One of the limits must hold: the maximum,
+# which suits float32, or the mean, which suits variants with fewer bits.
 _MAX_DIFFERENCE, _MEAN_DIFFERENCE = 1e-3, 0.05
 _FASTEST_BATCH_SIZES = (1, 64)
 _FASTEST_SECONDS = 0.05
 
 
 class Candidate(Protocol):
-    """What can be timed: a `vaedge.VAE`, or a baseline on the same graphs."""
+    """An object that can be timed: a `vaedge.VAE`, or a baseline that runs the same graphs."""
 
     def encode(self, x: FloatArray, *, conditions: Mapping[str, npt.ArrayLike]) -> Posterior:
         """Return q(z|x)."""
@@ -44,18 +45,18 @@ class Candidate(Protocol):
 
 @dataclass(frozen=True)
 class Timing:
-    """One operation of one candidate at one batch size.
+    """The timing of one operation of one candidate at one batch size.
 
     Attributes:
         candidate: Name of the candidate.
         operation: "encode", "decode", "sample" or "reconstruct".
         batch_size: Number of examples per call.
         calls: Number of timed calls, after a warm-up.
-        p50: Median wall time of a call, microseconds.
-        p90: 90th percentile, microseconds.
-        p99: 99th percentile, microseconds.
-        examples_per_second: batch_size / p50.
-        ratio: Ratio to the time of the first candidate, the median over the rounds.
+        p50: Median of the wall time of a call, in microseconds.
+        p90: 90th percentile of the wall time, in microseconds.
+        p99: 99th percentile of the wall time, in microseconds.
+        examples_per_second: Batch size divided by the median time in seconds.
+        ratio: Time divided by the time of the first candidate: the median of the ratios of all rounds.
     """
 
     candidate: str
@@ -76,20 +77,20 @@ def time_operations(
     operations: Sequence[str] = OPERATIONS,
     seconds: float = 0.5,
 ) -> Iterator[Timing]:
-    """Time every operation at every batch size, the candidates in turn (A B A B ...).
+    """Time every operation at every batch size. The candidates take turns (A B A B ...).
 
     Args:
-        candidates: The candidates by name; the others are compared with the first.
-        inputs: Real examples, because agreement is judged by them. They are repeated to fill a batch.
-        batch_sizes: Numbers of examples per call.
-        operations: Some of OPERATIONS.
-        seconds: How long to repeat each call, over all rounds; at least 20 calls are timed.
+        candidates: Dict from the name of each candidate to the candidate. All are compared with the first one.
+        inputs: Examples to run, repeated to fill a batch. They should be real: the candidates must agree on them.
+        batch_sizes: Batch sizes to time.
+        operations: Names of the operations to time, from OPERATIONS.
+        seconds: Time in seconds to repeat each call, over all rounds. At least 20 calls are timed.
 
     Yields:
-        One Timing per candidate as soon as an operation has been timed at a batch size.
+        One Timing per candidate, after an operation has been timed at a batch size.
 
     Raises:
-        InferenceError: The outputs of a candidate are not those of the first.
+        InferenceError: The outputs of a candidate differ from those of the first one.
     """
     for batch_size in batch_sizes:
         rows = inputs.repeated(batch_size)
@@ -105,10 +106,10 @@ def time_operations(
 
 
 def time_reconstruct(candidates: Mapping[str, Candidate], inputs: Inputs) -> dict[str, float]:
-    """Time `reconstruct` for a moment at batch sizes 1 and 64.
+    """Time `reconstruct` briefly at batch sizes 1 and 64.
 
     Returns:
-        The geometric mean of both medians by name, microseconds.
+        Dict from the name of each candidate to the geometric mean of the two median times, in microseconds.
     """
     logarithms = dict.fromkeys(candidates, 0.0)
     for batch_size in _FASTEST_BATCH_SIZES:
@@ -123,11 +124,11 @@ def time_in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> d
     """Repeat several calls in turn (A B A B ...), so that other load on the machine affects all of them alike.
 
     Args:
-        calls: The calls by name.
-        seconds: How long to repeat each call, over all rounds; at least 20 times.
+        calls: Dict from the name of each call to the call.
+        seconds: Time in seconds to repeat each call, over all rounds. Each call is repeated at least 20 times.
 
     Returns:
-        The durations by name and round, nanoseconds.
+        Dict from the name of each call to one list per round, with the duration of each repetition in nanoseconds.
     """
     durations: dict[str, list[list[int]]] = {name: [] for name in calls}
     for _ in range(_ROUNDS):
@@ -137,12 +138,12 @@ def time_in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> d
 
 
 def median_microseconds(rounds: Sequence[Sequence[int]]) -> float:
-    """Return the median of the durations, nanoseconds, of all rounds."""
+    """Return the median duration over all rounds in microseconds. The given durations are in nanoseconds."""
     return float(np.median([duration for part in rounds for duration in part])) / 1000
 
 
 def time_calls(call: Callable[[], object], seconds: float, minimum: int = _MIN_CALLS) -> list[int]:
-    """Return the durations of repeated calls, nanoseconds: at least `minimum` calls, for at least `seconds`."""
+    """Repeat a call at least `minimum` times and at least for `seconds`. Return the durations in nanoseconds."""
     for _ in range(_WARM_UP_CALLS):
         call()
     durations: list[int] = []
@@ -162,7 +163,7 @@ def _call(candidate: Candidate, operation: str, rows: Inputs) -> Callable[[], An
 
 
 def _check_agreement(calls: Mapping[str, Callable[[], Any]], operation: str, batch_size: int) -> None:
-    """Refuse to compare candidates that do not compute the same."""
+    """Raise InferenceError if the outputs of the candidates differ too much."""
     results = {name: call() for name, call in calls.items()}
     arrays = {name: result.mean if operation == "encode" else result for name, result in results.items()}
     (first, expected), *others = arrays.items()
@@ -170,8 +171,8 @@ def _check_agreement(calls: Mapping[str, Callable[[], Any]], operation: str, bat
         distance = np.abs(array - expected) / np.maximum(1, np.abs(expected))
         if not (distance.max() <= _MAX_DIFFERENCE or distance.mean() <= _MEAN_DIFFERENCE):
             raise InferenceError(
-                f"{name} and {first} do not compute the same: {operation} of {batch_size} examples differs by up to "
-                f"{distance.max():.2g}"
+                f"{name} and {first} give different results: the outputs of {operation} at batch size {batch_size} "
+                f"differ by up to {distance.max():.2g}"
             )
 
 

@@ -1,8 +1,9 @@
 """Check the content of a graph before ONNX Runtime reads it.
 
-ONNX can express much that a VAE does not need: functions that expand exponentially, loops, external files, large
-tensors in a few bytes, and operators that draw random numbers. The tables below list what the graphs of a bundle may
-contain, for each message of onnx.proto. Any other field, operator or size is an error.
+An ONNX file can hold much that a VAE does not need, and that can do harm. Examples are functions that expand
+exponentially, loops, external files, and operators that create large tensors from a few bytes or draw random numbers.
+The tables below list the allowed content for each message type of onnx.proto. Any other field, operator or size is an
+error.
 """
 
 import math
@@ -15,19 +16,19 @@ from vaedge.errors import BundleError
 IR_VERSIONS = range(8, 11)
 OPSETS = range(17, 21)
 MAX_NODES = 20_000
-MAX_ELEMENTS = 2**28  # of one tensor, and of any shape that a constant may describe
-MAX_CONCATENATED = 64  # inputs of all Concat nodes together, because each node could double the size of its input
-MAX_SHAPE_AXES = 16  # a longer int64 constant is not treated as a shape
-_SENTINEL = 2**62  # larger sizes are sentinels, such as "to the end" of Slice
+MAX_ELEMENTS = 2**28  # maximum for one tensor, and for the product of the sizes in a constant that may be a shape
+MAX_CONCATENATED = 64  # maximum number of inputs of all Concat nodes together; each node could double a tensor's size
+MAX_SHAPE_AXES = 16  # int64 constants with more elements are not treated as shapes
+_SENTINEL = 2**62  # sizes from here on have a special meaning: in Slice they mean "to the end"
 _CONTRIB_DOMAIN = "com.microsoft"
 
-# The allowed fields of each message: field number -> wire type. Repeated numbers may also be packed.
+# The allowed fields of each message type: dict from field number to wire type. Lists of numbers may also be packed.
 _MODEL = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2}
 _OPERATOR_SET = {1: 2, 2: 0}
 _GRAPH = {1: 2, 2: 2, 5: 2, 10: 2, 11: 2, 12: 2, 13: 2, 16: 2}
 _NODE = {1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 2, 7: 2}
-_ATTRIBUTE = {1: 2, 2: 5, 3: 0, 4: 2, 5: 2, 7: 5, 8: 0, 9: 2, 13: 2, 20: 0}  # no graphs, sparse tensors or types
-_TENSOR = {1: 0, 2: 0, 8: 2, 9: 2, 12: 2, 14: 0}  # only raw_data holds elements; no external file
+_ATTRIBUTE = {1: 2, 2: 5, 3: 0, 4: 2, 5: 2, 7: 5, 8: 0, 9: 2, 13: 2, 20: 0}  # without graphs, sparse tensors and types
+_TENSOR = {1: 0, 2: 0, 8: 2, 9: 2, 12: 2, 14: 0}  # elements only in raw_data, not in other fields or files
 _PACKED = {7: 5, 8: 0, 1: 0}
 
 # Size of an element in bytes, by element type: float32, uint8, int8, int32, int64, bool, float16.
@@ -51,16 +52,18 @@ def check_graph(content: bytes, *, contrib: bool) -> None:
 
     Args:
         content: The serialized model.
-        contrib: Whether the operators of ONNX Runtime's own domain are allowed, which quantized variants use.
+        contrib: Whether operators of ONNX Runtime's domain `com.microsoft` are allowed. Quantized variants use them.
 
     Raises:
-        BundleError: The bytes are not a model, or hold something that a bundle's graphs must not; the message says
-            what.
+        BundleError: The bytes are not a model, or the model has content that is not allowed. The message names the
+            content.
     """
     model = _read(memoryview(content), "the model", _MODEL)
     (version,), graphs = model.get(1, [0])[-1:], model.get(7, [])
     if version not in IR_VERSIONS:
-        raise BundleError(f"IR version {version} is not from {IR_VERSIONS.start} to {IR_VERSIONS.stop - 1}")
+        raise BundleError(
+            f"IR version {version} is not allowed; expected {IR_VERSIONS.start} to {IR_VERSIONS.stop - 1}"
+        )
     if len(graphs) != 1:
         raise BundleError(f"the model holds {len(graphs)} graphs; expected one")
     for message in model.get(8, []):
@@ -80,7 +83,7 @@ def check_graph(content: bytes, *, contrib: bool) -> None:
 
 
 def _check_node(message: memoryview, contrib: bool) -> int:
-    """Check a node, and return the number of tensors that it concatenates."""
+    """Check a node. Return the number of inputs if the node is a Concat, otherwise 0."""
     node = _read(message, "a node", _NODE)
     operator, domain = _text(node, 4), _text(node, 7)
     known = _OPERATORS if domain == "" else _CONTRIB_OPERATORS if contrib and domain == _CONTRIB_DOMAIN else frozenset()
@@ -114,7 +117,7 @@ def _check_tensor(message: memoryview) -> None:
 
 
 def _read(message: memoryview, description: str, allowed: Mapping[int, int]) -> dict[int, list[Any]]:
-    """Return the values of a message's fields by number: integers, or bytes without a copy."""
+    """Return a dict from the number of each field to its values, which are integers or views of bytes."""
     found: dict[int, list[Any]] = {}
     for number, wire_type, value, content in protobuf.fields(message):
         if number not in allowed:

@@ -7,20 +7,20 @@ from typing import Any, NoReturn
 
 from vaedge.errors import BundleError
 
-MAX_ELEMENTS = 2**28  # of one example: one gibibyte of float32
+MAX_ELEMENTS = 2**28  # maximum for one example, which is 1 GiB as float32
 MAX_AXES = 8
 _FLOAT32_MAX = 3.4028234663852886e38
 
 
 def parse_json(text: str, file: str) -> object:
-    """Parse a text strictly: no NaN, no infinity, no duplicate name in an object, no unpaired surrogate.
+    """Parse JSON text. NaN, infinity, duplicate names in an object, and unpaired surrogates are errors.
 
     Args:
         text: The content of the file.
         file: Name of the file, for errors.
 
     Raises:
-        BundleError: The text is not such JSON; the message names the file.
+        BundleError: The text is not valid JSON, or holds one of these errors. The message names the file.
     """
     try:
         tree: object = json.loads(
@@ -52,7 +52,8 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class Fields:
     """One object of a JSON tree, read field by field.
 
-    Every method raises BundleError if the field is missing or invalid; the message names the file and the field.
+    Every method that reads a field raises BundleError if the field is missing or invalid. The message names the file
+    and the field.
     """
 
     def __init__(self, tree: object, path: str, file: str) -> None:
@@ -60,7 +61,7 @@ class Fields:
 
         Args:
             tree: The parsed JSON value, which must be an object.
-            path: Names of the fields that lead to the object, joined with dots; empty for the whole file.
+            path: Path of the object in the file: field names joined with dots. Empty for the whole file.
             file: Name of the file, for errors.
         """
         if not isinstance(tree, dict):
@@ -71,7 +72,7 @@ class Fields:
         self._file = file
 
     def error(self, key: str, expected: str) -> BundleError:
-        """Return the error that says what a field holds and what was expected."""
+        """Return a BundleError that states the value of a field and the expected value."""
         path = self._path_of(key)
         if key not in self._tree:
             return BundleError(f"{self._file}: {path} is missing; expected {expected}")
@@ -88,28 +89,28 @@ class Fields:
                 raise BundleError(f"{self._file}: {_shortened(self._path_of(key))} is not a field of this format")
 
     def text(self, key: str) -> str:
-        """Return a non-empty string of printable characters."""
+        """Read a non-empty string of printable characters."""
         value = self._get(key)
         if not _is_text(value) or not value:
             raise self.error(key, "a string of printable characters")
         return str(value)
 
     def matching(self, key: str, pattern: re.Pattern[str]) -> str:
-        """Return a string that matches a pattern as a whole."""
+        """Read a string that matches the whole pattern."""
         value = self.text(key)
         if not pattern.fullmatch(value):
-            raise self.error(key, f"text like {pattern.pattern}")
+            raise self.error(key, f"text that matches {pattern.pattern}")
         return value
 
     def integer(self, key: str) -> int:
-        """Return an integer from 0 to 2^63 - 1."""
+        """Read an integer from 0 to 2^63 - 1."""
         value = self._get(key)
         if type(value) is not int or not 0 <= value < 2**63:
             raise self.error(key, "a non-negative integer")
         return value
 
     def texts(self, key: str, *, empty: bool = False) -> tuple[str, ...]:
-        """Return a list of strings of printable characters.
+        """Read a list of strings of printable characters.
 
         Args:
             key: Name of the field.
@@ -123,7 +124,7 @@ class Fields:
         return tuple(value)
 
     def shape(self, key: str, *, scalar: bool = False) -> tuple[int, ...]:
-        """Return a list of at most 8 positive sizes, whose product is at most 2^28.
+        """Read a shape: a list of at most 8 positive integers, whose product is at most 2^28.
 
         Args:
             key: Name of the field.
@@ -137,7 +138,7 @@ class Fields:
         return tuple(value)
 
     def range(self, key: str) -> tuple[float, float] | None:
-        """Return two numbers, the first smaller than the second, or None for null."""
+        """Read a list [minimum, maximum] with minimum < maximum. Return None for null."""
         value = self._get(key)
         if value is None and key in self._tree:
             return None
@@ -148,18 +149,18 @@ class Fields:
         return float(value[0]), float(value[1])
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """Return an object without reading its fields."""
+        """Read an object as a dict. The fields of the object are not validated."""
         value = self._get(key)
         if not isinstance(value, dict):
             raise self.error(key, "an object")
         return value
 
     def fields(self, key: str) -> "Fields":
-        """Return an object, to be read field by field."""
+        """Read an object as a `Fields` object."""
         return Fields(self.mapping(key), self._path_of(key), self._file)
 
     def entries(self) -> list[tuple[str, "Fields"]]:
-        """Return the names and values of all fields, whose values must be objects."""
+        """Read all fields as pairs of a name and a `Fields` object. Every value must be an object."""
         return [(key, self.fields(key)) for key in self._tree]
 
     def _get(self, key: str) -> Any:
@@ -171,7 +172,7 @@ class Fields:
 
 
 def _is_text(value: object) -> bool:
-    """Return whether a value is a printable string; control characters could manipulate a terminal."""
+    """Return whether a value is a string of printable characters. Others could manipulate a terminal."""
     return isinstance(value, str) and value.isprintable()
 
 

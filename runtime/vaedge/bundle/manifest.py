@@ -1,6 +1,6 @@
-"""The manifest of a bundle as a frozen dataclass, to and from `manifest.json`.
+"""The manifest of a bundle: a frozen dataclass that is written to and read from `manifest.json`.
 
-The exporter writes it and the runtime reads it, both with this module, so the format is defined in one place.
+The exporter and the runtime both use this module, so the format is defined in one place.
 """
 
 import json
@@ -15,13 +15,13 @@ from vaedge.bundle.optional_fields import ENCODINGS, read_encoding, read_feature
 from vaedge.errors import BundleError
 
 FORMAT = "vaedge"
-FORMAT_VERSION = 2  # the version that is written
+FORMAT_VERSION = 2  # the version that the exporter writes
 READABLE_VERSIONS = (1, 2)
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
-# The names of the priors, and whether the constants of each are stored in a file.
+# Dict from the name of each prior to whether a file stores the constants of the prior.
 PRIORS: Mapping[str, bool] = {"standard_normal": False, "mixture": True}
-# Arrays of the graphs and of the reference, whose names a condition cannot have.
+# Names of arrays in the graphs and in the reference. A condition cannot have one of these names.
 _RESERVED = frozenset(("x", "z", "mean", "log_var", "decoded"))
 
 _GRAPH_KEYS = ("format", "format_version", "name", "input", "latent", "conditions", "likelihood", "prior")
@@ -37,7 +37,7 @@ class FileEntry:
 
     Attributes:
         sha256: SHA-256 of the content, 64 lower-case hexadecimal digits.
-        bytes: Size of the content.
+        bytes: Size of the content in bytes.
     """
 
     sha256: str
@@ -49,13 +49,13 @@ class Variant:
     """One variant of the two graphs.
 
     Attributes:
-        encoder: File name of the graph `x` -> `mean`, `log_var`.
-        decoder: File name of the graph `z` -> `x`, then the parameters of p(x|z).
+        encoder: File name of the encoder. It maps `x` to `mean` and `log_var`.
+        decoder: File name of the decoder. It maps `z` to `x` and to the parameters of p(x|z).
         opset: Version of the standard ONNX operators that the graphs use.
         ir_version: Version of the ONNX file format.
-        reference: File name of the inputs and expected outputs for `vaedge check`. It is None only in bundles of format
-            1, for variants other than fp32.
-        measured: Speed, size and loss compared with fp32; may be empty.
+        reference: Name of the file with the inputs and the expected outputs for `vaedge check`. None only in bundles of
+            format 1, for variants other than fp32.
+        measured: Speed, size and loss compared with fp32. May be empty.
     """
 
     encoder: str
@@ -70,7 +70,8 @@ def may_name_condition(name: str, parameters: Collection[str]) -> bool:
     """Return whether a condition can have this name.
 
     Args:
-        name: The name. It must be an identifier in lower case that no array of the graphs or of the reference has.
+        name: The name. It must be a lower-case identifier, and must differ from all arrays of the graphs and the
+            reference.
         parameters: Names of the parameters of p(x|z), which are outputs of the decoder.
     """
     return bool(_CONDITION_NAME.fullmatch(name)) and name not in _RESERVED and name not in parameters
@@ -81,17 +82,17 @@ class Manifest:
     """The content of a bundle.
 
     Attributes:
-        name: Name of the bundle, for people.
+        name: Name of the bundle, for display.
         input_shape: Shape of one example of `x`, without the batch axis; float32.
-        input_range: Minimum and maximum of `x`; None allows every finite value.
+        input_range: Minimum and maximum of the values of `x`. None allows every finite value.
         latent_shape: Shape of one `z`, without the batch axis; float32.
         likelihood: Name of p(x|z).
-        conditions: Further inputs of both graphs by name, in their order after `x` or `z`.
+        conditions: Dict from name to condition. Both graphs take the conditions in this order, after `x` or `z`.
         parameters: Names of the parameters of p(x|z), in the order of the decoder's outputs after `x`.
         prior: Name of p(z), one of PRIORS.
-        prior_file: File name of the prior's constants, if it has any; otherwise None.
-        variants: The graphs by the name of their variant.
-        files: Every file that the runtime may open, by name.
+        prior_file: Name of the file with the prior's constants. None if the prior has no constants.
+        variants: Dict from the name of each variant to its files.
+        files: Dict from file name to SHA-256 and size, for every file that the runtime may open.
         minimum_onnxruntime: Oldest release of ONNX Runtime that runs the graphs.
         producers: Versions of the packages that made the bundle.
         verification: Comparisons of the exporter, and their results.
@@ -126,11 +127,14 @@ class Manifest:
     features: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """Return the text of `manifest.json`; the same manifest gives the same text."""
+        """Return the text of `manifest.json`. Equal manifests give equal texts."""
         return json.dumps(self._tree(), indent=2, ensure_ascii=False) + "\n"
 
     def graph_metadata(self) -> dict[str, str]:
-        """Return the metadata of each graph, keys of the manifest, so that a stray .onnx file can be identified."""
+        """Return the metadata to store in each graph: a dict from a key of the manifest to its value as JSON.
+
+        The metadata identifies an .onnx file that was separated from its bundle.
+        """
         tree = self._tree()
         return {key: json.dumps(tree[key], ensure_ascii=False) for key in _GRAPH_KEYS}
 
@@ -175,8 +179,8 @@ class Manifest:
             text: The content of the file.
 
         Raises:
-            BundleError: The text is not JSON, is of another format version, or a field is missing, invalid or unknown;
-                the message names the field.
+            BundleError: The text is not JSON, or has an unsupported format version. A missing, invalid or unknown field
+                also raises this error, and the message names the field.
         """
         top = Fields(parse_json(text, MANIFEST_NAME), "", MANIFEST_NAME)
         if top.text("format") != FORMAT:
@@ -224,7 +228,7 @@ class Manifest:
 
     def _check_names(self) -> None:
         if len(set(self.parameters) | {"x"}) != len(self.parameters) + 1:
-            raise BundleError(f"{MANIFEST_NAME}: likelihood.parameters are not distinct names other than 'x'")
+            raise BundleError(f"{MANIFEST_NAME}: likelihood.parameters must be distinct names other than 'x'")
         for name in self.conditions:
             if not may_name_condition(name, self.parameters):
                 raise BundleError(f"{MANIFEST_NAME}: conditions: {name!r} cannot be the name of a condition")
@@ -251,7 +255,7 @@ def _read_file(entry: Fields) -> FileEntry:
 
 
 def _read_variants(top: Fields, version: int) -> dict[str, Variant]:
-    """Read the variants; in format 1 the only reference is that of fp32, and it is a field of the whole manifest."""
+    """Read the variants. In format 1 only fp32 has a reference, and `reference` is a field of the whole manifest."""
     entries = top.fields("variants").entries()
     if version > 1:
         return {name: _read_variant(entry, entry.text("reference")) for name, entry in entries}

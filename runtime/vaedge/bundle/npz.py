@@ -1,7 +1,7 @@
 """Read untrusted .npz files: no pickled objects, and bounded memory.
 
-A .npz file is a zip archive of .npy files. Both formats state the size of their content. These statements are read
-first, and an array is created only where they agree with each other and with the limits.
+A .npz file is a zip archive of .npy files. Both formats declare the size of their content. The declared sizes are read
+first. An array is created only if the declared sizes agree with each other and do not exceed the limits.
 """
 
 import io
@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from vaedge.errors import BundleError
 
-MAX_BYTES = 2**26  # of all arrays together
+MAX_BYTES = 2**26  # maximum for all arrays together
 MAX_ARRAYS = 64
-_MAX_HEADER_BYTES = 4096  # of one array
+_MAX_HEADER_BYTES = 4096  # maximum for the header of one array
 _DTYPES = frozenset(("<f4", "<i8"))
 
 
@@ -27,10 +27,11 @@ def read_npz(content: bytes) -> dict[str, npt.NDArray[Any]]:
         content: The content of the file.
 
     Returns:
-        The arrays by name, read-only.
+        Dict from the name of each array to the array. The arrays are read-only.
 
     Raises:
-        BundleError: The content is not such an archive, or its arrays have more than 64 MiB; the message says why.
+        BundleError: The content is not an archive of such arrays, or the arrays have more than 64 MiB. The message
+            states the reason.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -49,7 +50,7 @@ def read_npz(content: bytes) -> dict[str, npt.NDArray[Any]]:
 
 def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
     with archive.open(member) as file:
-        content = file.read(member.file_size)  # the compressed bytes could expand to more than the stated size
+        content = file.read(member.file_size)  # the compressed bytes could expand to more than the declared size
     stream = io.BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise BundleError(f"the array {member.filename!r} is not of version 1.0 of the .npy format")

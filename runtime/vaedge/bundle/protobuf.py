@@ -1,7 +1,7 @@
 """Minimal reader and writer of protobuf messages, enough for ONNX models.
 
-https://protobuf.dev/programming-guides/encoding: a message is a sequence of fields. Each field is a varint of
-8 * number + wire type, and then the value.
+A message is a sequence of fields. Each field starts with the varint `8 * number + wire type`, and the value follows.
+See https://protobuf.dev/programming-guides/encoding.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
         message: The serialized message.
 
     Yields:
-        The number of the field, its wire type, the value of a varint (otherwise 0), and the bytes of any other value
-        without a copy (otherwise empty).
+        One tuple (number, wire_type, value, content) per field. A varint has its integer in `value`, and `content` is
+        empty. For any other wire type `value` is 0, and `content` is a view of the bytes.
 
     Raises:
-        BundleError: The bytes are not a message.
+        BundleError: The bytes are not a valid message.
     """
     position, end = 0, len(message)
     while position < end:
@@ -65,12 +65,12 @@ def packed_varints(content: memoryview) -> list[int]:
 
 
 def bytes_field(number: int, content: bytes | memoryview) -> bytes:
-    """Serialize a field of bytes: a string or a message."""
+    """Serialize a field that holds bytes, a string or a message."""
     return b"".join((varint(number << 3 | BYTES), varint(len(content)), content))
 
 
 def varint_field(number: int, value: int) -> bytes:
-    """Serialize a field of a non-negative integer."""
+    """Serialize a field that holds a non-negative integer."""
     return varint(number << 3 | VARINT) + varint(value)
 
 
@@ -85,7 +85,7 @@ def varint(value: int) -> bytes:
 
 
 def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Return the value and the position behind it."""
+    """Return the value of the varint at a position, and the position after the varint."""
     value = 0
     for index in range(_MAX_VARINT_BYTES):
         if position + index >= len(message):

@@ -1,4 +1,4 @@
-"""Read a bundle: the manifest first, then each file once, and only bytes whose SHA-256 matches the manifest."""
+"""Read a bundle: first the manifest, then each file once. The SHA-256 of each file must match the manifest."""
 
 import hashlib
 import os
@@ -13,14 +13,14 @@ from vaedge.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
 from vaedge.bundle.signature import declared_signature, decoder_signature, encoder_signature
 from vaedge.errors import BundleError, BundleNotFoundError, InputError
 
-# O_NONBLOCK: should a pipe or a device replace a file between the check and the opening, opening it does not wait.
+# O_NONBLOCK: if a pipe or a device replaces a file just before the file is opened, the opening must not wait.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The content of one variant: what a VAE is made of.
+    """The files of one variant that a VAE needs.
 
     Attributes:
         manifest: The manifest.
@@ -37,25 +37,25 @@ class ModelFiles:
     prior: bytes | None
 
     def locate(self, name: str) -> str:
-        """Return where a file was read from, for errors."""
+        """Return the location of a file, for error messages."""
         return f"{name} of {self.manifest.name}"
 
 
 @dataclass(frozen=True)
 class Bundle(ModelFiles):
-    """One variant of a bundle on disk, whose bytes have been verified.
+    """The verified files of one variant of a bundle on disk.
 
     Attributes:
         path: The bundle's folder.
-        sha256: SHA-256 of `manifest.json`. It identifies the bundle, because the manifest holds the SHA-256 of every
-            file that it names.
+        sha256: SHA-256 of `manifest.json`. This hash identifies the bundle, because the manifest holds the SHA-256 of
+            every other file that the runtime opens.
     """
 
     path: Path
     sha256: str
 
     def locate(self, name: str) -> str:
-        """Return where a file was read from, for errors."""
+        """Return the location of a file, for error messages."""
         return str(self.path / name)
 
     def read(self, name: str) -> bytes:
@@ -63,7 +63,7 @@ class Bundle(ModelFiles):
 
         Raises:
             BundleNotFoundError: The file is missing.
-            BundleError: The file is not the one that was exported.
+            BundleError: The size or the SHA-256 of the file differs from the manifest.
         """
         return _read_verified(self.path, name, self.manifest)
 
@@ -72,7 +72,7 @@ class Bundle(ModelFiles):
 
         Raises:
             BundleNotFoundError: A file is missing.
-            BundleError: A file is not the one that was exported, or a graph is refused.
+            BundleError: The size or the SHA-256 of a file differs from the manifest, or a graph is refused.
         """
         variants = self.manifest.variants.items()
         graphs = {graph: variant for variant, pair in variants for graph in (pair.encoder, pair.decoder)}
@@ -88,14 +88,14 @@ def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> tu
 
     Args:
         path: The bundle's folder.
-        sha256: SHA-256 that `manifest.json` must have, in hexadecimal digits; None accepts any.
+        sha256: Expected SHA-256 of `manifest.json`, in hexadecimal digits. None accepts any manifest.
 
     Returns:
-        The manifest, and its SHA-256.
+        The manifest, and the SHA-256 of `manifest.json`.
 
     Raises:
         BundleNotFoundError: The folder does not exist, or has no manifest.
-        BundleError: The manifest is invalid, or has another SHA-256.
+        BundleError: The manifest is invalid, or the SHA-256 of `manifest.json` is not `sha256`.
         InputError: `sha256` is not 64 hexadecimal digits.
     """
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
@@ -126,12 +126,12 @@ def read_bundle(path: str | os.PathLike[str], variant: str = "fp32", sha256: str
 
     Args:
         path: The bundle's folder.
-        variant: Name of the variant, one of the manifest's.
+        variant: Name of a variant in the manifest.
         sha256: As for `read_manifest`.
 
     Raises:
         BundleNotFoundError: The folder or a file is missing.
-        BundleError: The manifest is invalid, or a file is not the one that was exported.
+        BundleError: The manifest is invalid, or the size or the SHA-256 of a file differs from the manifest.
         InputError: The bundle does not have this variant.
     """
     folder = Path(path)
@@ -153,7 +153,7 @@ def read_variants(path: str | os.PathLike[str], sha256: str | None = None) -> It
 
     Raises:
         BundleNotFoundError: The folder or a file is missing.
-        BundleError: The manifest is invalid, or a file is not the one that was exported.
+        BundleError: The manifest is invalid, or the size or the SHA-256 of a file differs from the manifest.
     """
     folder = Path(path)
     manifest, found = read_manifest(folder, sha256)
@@ -204,9 +204,9 @@ def _read_verified(folder: Path, name: str, manifest: Manifest) -> bytes:
 
 
 def _read(path: Path, maximum: int, advice: str) -> bytes:
-    """Read a regular file of at most `maximum` bytes. Links are followed, as package managers and caches make them."""
+    """Read a regular file of at most `maximum` bytes. Links are followed, because package managers create them."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a device can already do harm
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a device can have effects
             raise BundleError(f"{path} is not a regular file: it is not the file that was exported")
         with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
             status = os.fstat(file.fileno())

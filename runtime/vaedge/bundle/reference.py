@@ -18,14 +18,15 @@ def read_reference(bundle: Bundle) -> dict[str, npt.NDArray[Any]]:
     """Read the reference of the bundle's variant.
 
     Returns:
-        The inputs x, z and the conditions; the outputs mean, log_var, decoded and the parameters of p(x|z); and in
-        bundles of format 2 the tolerances: for each output, the allowed absolute difference under "tolerance." and the
-        output's name, float32 that broadcasts to the output of one example.
+        Dict from the name of each array to the array. The inputs are `x`, `z` and the conditions. The outputs are
+        `mean`, `log_var`, `decoded` and the parameters of p(x|z). Bundles of format 2 also store a tolerance for each
+        output, with the name "tolerance." + the output's name. A tolerance is the allowed absolute difference. It is a
+        float32 array that broadcasts to the output of one example.
 
     Raises:
         BundleNotFoundError: The file is missing.
-        BundleError: The file is not the one that was exported, or lacks an array; or the bundle is of format 1, which
-            stores a reference for fp32 alone.
+        BundleError: The file does not match the manifest, or an array is missing. A variant without a reference also
+            raises this error: bundles of format 1 store a reference only for fp32.
     """
     manifest = bundle.manifest
     name = manifest.variants[bundle.variant].reference
@@ -59,7 +60,8 @@ def _validate_tolerance(arrays: Mapping[str, npt.NDArray[Any]], output: str, fil
     )
     if tolerance.dtype != np.float32 or not fits or not (tolerance > 0).all() or not np.isfinite(tolerance).all():
         raise BundleError(
-            f"{file}: {TOLERANCE_PREFIX + output!r} must hold positive float32 numbers that broadcast to one {output!r}"
+            f"{file}: {TOLERANCE_PREFIX + output!r} must hold positive float32 numbers that broadcast to {output!r} of "
+            "one example; export the bundle again"
         )
 
 
@@ -68,9 +70,9 @@ class Inputs:
     """Inputs of the operations of a VAE.
 
     Attributes:
-        x: (n, *input_shape) float32.
-        z: (n, *latent_shape) float32.
-        conditions: Values of the conditions by name, each (n, ...).
+        x: Examples, float32, shape (n, *input_shape).
+        z: Latents, float32, shape (n, *latent_shape).
+        conditions: Dict from the name of each condition to its values, an array of n rows.
     """
 
     x: npt.NDArray[np.float32]
@@ -79,12 +81,12 @@ class Inputs:
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Inputs":
-        """Read the inputs that the exporter stored for the variant; `read_reference` documents the errors."""
+        """Read the inputs that the exporter stored for the variant. `read_reference` documents the errors."""
         reference = read_reference(bundle)
         return cls(reference["x"], reference["z"], {name: reference[name] for name in bundle.manifest.conditions})
 
     def repeated(self, n: int) -> "Inputs":
-        """Repeat the examples in their order until there are n."""
+        """Return exactly n rows. The rows are repeated in their order, or cut off after row n."""
         conditions = {name: _rows(values, n) for name, values in self.conditions.items()}
         return Inputs(_rows(self.x, n), _rows(self.z, n), conditions)
 

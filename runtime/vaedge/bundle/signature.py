@@ -1,4 +1,4 @@
-"""The inputs and outputs of a graph: as the manifest requires them, and as the graph declares them."""
+"""The inputs and outputs of a graph: those that the manifest requires, and those that the graph declares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from vaedge.bundle import protobuf
 from vaedge.bundle.manifest import Manifest
 from vaedge.errors import BundleError
 
-Tensor = tuple[str, tuple[int, ...]]  # element type, and shape without the batch axis
+Tensor = tuple[str, tuple[int, ...]]  # the element type, and the shape without the batch axis
 
 # Field numbers of onnx.proto.
 _MODEL_GRAPH = 7
@@ -23,18 +23,18 @@ _DTYPES = {1: "float32", 7: "int64"}
 
 @dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs of a graph by name, in their order; each has a leading batch axis of any size.
+    """The inputs and outputs of a graph, in their order. Each tensor has a leading batch axis of any size.
 
     Attributes:
-        inputs: Element types and shapes of the inputs.
-        outputs: Element types and shapes of the outputs.
+        inputs: Dict from the name of each input to its element type and shape.
+        outputs: Dict from the name of each output to its element type and shape.
     """
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
 
     def require(self, found: "Signature", name: str) -> None:
-        """Compare another signature with this one.
+        """Raise an error if another signature differs from this one.
 
         Args:
             found: The signature of a graph.
@@ -55,14 +55,14 @@ class Signature:
 
 
 def encoder_signature(manifest: Manifest) -> Signature:
-    """Return the signature x, conditions -> mean, log_var."""
+    """Return the signature of the encoder, which maps x and the conditions to mean and log_var."""
     latent = "float32", manifest.latent_shape
     inputs = {"x": ("float32", manifest.input_shape), **_condition_tensors(manifest)}
     return Signature(inputs, {"mean": latent, "log_var": latent})
 
 
 def decoder_signature(manifest: Manifest) -> Signature:
-    """Return the signature z, conditions -> x and the parameters of p(x|z)."""
+    """Return the signature of the decoder, which maps z and the conditions to x and the parameters of p(x|z)."""
     example = "float32", manifest.input_shape
     inputs = {"z": ("float32", manifest.latent_shape), **_condition_tensors(manifest)}
     return Signature(inputs, {"x": example, **dict.fromkeys(manifest.parameters, example)})
@@ -86,11 +86,12 @@ def tensor(element_type: str, shape: list[int | str]) -> Tensor:
     """Describe a tensor of a graph.
 
     Args:
-        element_type: Its element type.
-        shape: Its shape with the batch axis; a string stands for an axis of any size.
+        element_type: Element type of the tensor.
+        shape: Shape of the tensor with the batch axis. A string means an axis of any size.
 
     Returns:
-        The description. If the batch axis is missing or of a fixed size, it equals no tensor of a manifest.
+        The description. If the batch axis is missing or has a fixed size, the description differs from that of every
+        tensor in a manifest.
     """
     batch, *example = shape or [0]
     sizes = tuple(size if isinstance(size, int) else 0 for size in example)
@@ -123,5 +124,5 @@ def _declared_tensor(value: memoryview) -> tuple[str, Tensor]:
 
 
 def _messages(message: memoryview, number: int) -> list[memoryview]:
-    """Return the contents of all fields with this number."""
+    """Return the content of each field that has the given number."""
     return [content for found, _, _, content in protobuf.fields(message) if found == number]

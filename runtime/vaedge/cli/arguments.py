@@ -6,7 +6,7 @@ import vaedge
 from vaedge import VAE
 
 DEVICE_HELP = "cpu (default), cuda, cuda:1 or auto"
-THREADS_HELP = "number of CPU threads (default: all that this process may use)"
+THREADS_HELP = "number of CPU threads (default: all CPUs that this process may use)"
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,15 +18,15 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_bundle(args: argparse.Namespace) -> VAE:
-    """Load the bundle that the arguments name; `vaedge.load` documents the errors."""
+    """Load the bundle that the arguments name. `vaedge.load` documents the errors."""
     return vaedge.load(args.model, device=args.device, variant=args.variant, threads=args.threads)
 
 
 def positive(text: str) -> int:
-    """Read an integer of at least 1, as argparse's `type`.
+    """Parse an integer of at least 1. argparse calls this function as a `type`.
 
     Raises:
-        argparse.ArgumentTypeError: The text is not such an integer.
+        argparse.ArgumentTypeError: The text is not an integer of at least 1.
     """
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
@@ -34,10 +34,10 @@ def positive(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """Read an integer of at least 0, as argparse's `type`.
+    """Parse an integer of at least 0. argparse calls this function as a `type`.
 
     Raises:
-        argparse.ArgumentTypeError: The text is not such an integer.
+        argparse.ArgumentTypeError: The text is not an integer of at least 0.
     """
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative integer")

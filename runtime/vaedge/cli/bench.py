@@ -24,11 +24,11 @@ from vaedge.files.atomic import write_atomically
 
 @dataclass
 class _Candidates:
-    """What is timed.
+    """The loaded variants and baselines that are timed.
 
     Attributes:
-        by_name: The candidates by name; the others are compared with the first.
-        load_seconds: Time to load each variant, by name.
+        by_name: Dict from the name of each candidate to the candidate. All are compared with the first one.
+        load_seconds: Dict from the name of each candidate that is a variant to its load time in seconds.
     """
 
     by_name: dict[str, Candidate] = field(default_factory=dict)
@@ -52,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         nargs="+",
         metavar="N",
-        help="one or several numbers of CPU threads (default: all that this process may use)",
+        help="numbers of CPU threads to time (default: all CPUs that this process may use)",
     )
-    parser.add_argument("--variants", nargs="+", metavar="NAME", help="variants to time (default: all of the bundle)")
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="variants to time (default: all variants)")
     parser.add_argument(
         "--operations",
         nargs="+",
@@ -69,7 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help=f"baselines on the fp32 graphs, separated by commas: {', '.join(BASELINES)}",
     )
-    parser.add_argument("--seconds", type=_seconds, default=0.5, help="seconds to repeat each call (default: 0.5)")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=0.5, help="time in seconds to repeat each call (default: 0.5)"
+    )
     parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the measurements (.png or .svg); needs matplotlib"
@@ -77,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load, time, and print each row as soon as it is measured."""
+    """Load the candidates, time them, and print each row as soon as it is measured."""
     plot = None if args.plot is None else _validate_plot(args.plot)
     bundle = read_bundle(args.model)
     candidates = _load_candidates(args, bundle)
@@ -139,7 +141,7 @@ def _row(timing: Timing) -> str:
 
 
 def _tree(name: str, device: str, load_seconds: Mapping[str, float], timings: Iterable[Timing]) -> dict[str, object]:
-    """Return the measurements for --json."""
+    """Return the measurements as the dict that --json prints."""
     return {
         "model": name,
         "device": device,

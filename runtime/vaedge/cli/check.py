@@ -5,7 +5,7 @@ import argparse
 import vaedge
 from vaedge.cli.arguments import DEVICE_HELP, THREADS_HELP, positive
 
-FAILED = 3  # the exit status of a negative verdict
+FAILED = 3  # the exit status if this device does not reproduce the reference
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--device", default="cpu", help=DEVICE_HELP)
     parser.add_argument("--threads", type=positive, help=THREADS_HELP)
-    parser.add_argument("--variant", help="the only variant to run (default: all)")
+    parser.add_argument("--variant", help="run only this variant (default: all variants)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the manifest; no graph is loaded."""
+    """Print the manifest. No graph is loaded."""
     manifest, sha256 = read_manifest(args.model)
     print(manifest.to_json() if args.json else _describe(manifest, Path(args.model), sha256), end="")
     return 0
@@ -47,7 +47,7 @@ def _describe(manifest: Manifest, folder: Path, sha256: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape control characters, because those of an untrusted bundle could manipulate the terminal."""
+    """Escape control characters. In the text of an untrusted bundle they could manipulate the terminal."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 

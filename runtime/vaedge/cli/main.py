@@ -1,6 +1,8 @@
-"""The command `vaedge`. The module of a subcommand, and with it torch or onnx, is imported only when it runs.
+"""The command `vaedge`.
 
-Each module in COMMANDS has the functions `add_arguments(parser)` and `run(args)`, which returns the exit status.
+The module of a subcommand is imported only when the subcommand runs. Most subcommands thus never import torch or onnx.
+
+Each module in COMMANDS has the functions `add_arguments(parser)` and `run(args)`. `run` returns the exit status.
 """
 
 import argparse
@@ -34,11 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: The arguments after `vaedge`; None takes those of the process.
+        argv: The arguments after `vaedge`. None means the arguments of the process.
 
     Returns:
-        The exit status: 0 if the job was done, 3 for a negative verdict, 1 after one line on stderr that says why the
-        job failed, and 130 after Ctrl-C. A wrong call exits with 2.
+        The exit status. 0 means success. 1 means that the command failed; one line on stderr states the reason. 3
+        means that `vaedge check` found a device that differs from the reference. 130 means Ctrl-C. Wrong arguments
+        exit with 2 and do not return.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -56,7 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Exit on SIGTERM as on Ctrl-C, so that no partial file stays; the exit status is the one that shells expect."""
+    """Exit on SIGTERM in the same way as on Ctrl-C, so that partial files are removed.
+
+    The exit status is 128 + SIGTERM, as shells expect.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set signal handlers
         return
@@ -64,7 +70,8 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None if C code had set the handler
+        # `before` is None if C code had set the previous handler. Python cannot restore such a handler.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -111,7 +118,7 @@ def _missing(command: str, error: ImportError) -> str:
 
 
 def _fail(error: object) -> int:
-    """Print an error as one line, and return the exit status."""
+    """Print an error as one line on stderr, and return the exit status 1."""
     message = str(error)
     if isinstance(error, OSError) and not isinstance(error, VaedgeError) and error.strerror:
         # str(error) would begin with "[Errno 28]".

@@ -1,6 +1,6 @@
 """Where a command writes: a grid of images (.png), an array (.npy or .npz), a table (.csv), or a folder of shards.
 
-The path decides: its suffix, or none for a folder of shards.
+The suffix of the path selects the kind of output. A path without a suffix selects a folder of shards.
 """
 
 import argparse
@@ -41,14 +41,14 @@ class Output:
 
     @classmethod
     def of(cls, path: Path, *allowed: str) -> Self:
-        """Validate the path before the work begins.
+        """Return the output at a path, which is validated before the work begins.
 
         Args:
             path: The file or folder to write.
-            allowed: The suffixes that the command can write, SHARDS among them.
+            allowed: The suffixes that the command can write. SHARDS stands for a folder of shards.
 
         Raises:
-            InputError: The path ends in another suffix, or its parent folder does not exist.
+            InputError: The path has another suffix, or the parent folder does not exist.
         """
         suffix = path.suffix.lower()
         if suffix not in allowed:
@@ -118,7 +118,7 @@ class Output:
         except KeyboardInterrupt as stop:
             if self.suffix != SHARDS:
                 raise
-            raise KeyboardInterrupt(f"the shards in {self.path} are whole; the same command resumes") from stop
+            raise KeyboardInterrupt(f"the shards in {self.path} are complete; repeat the command to resume") from stop
         shards = " in shards" if self.suffix == SHARDS else ""
         already = f" ({existing} shards existed already)" if existing else ""
         print(f"{self.path}: {source.n:,} examples{shards}{already}")
@@ -133,7 +133,7 @@ def write_decoded(
     conditions: Mapping[str, npt.NDArray[Any]],
     operation: Callable[..., FloatArray],
 ) -> int:
-    """Write the results of `vae.decode` or `vae.reconstruct` on some rows as a stream."""
+    """Apply `vae.decode` or `vae.reconstruct` to rows, some at a time, and write the results."""
     buffers = Buffers(vae.input_shape)
 
     def call(part: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, FloatArray]:
@@ -152,7 +152,7 @@ def numbered(name: str, count: int) -> tuple[str, ...]:
 def repeat_conditions(
     conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: int
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return each condition as n rows; one value for all is repeated without a copy."""
+    """Return a dict from the name of each condition to n values. One value for all is repeated without a copy."""
     shapes = {name: condition.shape for name, condition in manifest.conditions.items()}
     return {
         name: np.broadcast_to(values, (n, *values.shape)) if values.shape == shapes[name] else values
@@ -161,7 +161,7 @@ def repeat_conditions(
 
 
 def describe_job(args: argparse.Namespace, vae: VAE, conditions: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """Describe the content of a folder of shards: the command, the bundle, the input file, and the conditions."""
+    """Return a description of a folder of shards: the command, the bundle, the input file, and the conditions."""
     job = {"command": args.command, "manifest": vae.sha256, "variant": vae.variant}
     if hasattr(args, "input"):
         found = args.input.stat()
@@ -175,7 +175,7 @@ def describe_job(args: argparse.Namespace, vae: VAE, conditions: Mapping[str, np
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], object]]:
-    """Show a bar on a terminal, where tqdm is installed."""
+    """Show a progress bar if tqdm is installed and stderr is a terminal."""
     try:
         from tqdm import tqdm
     except ImportError:

@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"{output.path}: {args.n} samples")
         return 0
     if args.seed is None and output.suffix == SHARDS:
-        raise InputError("--seed is missing: a folder of shards can be resumed only with the same draws")
+        raise InputError(
+            "--seed is missing: a folder of shards needs it, so that a resumed command makes the same draws"
+        )
     chosen = secrets.randbits(32) if args.seed is None else args.seed
     source = Sampled(vae, args.n, chosen, repeat_conditions(conditions, vae.manifest, args.n), draw=args.draw)
     job = {**describe_job(args, vae, conditions), "seed": chosen, **({"draw": True} if args.draw else {})}

@@ -14,18 +14,18 @@ from vaedge.files.shards import Arrays
 
 
 class Buffers:
-    """Two arrays in turn: one is written to disk while the other is computed.
+    """Two arrays that are used in turn: one is written to disk while the other is computed.
 
-    New memory for each call would cost more than the computation, because the system clears every page of it.
+    A new array for each call would take longer than the computation, because the system clears all new memory.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        """Take the shape of a row."""
+        """Store the shape of one row."""
         self._shape = shape
         self._arrays: list[FloatArray] = []
 
     def next(self, rows: int) -> FloatArray:
-        """Return an array of this number of rows, which stays unchanged until the second call from now."""
+        """Return an array with `rows` rows. The call after the next one returns the same memory again."""
         if len(self._arrays) < 2 or len(self._arrays[0]) < rows:
             self._arrays.append(np.empty((rows, *self._shape), np.float32))
         else:
@@ -40,16 +40,16 @@ class Mapped:
     def __init__(
         self, rows: npt.NDArray[Any], conditions: Arrays, operation: Callable[..., Arrays], row_bytes: int
     ) -> None:
-        """Take the arrays; nothing is read yet.
+        """Store the arguments. No rows are read yet.
 
         Args:
-            rows: (n, ...), the operation's argument.
-            conditions: Values of the conditions, each (n, ...).
-            operation: Function of some rows, with the keyword `conditions`, that returns the results.
-            row_bytes: Size of one row of the results, in bytes.
+            rows: Array of n rows, the first argument of the operation.
+            conditions: Dict from the name of each condition to an array of n values.
+            operation: Function that takes some rows and the keyword `conditions`, and returns a dict of result arrays.
+            row_bytes: Size in bytes of one row of all results together.
 
         Raises:
-            InputError: There are no rows.
+            InputError: `rows` is empty.
         """
         if not len(rows):
             raise InputError(f"the input is empty, shape {rows.shape}; give at least one example")
@@ -58,7 +58,7 @@ class Mapped:
         self.n, self.row_bytes = len(rows), row_bytes
 
     def take(self, count: int) -> Arrays:
-        """Compute the next rows."""
+        """Compute the results of the next `count` rows."""
         rows = slice(self._next, self._next + count)
         self.skip(count)
         conditions = {name: values[rows] for name, values in self._conditions.items()}
@@ -68,7 +68,7 @@ class Mapped:
             raise InputError(f"in rows {rows.start} to {min(rows.stop, self.n) - 1}: {error}") from error
 
     def skip(self, count: int) -> None:
-        """Skip the next rows."""
+        """Skip the next `count` rows."""
         self._next += count
 
 
@@ -96,7 +96,7 @@ class Sampled:
         self.n, self.row_bytes = n, 4 * math.prod(vae.input_shape)
 
     def take(self, count: int) -> Arrays:
-        """Draw and decode the next rows."""
+        """Draw and decode the next `count` rows."""
         conditions = {name: values[self._next : self._next + count] for name, values in self._conditions.items()}
         self._next += count
         z, out = self._draw(count), self._buffers.next(count)
@@ -105,7 +105,7 @@ class Sampled:
         return {"x": self._draws.next([*self._vae.parameters(z, conditions=conditions).values()], out)}
 
     def skip(self, count: int) -> None:
-        """Draw the next rows, on which the following ones depend, and discard them."""
+        """Draw the latents of the next `count` rows and discard them, so that later rows get the same draws."""
         self._draw(count)
         if self._draws is not None:
             self._draws.skip(count * math.prod(self._vae.input_shape))

@@ -12,7 +12,7 @@ from vaedge.distributions.posterior import Posterior
 from vaedge.distributions.prior import Prior
 from vaedge.distributions.random import draw_normals, generator
 
-_MAX_LATENTS = 2048  # decoded at once
+_MAX_LATENTS = 2048  # maximum number of latents that are decoded at once
 
 Encode = Callable[[slice], Posterior]
 Decode = Callable[[FloatArray, slice], Sequence[FloatArray]]
@@ -22,29 +22,33 @@ class Bounds(NamedTuple):
     """Two bounds on log p(x), estimated from the same draws of z.
 
     Attributes:
-        elbo: (n,) float64, the mean of log p(x, z) / q(z|x) over the draws.
-        importance_weighted: (n,) float64, the logarithm of the mean ratio; never smaller than `elbo`.
+        elbo: Mean of log(p(x, z) / q(z|x)) over the draws, in nats, float64, shape (n,).
+        importance_weighted: Logarithm of the mean of p(x, z) / q(z|x) over the draws, in nats, float64, shape (n,).
+            It is never smaller than `elbo`.
     """
 
     elbo: Nats
     importance_weighted: Nats
 
 
-@np.errstate(all="ignore")  # an overflow shows in the result; numpy's warning on stderr adds nothing
+@np.errstate(all="ignore")  # an overflow is visible in the result, so numpy's warning is not needed
 def estimate_bounds(
     x: FloatArray, encode: Encode, decode: Decode, prior: Prior, likelihood: Likelihood, *, k: int, seed: int | None
 ) -> Bounds:
     """Estimate both bounds with k draws of z per example.
 
     Args:
-        x: (n, *input_shape) float32, validated.
-        encode: Returns q(z|x) for some rows of x.
-        decode: Returns the parameters of p(x|z) for latents, which belong to some rows of x, each row the same number
-            of times in a row.
-        prior: p(z).
-        likelihood: p(x|z).
+        x: Examples, float32, shape (n, *input_shape), already validated.
+        encode: Function that takes a slice of the rows of x, and returns q(z|x) of these rows.
+        decode: Function that takes latents and a slice of the rows of x, and returns the parameters of p(x|z). Each row
+            of x has the same number of consecutive latents.
+        prior: The prior p(z).
+        likelihood: The likelihood p(x|z).
         k: Number of draws per example.
-        seed: Seed of the draws. The draws of the first m examples do not depend on the number of examples.
+        seed: Seed of the draws. The draws of an example do not depend on the examples after it.
+
+    Returns:
+        Both bounds of each example.
     """
     rng = generator(seed)
     result = Bounds(np.empty(len(x)), np.empty(len(x)))
@@ -69,7 +73,7 @@ def _log_weights(
     k: int,
     rng: np.random.Generator,
 ) -> Iterator[Nats]:
-    """Yield log p(x, z) / q(z|x) for some of the k draws at a time, (n, draws) float64."""
+    """Yield log(p(x, z) / q(z|x)) in nats for a part of the k draws at a time, float64, shape (n, draws)."""
     posterior = encode(rows)
     mean, log_var = (part.astype(np.float64)[:, None] for part in (posterior.mean, posterior.log_var))
     for done in range(0, k, _MAX_LATENTS):

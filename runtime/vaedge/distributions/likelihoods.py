@@ -1,7 +1,7 @@
-"""log p(x|z) of each element in numpy, for the likelihoods that a manifest can name.
+"""Compute log p(x|z) of each element with numpy, for the likelihoods that a manifest can name.
 
-The formulas are those of training; a test compares both. Arrays and results are float32, in nats; the caller sums them
-over an example in float64.
+Training uses the same formulas, and a test compares both implementations. The functions take float32 arrays and return
+float32 arrays in nats. The caller sums the elements of each example in float64.
 """
 
 import math
@@ -19,13 +19,13 @@ _HALF_BIN = np.float32(0.5 / 255)
 
 @dataclass(frozen=True)
 class Likelihood:
-    """One p(x|z).
+    """A likelihood p(x|z).
 
     Attributes:
-        log_prob: Function of x and the parameters, all of shape (..., *input_shape), that returns log p of each
-            element.
-        normalized: Whether it is a distribution over x, so that its bound is one on log p(x).
-        binary: Whether x must be 0 or 1.
+        log_prob: Function that takes x and the parameters, and returns log p(x|z) of each element in nats. All arrays
+            have shapes that end in input_shape.
+        normalized: Whether p(x|z) is a normalized distribution over x. Otherwise log p(x) does not exist.
+        binary: Whether all values of x must be 0 or 1.
     """
 
     log_prob: Callable[..., FloatArray]
@@ -46,7 +46,7 @@ def require_scorable(
             limit it themselves.
 
     Raises:
-        InputError: The likelihood is unknown or not normalized, or cannot score values of x.
+        InputError: The likelihood is unknown, is not normalized, or cannot score values of `x`.
     """
     likelihood = LIKELIHOODS.get(name)
     if likelihood is None:
@@ -80,7 +80,10 @@ def _bernoulli(x: FloatArray, logits: FloatArray) -> FloatArray:
 
 
 def _continuous_bernoulli(x: FloatArray, logits: FloatArray) -> FloatArray:
-    """Add the normalizing constant (Loaiza-Ganem & Cunningham 2019); near logits = 0 its Taylor series."""
+    """Add the normalizing constant (Loaiza-Ganem & Cunningham 2019) to the Bernoulli's log p.
+
+    Near logits = 0 the formula would divide 0 by 0, so the Taylor series of the constant replaces the formula.
+    """
     near = np.abs(logits) < np.float32(0.1)
     far = np.abs(np.where(near, np.float32(1), logits))
     series = np.float32(math.log(2)) + logits**2 / 12 - 7 * logits**4 / 1440

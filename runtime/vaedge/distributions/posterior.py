@@ -1,4 +1,4 @@
-"""q(z|x), the diagonal Gaussian that the encoder describes."""
+"""The posterior q(z|x): a diagonal Gaussian whose parameters the encoder returns."""
 
 from dataclasses import dataclass
 
@@ -10,25 +10,25 @@ from vaedge.distributions.random import standard_normal
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """q(z|x) = N(mean, diag(exp(log_var))), one per example of the batch.
+    """The posterior q(z|x) = N(mean, diag(exp(log_var))) of each example of a batch.
 
     Attributes:
-        mean: (n, *latent_shape) float32.
-        log_var: (n, *latent_shape) float32, the logarithm of sigma squared.
+        mean: Means, float32, shape (n, *latent_shape).
+        log_var: Logarithms of the variances, float32, shape (n, *latent_shape).
     """
 
     mean: FloatArray
     log_var: FloatArray
 
-    @np.errstate(over="ignore", invalid="ignore")  # an overflow shows in z; numpy's warning on stderr adds nothing
+    @np.errstate(over="ignore", invalid="ignore")  # an overflow is visible in z, so numpy's warning is not needed
     def sample(self, seed: int | None = None) -> FloatArray:
         """Draw one z per example: mean + exp(log_var / 2) * eps (Kingma & Welling 2014, section 2.4).
 
         Args:
-            seed: The same seed gives the same z; None uses fresh entropy.
+            seed: Seed of the draws. The same seed gives the same z. None uses fresh entropy.
 
         Returns:
-            z, (n, *latent_shape) float32.
+            The latents z, float32, shape (n, *latent_shape).
 
         Raises:
             InputError: The seed is not a non-negative integer.
@@ -40,8 +40,8 @@ class Posterior:
 def standard_deviation(log_var: FloatArray) -> FloatArray:
     """Return exp(log_var / 2), computed in float64 and rounded once to float32.
 
-    numpy's float32 `exp` depends on the CPU's vector instructions. In float64 such a difference changes the rounded
-    value with a probability below 4e-9.
+    The results of numpy's `exp` depend on the CPU's vector instructions. In float32 the difference would be visible. In
+    float64 the difference is so small that it changes the rounded value with a probability below 4e-9.
     """
     std: FloatArray = np.exp(0.5 * log_var.astype(np.float64)).astype(np.float32)
     return std

@@ -1,4 +1,4 @@
-"""p(z) as it was trained: N(0, I), or a mixture of diagonal Gaussians with frozen constants."""
+"""The prior p(z): N(0, I), or a mixture of diagonal Gaussians whose constants are stored in the bundle."""
 
 import io
 import math
@@ -18,7 +18,7 @@ from vaedge.validation import MAX_LATENT
 
 Draw = Callable[[int], FloatArray]
 
-_WEIGHTS_TOLERANCE = 1e-4  # of the sum of the weights, which were rounded to float32
+_WEIGHTS_TOLERANCE = 1e-4  # the weights were rounded to float32, so their sum may differ from 1 by this much
 _MAX_LOG_VAR = 100.0
 _MAX_STD = math.exp(_MAX_LOG_VAR / 2) * 1.001
 _UNIT = 2**53  # numpy's uniform draws are multiples of 1 / 2**53
@@ -34,26 +34,29 @@ class Prior(Protocol):
     name: ClassVar[str]
 
     def sample(self, n: int, seed: int | None) -> FloatArray:
-        """Draw z, (n, *latent_shape) float32.
+        """Draw n latents z, float32, shape (n, *latent_shape).
 
-        The same seed gives the same z, and the first rows do not depend on n.
+        The same seed gives the same z. The first rows do not depend on n.
         """
 
     def stream(self, seed: int | None) -> Draw:
-        """Return a function that draws the next z, (n, *latent_shape), of the rows that `sample` returns at once."""
+        """Return a function of n that draws the next n latents z, float32, shape (n, *latent_shape).
+
+        Several calls of the function together return the same rows as one call of `sample` with the same seed.
+        """
 
     def log_prob(self, z: FloatArray) -> Nats:
-        """Return log p(z) in nats, (n,) float64, for z (n, *latent_shape)."""
+        """Return log p(z) of each z in nats, float64, shape (n,). The shape of `z` is (n, *latent_shape)."""
 
     def to_npz(self) -> bytes | None:
         """Return the content of the file of constants, or None if the prior has no constants."""
 
     @classmethod
     def from_npz(cls, content: bytes | None, latent_shape: tuple[int, ...]) -> Self:
-        """Return the prior over z with these constants; the inverse of `to_npz`.
+        """Return the prior that `to_npz` serialized. `latent_shape` is the shape of one z.
 
         Raises:
-            BundleError: The content is invalid, or describes a prior over another latent shape.
+            BundleError: The content is invalid, or describes a prior over latents of another shape.
         """
 
 
@@ -70,16 +73,16 @@ class StandardNormal:
     latent_shape: tuple[int, ...]
 
     def sample(self, n: int, seed: int | None) -> FloatArray:
-        """Draw z, (n, *latent_shape) float32."""
+        """Draw n latents z, float32, shape (n, *latent_shape)."""
         return self.stream(seed)(n)
 
     def stream(self, seed: int | None) -> Draw:
-        """Return a function that draws the next z."""
+        """Return a function of n that draws the next n latents z."""
         rng = generator(seed)
         return lambda n: draw_normals(rng, (n, *self.latent_shape))
 
     def log_prob(self, z: FloatArray) -> Nats:
-        """Return log p(z) in nats, (n,) float64."""
+        """Return log p(z) of each z in nats, float64, shape (n,)."""
         flat = z.reshape(len(z), -1).astype(np.float64)
         result: Nats = -0.5 * (flat**2 + math.log(2 * math.pi)).sum(1)
         return result
@@ -89,7 +92,7 @@ class StandardNormal:
 
     @classmethod
     def from_npz(cls, content: bytes | None, latent_shape: tuple[int, ...]) -> Self:
-        """Return N(0, I) over z; there is no content to read."""
+        """Return N(0, I) over latents of shape `latent_shape`. `content` must be None."""
         if content is not None:
             raise BundleError(f"the prior {cls.name} has no file of constants, but the bundle names one")
         return cls(latent_shape)
@@ -99,13 +102,13 @@ class StandardNormal:
 class Mixture:
     """A mixture of K diagonal Gaussians.
 
-    The fields are the constants that sampling needs, with everything transcendental computed in advance, so that the
-    same seed gives the same latents on every machine. `Mixture.from_parameters` computes them.
+    The fields are the constants that sampling needs. `Mixture.from_parameters` computes them once, at export, because
+    the last bits of `exp` depend on the machine. The same seed thus gives the same latents on every machine.
 
     Attributes:
-        mean: (K, *latent_shape) float32.
-        std: (K, *latent_shape) float32, the standard deviations.
-        cumulative: (K,) int64, the cumulative weights in units of 2^-53; the last one is 2^53.
+        mean: Means, float32, shape (K, *latent_shape).
+        std: Standard deviations, float32, shape (K, *latent_shape).
+        cumulative: Cumulative weights in units of 2^-53, int64, shape (K,). The last one is 2^53.
     """
 
     name: ClassVar[str] = "mixture"
@@ -119,9 +122,9 @@ class Mixture:
         """Return the mixture with these parameters.
 
         Args:
-            log_weights: (K,) float32, logarithms of the components' weights, whose sum must be 1.
-            mean: (K, *latent_shape) float32.
-            log_var: (K, *latent_shape) float32, logarithms of the variances.
+            log_weights: Logarithms of the weights of the components, float32, shape (K,). The weights must sum to 1.
+            mean: Means, float32, shape (K, *latent_shape).
+            log_var: Logarithms of the variances, float32, shape (K, *latent_shape).
 
         Raises:
             BundleError: The arrays do not describe a mixture.
@@ -156,14 +159,17 @@ class Mixture:
             raise BundleError(f"the prior's std holds NaN, or values outside of 0 to {_MAX_STD:.3g}")
         in_range = cumulative.min() >= 0 and cumulative.max() == cumulative[-1] == _UNIT
         if not in_range or (np.diff(cumulative) < 0).any():
-            raise BundleError("the prior's cumulative does not rise from at least 0 to 2^53")
+            raise BundleError("the prior's cumulative must start at 0 or above, never decrease, and end at 2^53")
 
     def sample(self, n: int, seed: int | None) -> FloatArray:
-        """Choose a component for each row by its weight, then draw from it; (n, *latent_shape) float32."""
+        """Draw n latents z, float32, shape (n, *latent_shape).
+
+        For each row, draw a component with its weight as the probability, and then draw z from the component.
+        """
         return self.stream(seed)(n)
 
     def stream(self, seed: int | None) -> Draw:
-        """Return a function that draws the next z."""
+        """Return a function of n that draws the next n latents z."""
         normal, uniform = generator(seed), second_generator(seed)
 
         def draw(n: int) -> FloatArray:
@@ -175,7 +181,10 @@ class Mixture:
         return draw
 
     def log_prob(self, z: FloatArray) -> Nats:
-        """Return log p(z) in nats, (n,) float64; the squares are multiplied out, to use two matrix products."""
+        """Return log p(z) of each z in nats, float64, shape (n,).
+
+        The squares (z - mean)^2 are expanded, so that two fast matrix products compute their sums.
+        """
         flat = z.reshape(len(z), -1).astype(np.float64)
         constant, weighted_mean, precision = self._density_constants
         exponent = constant + flat @ weighted_mean.T - 0.5 * flat**2 @ precision.T
@@ -185,7 +194,11 @@ class Mixture:
 
     @cached_property
     def _density_constants(self) -> tuple[npt.NDArray[np.float64], ...]:
-        """The terms without z: constants (K,), means times precisions (K, latents), and precisions (K, latents)."""
+        """The factors of log p(z) that do not depend on z, for each of the K components, float64.
+
+        The tuple holds the constant terms, shape (K,), then mean / variance, shape (K, latents), and 1 / variance,
+        shape (K, latents).
+        """
         mean, std = (part.reshape(len(part), -1).astype(np.float64) for part in (self.mean, self.std))
         weights = np.diff(self.cumulative, prepend=0) / _UNIT
         with np.errstate(divide="ignore"):  # a component of weight 0 has the logarithm -infinity
@@ -201,12 +214,14 @@ class Mixture:
 
     @classmethod
     def from_npz(cls, content: bytes | None, latent_shape: tuple[int, ...]) -> Self:
-        """Read the content of `prior.npz`; in bundles of format 1 it holds log_weights, mean and log_var.
+        """Read the content of `prior.npz`.
+
+        The file holds mean, std and cumulative. In bundles of format 1 the file holds log_weights, mean and log_var.
 
         Raises:
-            BundleError: The content is not such an archive, or its arrays do not describe a mixture over z.
+            BundleError: The content is not such an archive, or the arrays do not describe a mixture over z.
         """
-        from vaedge.bundle.npz import read_npz  # zipfile takes a while to import, and N(0, I) has no file
+        from vaedge.bundle.npz import read_npz  # imports zipfile, which is slow and which N(0, I) does not need
 
         if content is None:
             raise BundleError(f"the prior {cls.name} needs a file of constants")
@@ -229,14 +244,14 @@ _PRIORS: Mapping[str, type[StandardNormal] | type[Mixture]] = {prior.name: prior
 
 
 def read_prior(name: str, content: bytes | None, latent_shape: tuple[int, ...]) -> Prior:
-    """Return the prior of this name.
+    """Return the prior with a name.
 
     Args:
-        name: One of the names that a manifest can have.
-        content: Content of the prior's file, or None if it has none.
+        name: Name of the prior, one of those that a manifest can have.
+        content: Content of the prior's file, or None if the prior has no file.
         latent_shape: Shape of one z.
 
     Raises:
-        BundleError: The content is invalid, or describes a prior over another latent shape.
+        BundleError: The content is invalid, or describes a prior over latents of another shape.
     """
     return _PRIORS[name].from_npz(content, latent_shape)

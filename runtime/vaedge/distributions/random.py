@@ -1,9 +1,10 @@
-"""Random numbers of the runtime.
+"""Draw the random numbers of the runtime.
 
-The graphs are deterministic; all randomness is drawn here, so that the same seed gives the same latents on every
-device. Normals are drawn in float64 and rounded once to float32: numpy's float32 generator calls the C library's
-`log1pf`, whose last bit differs between libraries. In float64 such a difference changes the rounded value with a
-probability below 2e-12.
+The graphs are deterministic. All random numbers are drawn here, so a seed gives the same latents on every device.
+
+Normals are drawn in float64 and rounded once to float32. numpy's float32 generator calls `log1pf` of the C library,
+whose last bit differs between C libraries. In float64 such a difference changes the rounded value with a probability
+below 2e-12.
 """
 
 import numpy as np
@@ -11,20 +12,20 @@ import numpy as np
 from vaedge._types import FloatArray
 from vaedge.errors import InputError
 
-_BLOCK = 2**16  # float64 values drawn at once, so that the temporary array stays in the cache
+_BLOCK = 2**16  # number of float64 values to draw at once; the temporary array then stays in the cache
 
 
 def standard_normal(shape: tuple[int, ...], seed: int | None) -> FloatArray:
     """Draw N(0, 1) noise: `numpy.random.default_rng(seed).standard_normal(shape).astype(numpy.float32)`.
 
-    The stream runs row by row, so the first m rows do not depend on the number of rows that follow.
+    The values are drawn row by row, so the first rows do not depend on the number of rows.
 
     Args:
-        shape: Shape of the result, the batch axis first.
+        shape: Shape of the result, with the batch axis first.
         seed: A non-negative integer, or None for fresh entropy.
 
     Returns:
-        float32 array of that shape.
+        float32 array of shape `shape`.
 
     Raises:
         InputError: The seed is not a non-negative integer.
@@ -33,14 +34,14 @@ def standard_normal(shape: tuple[int, ...], seed: int | None) -> FloatArray:
 
 
 def draw_normals(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
-    """Draw the next N(0, 1) values of a stream, in float64, each rounded to float32.
+    """Draw the next N(0, 1) values of a stream in float64, and round each value to float32.
 
     Args:
         rng: The stream, from `generator`.
         shape: Shape of the result.
 
     Returns:
-        float32 array of that shape.
+        float32 array of shape `shape`.
     """
     normals = np.empty(shape, np.float32)
     flat = normals.reshape(-1)
@@ -51,7 +52,7 @@ def draw_normals(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray
 
 
 def generator(seed: int | None) -> np.random.Generator:
-    """Return `numpy.random.default_rng(seed)`, whose draws continue one stream.
+    """Return `numpy.random.default_rng(seed)`. Successive draws continue one stream.
 
     Raises:
         InputError: The seed is not a non-negative integer.
@@ -60,7 +61,7 @@ def generator(seed: int | None) -> np.random.Generator:
 
 
 def second_generator(seed: int | None) -> np.random.Generator:
-    """Return `numpy.random.default_rng((seed, 1))`: a stream that is independent of the normals of the same seed.
+    """Return `numpy.random.default_rng((seed, 1))`. This stream is independent of the stream of `generator(seed)`.
 
     Raises:
         InputError: The seed is not a non-negative integer.

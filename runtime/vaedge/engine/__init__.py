@@ -1,1 +1,1 @@
-"""ONNX Runtime: the device rule, sessions, chunks of a batch, and fork safety."""
+"""Run graphs in ONNX Runtime: devices, sessions, chunks of a batch, and fork safety."""

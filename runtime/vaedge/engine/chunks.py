@@ -1,4 +1,4 @@
-"""Run a batch of any size in chunks, so that memory is bounded and a chunk's results stay in the caches."""
+"""Run a batch of any size in chunks. This limits the memory, and the results of a chunk fit into the CPU's caches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,9 +10,10 @@ from vaedge._types import FloatArray
 from vaedge.engine.session import Graph
 from vaedge.errors import InputError
 
-# Maximum number of examples per run of a graph, and of elements of its largest input or output. The first is large
-# enough to use every thread well; the second keeps a run on large images within some hundred megabytes.
+# Maximum number of examples per run of a graph. It is large enough to use every thread well.
 CHUNK = 512
+# Maximum number of elements in the largest input or output of a run. It limits a run on large images to some hundred
+# megabytes.
 _MAX_ELEMENTS = 2**22
 
 
@@ -28,12 +29,12 @@ def run(
 
     Args:
         graph: The graph.
-        inputs: The inputs by name, each (n, *its shape).
+        inputs: Dict from the name of each input to an array of n rows.
         outputs: Names of the outputs to compute.
-        out: The caller's array for the first output, which is written and returned; it may overlap the inputs.
+        out: Array of the caller that receives the first output and is returned. It may overlap the inputs.
 
     Returns:
-        One float32 array per output, (n, *its shape).
+        One float32 array of n rows per output.
 
     Raises:
         InputError: `out` has another shape or type, or is read-only.

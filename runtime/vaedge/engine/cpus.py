@@ -10,9 +10,10 @@ _INT8_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
 
 
 def usable_cpus() -> int:
-    """Return the number of CPUs that the scheduler and the container's quota leave to this process, at least 1.
+    """Return the number of CPUs that this process may use, at least 1.
 
-    ONNX Runtime's own default is the number of the host's cores, which oversubscribes containers.
+    The CPU affinity and the quota of the container limit this number. ONNX Runtime's default ignores the quota: it is
+    the number of cores of the host, which is too large in a container.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_quota(Path("/sys/fs/cgroup"))

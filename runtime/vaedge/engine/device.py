@@ -1,4 +1,4 @@
-"""The device rule: open a session on the requested device, or raise an error that says why not."""
+"""Open a session on the requested device, or raise an error that says why the device is not available."""
 
 import contextlib
 import ctypes
@@ -24,8 +24,8 @@ MAX_THREADS = 1024
 _DEVICE = re.compile(r"cpu|auto|cuda(?::(?P<index>\d+))?")
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SPIN_MICROSECONDS = "500"
-_FATAL = 4  # a lower severity level would print errors to stderr in addition to raising them
-# ONNX Runtime provides this symbol itself before it loads the provider's library.
+_FATAL = 4  # with a lower level, ONNX Runtime prints errors to stderr in addition to raising them
+# The library of the CUDA provider needs this symbol. ONNX Runtime provides the symbol before loading the library.
 _RESOLVED_BY_ONNXRUNTIME = "Provider_GetHost"
 
 
@@ -34,16 +34,17 @@ def open_session(graph: bytes, device: str, threads: int) -> tuple[Any, str]:
 
     Args:
         graph: A serialized ONNX model, already verified.
-        device: "cpu", "cuda", "cuda:N", or "auto": CUDA where it works, else the CPU; the log says which.
-        threads: CPU threads of the session.
+        device: "cpu", "cuda", "cuda:N" or "auto". "auto" chooses CUDA if CUDA works, otherwise the CPU, and logs the
+            choice.
+        threads: Number of CPU threads of the session.
 
     Returns:
-        The onnxruntime.InferenceSession, and its device ("cpu" or "cuda:N").
+        The onnxruntime.InferenceSession, and the device that runs it: "cpu" or "cuda:N".
 
     Raises:
         InputError: `device` is not 'cpu', 'cuda', 'cuda:N' or 'auto'.
         DependencyError: ONNX Runtime is missing, or installed twice.
-        DeviceError: CUDA was requested and does not work; the message says why.
+        DeviceError: CUDA was requested but does not work. The message states the reason.
         BundleError: ONNX Runtime cannot load the graph.
     """
     match = _DEVICE.fullmatch(device) if isinstance(device, str) else None
@@ -67,7 +68,7 @@ def open_session(graph: bytes, device: str, threads: int) -> tuple[Any, str]:
 
 
 def thread_count(threads: int | None) -> int:
-    """Return the number of CPU threads to use; None means all that this process may use.
+    """Return the number of CPU threads to use. None means one thread for each CPU that this process may use.
 
     Raises:
         InputError: `threads` is not an integer from 1 to 1024.
@@ -82,12 +83,12 @@ def _session_options(ort: ModuleType, graph: bytes, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
-    # Worker threads spin while they wait, which saves 50 microseconds at the next operator. By default they spin for
-    # milliseconds after the call, and slow down whatever runs next.
+    # Worker threads spin while they wait for the next operator, which saves 50 microseconds. By default they also spin
+    # for milliseconds after the call, and slow down other code.
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_MICROSECONDS)
     if has_int8_products(graph) and not default_kernels_are_exact():
         options.add_session_config_entry("session.x64quantprecision", "1")
-    options.enable_mem_pattern = False  # it would keep one plan for every batch size that was ever used
+    options.enable_mem_pattern = False  # a pattern would keep memory for every batch size that was ever used
     return options
 
 
@@ -98,14 +99,14 @@ def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> An
             f"{device} is not available: this ONNX Runtime ({ort.__version__}) was built without CUDA. Uninstall "
             f"onnxruntime and install the extra 'gpu' ({install_hint('gpu')}), or use device='cpu'"
         )
-    # TF32 would differ from the CPU by about 1e-3. The default convolution search tries every new batch size for
-    # seconds.
+    # TF32 results would differ from CPU results by about 1e-3. The default search for convolution algorithms would take
+    # seconds for every new batch size.
     cuda = (_CUDA, {"device_id": index, "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"})
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         if hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()  # loads CUDA and cuDNN from the nvidia wheels; prints what it does not find
+            ort.preload_dlls()  # loads CUDA and cuDNN from the nvidia wheels, and prints missing libraries
         reason = _missing_library(ort)
         if reason is not None:
             raise DeviceError(
@@ -117,7 +118,7 @@ def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> An
     if session.get_providers()[0] != _CUDA:
         messages = " ".join([printed.getvalue(), *(str(warning.message) for warning in warned)]).split()
         raise DeviceError(
-            f"{device} is not available: ONNX Runtime fell back to the CPU. Its messages: "
+            f"{device} is not available: ONNX Runtime fell back to the CPU. Messages of ONNX Runtime: "
             f"{' '.join(messages) or 'none'}. Check the driver (nvidia-smi) and that the extra 'gpu' brought CUDA and "
             "cuDNN, or use device='cpu'"
         )
@@ -125,11 +126,12 @@ def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> An
 
 
 def _missing_library(ort: ModuleType) -> str | None:
-    """Return why the library of the CUDA provider cannot be loaded, or None if no reason was found.
+    """Return the reason why the library of the CUDA provider cannot be loaded, or None if no reason was found.
 
-    ONNX Runtime would log the reason to stderr and raise nothing. The library needs one symbol that ONNX Runtime
-    provides only while it loads the library itself. The loader resolves symbols after all dependencies were found, so
-    this one error means that none of them is missing.
+    ONNX Runtime would log the reason to stderr, and would raise no error. Therefore this function loads the library.
+    The library needs one symbol that exists only when ONNX Runtime loads the library. The system's loader resolves
+    symbols after it has found all dependencies. An error about this symbol therefore means that no dependency is
+    missing.
     """
     name = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
     library = Path(str(ort.__file__)).parent / "capi" / name
@@ -144,11 +146,11 @@ def _missing_library(ort: ModuleType) -> str | None:
 
 def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) -> Any:
     try:
-        # Without enable_fallback=0 a failed provider prints a message and is replaced by the CPU;
-        # without read_config_from_model=0 a model file could set session options.
+        # With enable_fallback=0, ONNX Runtime does not replace a provider that fails by the CPU. With
+        # read_config_from_model=0, a model file cannot set session options.
         with no_fork():
             return ort.InferenceSession(graph, options, providers, enable_fallback=0, read_config_from_model=0)
-    except Exception as error:  # its exceptions have no common base class
+    except Exception as error:  # the exceptions of ONNX Runtime have no common base class
         if providers != [_CPU]:
             raise DeviceError(f"ONNX Runtime cannot open the graph on {providers[0][0]}: {error}") from error
         raise BundleError(f"ONNX Runtime {ort.__version__} cannot load a graph of this bundle: {error}") from error

@@ -1,8 +1,10 @@
-"""Fork safety. A forked child inherits the session objects, but not their worker threads.
+"""Fork safety for sessions.
 
-A call of such a session would wait forever, and so would the interpreter's exit, which destroys the sessions.
-Therefore the child abandons them and opens its own. A fork also waits until no other thread opens or destroys a
-session, because ONNX Runtime would be in an inconsistent state in the child.
+A forked child inherits the session objects of its parent, but not their worker threads. Calling or destroying such a
+session would wait forever. Therefore the child never calls or destroys the inherited sessions, and opens new ones.
+
+ONNX Runtime would be in an inconsistent state in the child if another thread opened or destroyed a session during the
+fork. Therefore each fork waits until no thread does so.
 """
 
 import ctypes
@@ -18,22 +20,22 @@ class Forkable(Protocol):
     """An object that is notified in the child process after fork()."""
 
     def inherited(self) -> list[object]:
-        """Replace what depends on the parent's threads, and return the objects that must never be destroyed here."""
+        """Replace all state that depends on threads of the parent. Return the objects that must not be destroyed."""
 
 
 _forkables: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
 _no_fork_ended = threading.Condition()
-_no_fork_blocks = 0  # running `no_fork` blocks of all threads
+_no_fork_blocks = 0  # number of `no_fork` blocks that all threads run at this moment
 
 
 def watch(forkable: Forkable) -> None:
-    """Notify an object in every child that is forked during its lifetime."""
+    """Register an object. As long as it exists, it is notified in every forked child."""
     _forkables.add(forkable)
 
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """Make forks wait until the block has ended. The blocks of several threads do not wait for each other."""
+    """Make forks wait until the `with` block has ended. Blocks of different threads do not wait for each other."""
     global _no_fork_blocks
     with _no_fork_ended:
         _no_fork_blocks += 1

@@ -1,9 +1,11 @@
 """Exact products of 8-bit integers.
 
-On x86 CPUs without VNNI instructions, ONNX Runtime's default kernels add pairs of 8-bit products in 16 bits, which
-saturate: a model lost 0.3 to 1 nat more than was measured at export. The session option `session.x64quantprecision`
-selects kernels that are exact there. On CPUs with VNNI the default kernels are exact, and the option makes them about
-twice as slow. So the default kernels are tried once on operands that saturate.
+On x86 CPUs without VNNI instructions, ONNX Runtime's default kernels add pairs of 8-bit products in 16 bits. The sums
+saturate, and a model lost 0.3 to 1 nat more than the exporter had measured. The session option
+`session.x64quantprecision` selects exact kernels on these CPUs.
+
+On CPUs with VNNI the default kernels are exact, and the option makes products about twice as slow. Therefore the
+default kernels are run once on operands whose sums can saturate. Sessions use the option only if products are wrong.
 """
 
 import functools
@@ -34,7 +36,7 @@ def int8_kernels() -> str:
 def default_kernels_are_exact() -> bool:
     """Return whether ONNX Runtime's default 8-bit kernels compute exact products on this CPU.
 
-    The answer is measured once per process, in about 5 milliseconds.
+    The first call in a process measures the answer in about 5 milliseconds. Later calls return the same answer.
     """
     ort = import_onnxruntime()
     options = ort.SessionOptions()
@@ -47,7 +49,7 @@ def default_kernels_are_exact() -> bool:
 
 
 def _probe() -> bytes:
-    """Return a graph with one MatMulInteger, whose second operand is a constant, as in exported graphs."""
+    """Return a model with one MatMulInteger. The second operand is a constant, as in exported graphs."""
     tensor = b"".join(
         (
             protobuf.varint_field(1, _DEPTH),
@@ -77,7 +79,7 @@ def _probe() -> bytes:
 
 
 def _value_info(name: bytes, element_type: int) -> bytes:
-    """Return the declaration of a matrix of any size."""
+    """Return the declaration of an input or output that is a matrix of any size."""
     shape = protobuf.bytes_field(2, 2 * protobuf.bytes_field(1, b""))
     return protobuf.bytes_field(1, name) + protobuf.bytes_field(
         2, protobuf.bytes_field(1, protobuf.varint_field(1, element_type) + shape)

@@ -1,8 +1,8 @@
-"""Merge encoder and decoder into one graph, x -> the reconstruction through the posterior's mean.
+"""Merge the encoder and the decoder into one graph, which maps x to the decoder's output at the posterior's mean.
 
-Two sessions, each with its own threads, are slower than one: the threads of the first session still wait for work, and
-compete with those of the second for the CPU. The merged graph has one session, and on CUDA its latents stay on the
-device. It is made when it is first needed, because a third graph in the bundle would store all weights twice.
+Two sessions are slower than one, because each session has its own threads. The threads of the first session still spin
+while the threads of the second session compute. The merged graph needs one session, and on CUDA the latents stay on the
+device. The graph is made when it is first needed. Storing it in the bundle would store all weights twice.
 """
 
 from collections.abc import Callable, Collection
@@ -20,15 +20,15 @@ _TENSOR_NAME, _VALUE_NAME = 8, 1
 
 
 def merge_graphs(encoder: bytes, decoder: bytes, conditions: Collection[str]) -> bytes:
-    """Return a model whose only output, RECONSTRUCTION, is the decoder's x at the encoder's mean.
+    """Return a serialized model with one output, RECONSTRUCTION: the decoder's `x` at the encoder's `mean`.
 
     Args:
-        encoder: Serialized model x, conditions -> mean, log_var.
-        decoder: Serialized model z, conditions -> x, ...
+        encoder: Serialized model that maps x and the conditions to mean and log_var.
+        decoder: Serialized model that maps z and the conditions to x and further outputs.
         conditions: Names of the inputs that both graphs share.
 
     Raises:
-        BundleError: One of the models is not a protobuf message.
+        BundleError: A model is not a valid protobuf message.
     """
 
     def rename(name: str) -> str:
@@ -74,7 +74,7 @@ def _value_name(value: memoryview) -> str:
 
 
 def _with_renamed(message: memoryview, numbers: Collection[int], rename: Callable[[str], str]) -> bytes:
-    """Copy a message; the fields with these numbers are names, which are renamed."""
+    """Copy a message, and apply `rename` to the fields whose numbers are in `numbers`."""
     parts = []
     for field in protobuf.fields(message):
         number, _, _, content = field

@@ -14,7 +14,7 @@ def require_onnxruntime(minimum: str) -> None:
     """Check that ONNX Runtime is recent enough for a bundle.
 
     Raises:
-        DependencyError: It is older than `minimum`.
+        DependencyError: The installed ONNX Runtime is older than `minimum`.
     """
     installed = import_onnxruntime().__version__
     if _numbers(installed) < _numbers(minimum):
@@ -30,16 +30,16 @@ def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime.
 
     Raises:
-        DependencyError: It is missing, broken, or installed twice (the wheels overwrite each other's files).
+        DependencyError: ONNX Runtime is missing or broken, or two wheels have overwritten each other's files.
     """
     try:
         import onnxruntime
     except ImportError as error:
         raise DependencyError(
-            f"vaedge needs ONNX Runtime, and its import fails: {error}. Install exactly one of the extras 'cpu' and "
+            f"vaedge cannot import ONNX Runtime: {error}. Install exactly one of the extras 'cpu' and "
             f"'gpu' (CUDA): {install_hint('cpu')}"
         ) from error
-    # The same answer as importlib.metadata in a tenth of the time; that call took 10 % of the start-up.
+    # importlib.metadata gives the same answer, but takes ten times as long, which is 10 % of the start-up time.
     folder = Path(onnxruntime.__file__).parents[1]
     if len({name.name.partition("-")[0] for name in folder.glob("onnxruntime*.dist-info")} & _WHEELS) > 1:
         raise DependencyError(

@@ -15,19 +15,19 @@ _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
 
 class Graph:
-    """One ONNX graph, ready to run: named arrays in, named arrays out. Threads may share it.
+    """One ONNX graph that maps named input arrays to output arrays. Threads may share it.
 
     Attributes:
         session: The onnxruntime.InferenceSession.
-        shapes: Shapes of the outputs by name, without the batch axis.
-        example_elements: Number of elements of the largest input or output, for one example.
+        shapes: Dict from the name of each output to its shape without the batch axis.
+        example_elements: Number of elements per example in the largest input or output.
     """
 
     def __init__(self, session: Any, name: str, signature: Signature) -> None:
-        """Wrap a session whose inputs and outputs must be those of the signature.
+        """Wrap a session, and compare its inputs and outputs with a signature.
 
-        The reader has compared what the file declares. ONNX Runtime merges the declared shapes with those that it
-        infers from the operators, so this comparison also finds, for example, operators that fix the batch size.
+        The reader has already compared the shapes that the file declares. ONNX Runtime also infers shapes from the
+        operators. Therefore this second comparison finds operators that fix the batch size, for example.
 
         Args:
             session: An onnxruntime.InferenceSession.
@@ -35,7 +35,7 @@ class Graph:
             signature: The expected inputs and outputs.
 
         Raises:
-            BundleError: The inputs or outputs are different.
+            BundleError: The inputs or outputs of the session differ from the signature.
         """
         signature.require(Signature(_tensors(session.get_inputs()), _tensors(session.get_outputs())), name)
         self.session = session
@@ -52,20 +52,23 @@ class Graph:
         """Run the graph on a batch.
 
         Args:
-            inputs: The inputs by name, each C-contiguous, (n, *its shape), of its dtype.
-            outputs: Names of the outputs to compute, each (n, *its shape) float32.
+            inputs: Dict from the name of each input to a C-contiguous array of n rows, with the dtype of the input.
+            outputs: Names of the outputs to compute.
+
+        Returns:
+            One float32 array of n rows per output.
 
         Raises:
-            InferenceError: ONNX Runtime failed; its exception is the cause.
+            InferenceError: ONNX Runtime failed. `__cause__` holds the exception of ONNX Runtime.
         """
         try:
             result: list[FloatArray] = self.session.run(outputs, inputs)
-        except Exception as error:  # its exceptions have no common base class
+        except Exception as error:  # the exceptions of ONNX Runtime have no common base class
             shapes = ", ".join(f"{name} {array.shape}" for name, array in inputs.items())
             raise InferenceError(f"ONNX Runtime failed on a batch of {shapes}: {error}") from error
         return result
 
 
 def _tensors(values: Sequence[Any]) -> dict[str, Tensor]:
-    """Return the types and shapes of a session's inputs or outputs."""
+    """Return a dict from the name of each input or output of a session to its type and shape."""
     return {value.name: tensor(_DTYPES.get(value.type, value.type), value.shape) for value in values}

@@ -1,4 +1,4 @@
-"""The sessions of one VAE: encoder, decoder, and both merged into one graph."""
+"""The sessions of one VAE: for the encoder, for the decoder, and for the merged graph of both."""
 
 import threading
 from dataclasses import replace
@@ -16,11 +16,11 @@ _ENCODER, _DECODER, _RECONSTRUCTOR = "encoder", "decoder", "reconstructor"
 
 
 class Sessions:
-    """The sessions of one variant, all on one device. Threads may share it.
+    """The sessions of one variant, all on one device. Threads may share this object.
 
-    The decoder is opened at once, the other sessions when they are first needed: sampling never opens the encoder or
-    the merged graph. A forked child starts without sessions, because it does not inherit their worker threads. The only
-    mutable state is which sessions are open; it changes under a lock.
+    The constructor opens the decoder. The other sessions are opened when they are first needed, so sampling never opens
+    the encoder or the merged graph. A forked child starts without open sessions, because a fork does not copy the
+    worker threads. Only the set of open sessions is mutable, and a lock protects it.
 
     Attributes:
         device: "cpu" or "cuda:N".
@@ -28,7 +28,7 @@ class Sessions:
     """
 
     def __init__(self, files: ModelFiles, device: str, threads: int | None) -> None:
-        """Open the decoder; `vaedge.load` documents the errors."""
+        """Open the decoder. `vaedge.load` documents the errors."""
         manifest = files.manifest
         require_onnxruntime(manifest.minimum_onnxruntime)
         self.threads = thread_count(threads)
@@ -51,28 +51,31 @@ class Sessions:
 
     @property
     def encoder(self) -> Graph:
-        """x, conditions -> mean, log_var."""
+        """The graph that maps x and the conditions to mean and log_var."""
         return self._open.get(_ENCODER) or self._opened(_ENCODER)
 
     @property
     def decoder(self) -> Graph:
-        """z, conditions -> x, and the parameters of p(x|z)."""
+        """The graph that maps z and the conditions to x and the parameters of p(x|z)."""
         return self._open.get(_DECODER) or self._opened(_DECODER)
 
     @property
     def reconstructor(self) -> Graph:
-        """x, conditions -> RECONSTRUCTION, the decoder's x at the encoder's mean."""
+        """The graph that maps x and the conditions to RECONSTRUCTION, the decoder's x at the encoder's mean."""
         return self._open.get(_RECONSTRUCTOR) or self._opened(_RECONSTRUCTOR)
 
     def close(self) -> None:
-        """Release all sessions. Calls that are running finish; later calls raise ClosedError."""
+        """Release all sessions. Calls that are running finish. Later calls raise ClosedError."""
         with self._lock:
             self._closed = True
             self._open.clear()
             self._bytes.clear()
 
     def inherited(self) -> list[object]:
-        """Start afresh in a forked child, where the lock may be held by a thread that does not exist."""
+        """Replace the lock and the sessions in a forked child. Return the inherited sessions.
+
+        At the fork, another thread of the parent may have held the lock. This thread does not exist in the child.
+        """
         sessions = [graph.session for graph in self._open.values()]
         self._lock = threading.Lock()
         self._open = {}

@@ -32,12 +32,13 @@ def unreadable_reason(error: BaseException) -> str:
 
 
 def read_array(path: Path, key: str) -> FloatArray:
-    """Read a .npy array; or the array `key` of a .npz archive, or its only one.
+    """Read a .npy file, or one array of a .npz file.
 
-    A .npy array is memory-mapped, because it may be larger than memory.
+    A .npy file is memory-mapped, because it may be larger than memory. In a .npz file, `key` names the array. If the
+    file holds only one array, that array may have any name.
 
     Raises:
-        InputError: The file cannot be read as an array, or the archive has other arrays.
+        InputError: The file cannot be read, or holds no array with the name `key` but several others.
     """
     with _opened(path) as loaded:
         if isinstance(loaded, np.ndarray):
@@ -128,7 +129,7 @@ def _part_names(names: Sequence[str], path: Path, splits: Sequence[str], require
 
 
 def npy_parts(array: npt.NDArray[Any]) -> tuple[bytes, memoryview]:
-    """Return the content of a .npy file in two parts; the second is the array's own memory."""
+    """Return the header and the data of a .npy file. The data of a C-contiguous array is not copied."""
     header = io.BytesIO()
     contiguous = np.ascontiguousarray(array)
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(contiguous))

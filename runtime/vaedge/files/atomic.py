@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Write a file completely or not at all."""
 
 import os
 import secrets
@@ -10,13 +10,13 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside the destination, and rename it when the block succeeds.
+    """Open a temporary file in the folder of `path`, and rename it to `path` when the `with` block succeeds.
 
-    A reader sees the old file or the new one, never a part, and the content is on the disk before the name.
+    Other processes see the old file or the complete new file. The content is flushed to the disk before the renaming.
 
     Raises:
-        OSError: The disk is full, or the folder cannot be written to. The error names the destination, and nothing is
-            left behind.
+        OSError: The disk is full, or the folder cannot be written to. The error names `path`. The temporary file is
+            removed.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -32,7 +32,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, *content: bytes | memoryview) -> None:
-    """Write the parts of a file's content; `atomic_file` documents the guarantees and errors."""
+    """Write a file whose content is given in parts. `atomic_file` documents the guarantees and errors."""
     with atomic_file(path) as file:
         for part in content:
             file.write(part)

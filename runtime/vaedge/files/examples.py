@@ -65,7 +65,7 @@ def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = Rea
         The examples, with the labels that the file has. The first subfolder of an image is its label.
 
     Raises:
-        InputError: The path does not exist, or holds nothing that can be used; the message names the file.
+        InputError: The path does not exist, or a file cannot be used. The message names the path.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist")

@@ -1,4 +1,4 @@
-"""Images to arrays and back: (channels, height, width) float32 in [0, 1], 1 channel for gray or 3 for color."""
+"""Convert images to float32 arrays in [0, 1] and back. The shape is (1, height, width) for gray, (3, ...) for color."""
 
 import io
 import math
@@ -81,7 +81,7 @@ def read_image(path: Path, shape: tuple[int, ...], resize: bool = False, backgro
         background: Color on which transparent parts are composited; None refuses them.
 
     Returns:
-        float32 array of that shape in [0, 1].
+        float32 array of shape `shape` with values in [0, 1].
 
     Raises:
         InputError: The file is not an image (see `open_image`), or has another size.
@@ -102,12 +102,15 @@ def read_image(path: Path, shape: tuple[int, ...], resize: bool = False, backgro
 
 
 def resize_image(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Return the image in another size."""
+    """Return the image, resized to `height` x `width` pixels."""
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _as_8_bits(image: Image.Image) -> Image.Image:
-    """Return the image with 8-bit pixels; Pillow's own conversion would clip wider ones and drop transparency."""
+    """Return the image with 8-bit pixels.
+
+    Pillow's conversion would clip pixels of more than 8 bits, and would ignore transparency.
+    """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -131,7 +134,7 @@ def grid_png(images: FloatArray, columns: int | None = None, captions: Sequence[
         captions: One line of text below each image, such as the name of its class; empty writes no captions.
 
     Raises:
-        InputError: The examples cannot be shown as images.
+        InputError: The examples cannot be shown as images, or there are too many images.
     """
     if not is_image_shape(images.shape[1:]):
         raise InputError(f"examples of shape {images.shape[1:]} cannot be shown as images; write a .npy file")
@@ -179,12 +182,12 @@ def interleave_rows(originals: FloatArray, reconstructions: FloatArray, columns:
     """Order two batches so that a grid shows each row of originals above the row of their reconstructions.
 
     Args:
-        originals: (n, ...) images.
-        reconstructions: (n, ...), in the same order.
-        columns: Images per row.
+        originals: Images, shape (n, channels, height, width).
+        reconstructions: Reconstructions of the originals in the same order and shape.
+        columns: Maximum number of images per row.
 
     Returns:
-        The images, the last rows filled with gray, and the number of columns of the grid.
+        The images in the new order, and the number of columns of the grid. Gray images fill up the last rows.
     """
     columns = min(columns, len(originals))
     missing = -len(originals) % columns

@@ -1,7 +1,7 @@
 """Results larger than memory: computed some rows at a time, and written as one file, or as a folder of shards.
 
-A folder of shards can be resumed after any interruption: a shard exists as a whole or not at all, and `job.json`
-describes what the folder holds.
+Writing a folder of shards can be resumed after an interruption. Each shard is written completely or not at all, and
+`job.json` describes the content of the folder.
 """
 
 import json
@@ -21,7 +21,8 @@ from vaedge.files.tables import format_header, format_rows
 
 JOB = "job.json"
 _SHARD_BYTES = 64 * 2**20
-_ROW_MULTIPLE = 512  # shards hold a multiple of it, so that a graph runs on the same chunks as in a single call
+# The number of rows in a shard is a multiple of this number. A graph then runs on the same chunks as in a single call.
+_ROW_MULTIPLE = 512
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -31,24 +32,27 @@ class Source(Protocol):
 
     Attributes:
         n: Number of rows.
-        row_bytes: Size of one row of all arrays, in bytes.
+        row_bytes: Size in bytes of one row of all arrays together.
     """
 
     n: int
     row_bytes: int
 
     def take(self, count: int) -> Arrays:
-        """Compute the next rows. Each array is (count, ...), and stays unchanged until the second call from now."""
+        """Compute the next `count` rows. Return a dict from name to array; each array has `count` rows.
+
+        The arrays stay valid during the next call. The call after the next one may overwrite them.
+        """
 
     def skip(self, count: int) -> None:
-        """Skip the next rows."""
+        """Skip the next `count` rows."""
 
 
 def write_file(path: Path, source: Source, progress: Callable[[int], object]) -> None:
-    """Write the one array of a source as .npy, whole or not at all, some rows at a time.
+    """Write a source with one array to a .npy file, completely or not at all. Only some rows are in memory.
 
     Raises:
-        OSError: The disk is full, or the folder cannot be written to; nothing is left behind.
+        OSError: The disk is full, or the folder cannot be written to. No partial file is left.
     """
     with atomic_file(path) as file, _background_writer() as write:
         for start, arrays in _blocks(source, progress):
@@ -87,20 +91,20 @@ def _blocks(source: Source, progress: Callable[[int], object]) -> Iterator[tuple
 
 
 def write_shards(folder: Path, source: Source, job: Mapping[str, Any], progress: Callable[[int], object]) -> int:
-    """Write a source as a folder of shards, 000000.npy and so on, and continue where an earlier call was stopped.
+    """Write a source as a folder of shards: 000000.npy, 000001.npy, and so on. Existing shards are kept.
 
     Args:
-        folder: Created if it does not exist.
-        source: What to write; one array becomes .npy files, several arrays become .npz files.
-        job: Description of the folder's content, as JSON; a folder of another job is refused.
-        progress: Called with the number of rows that have been written, or existed already.
+        folder: Folder to write. It is created if it does not exist.
+        source: Rows to write. One array becomes .npy files, several arrays become .npz files.
+        job: Description of the folder's content, which `job.json` stores. A folder of another job is refused.
+        progress: Function that is called for each shard with its number of rows, also if the shard existed already.
 
     Returns:
         Number of shards that existed already.
 
     Raises:
-        InputError: The folder holds something else.
-        OSError: The disk is full, or the folder cannot be written to; earlier shards are whole.
+        InputError: The folder exists, and is not a folder of shards or belongs to another job.
+        OSError: The disk is full, or the folder cannot be written to. The shards that exist are complete.
     """
     size = _rows_per_shard(source)
     description = json.dumps({**job, "rows": source.n, "rows_per_shard": size}, indent=2) + "\n"
@@ -126,7 +130,7 @@ def write_shards(folder: Path, source: Source, job: Mapping[str, Any], progress:
 
 
 def _is_whole(path: Path, rows: int) -> bool:
-    """Return whether a shard exists and holds this number of rows; a damaged shard is written again."""
+    """Return whether a shard exists, can be read, and holds `rows` rows. Other shards are written again."""
     for found in (path.with_suffix(".npy"), path.with_suffix(".npz")):
         if found.exists():
             try:
@@ -150,7 +154,10 @@ def _write_shard(path: Path, arrays: Arrays) -> None:
 
 @contextmanager
 def _background_writer() -> Iterator[Callable[..., None]]:
-    """Give a function that runs one call at a time in a thread, so that the disk writes during the computation."""
+    """Yield a function that runs another function in a background thread, one call at a time.
+
+    The thread writes one shard while the main thread computes the next one.
+    """
     with ThreadPoolExecutor(1) as executor:
         pending: list[Future[object]] = []
 

@@ -25,7 +25,6 @@ def test_difference_is_scaled_by_the_larger_of_1_and_the_value():
 
 def test_merged_differences_have_the_maximum_of_each_attribute():
     assert Difference(1, 5, 3).merged(Difference(4, 2, 6)) == Difference(4, 5, 6)
-    assert Difference().merged(Difference(4, 2, 6)) == Difference(4, 2, 6)
 
 
 def test_difference_equal_to_the_tolerance_passes():
@@ -46,7 +45,7 @@ def test_nan_and_infinity_are_refused_on_both_sides():
 
 
 def test_other_shapes_are_refused():
-    with pytest.raises(AgreementError, match=r"mean has the shape \(3,\), and in torch \(2,\)"):
+    with pytest.raises(AgreementError, match=r"mean has shape \(3,\); expected \(2,\), as in torch"):
         compare_arrays("here", "mean", arrays(0, 1), arrays(0, 1, 2), 1.0)
 
 

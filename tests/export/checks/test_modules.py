@@ -140,9 +140,9 @@ class Constant(nn.Module):
 
 
 def test_module_that_ignores_its_input_is_refused(vae, check):
-    with pytest.raises(DependenceError, match="the encoder returns the same for 64 different x"):
+    with pytest.raises(DependenceError, match="the encoder returns the same output for 64 different x"):
         check(Constant((3,), (3,)), vae.decoder)
-    with pytest.raises(DependenceError, match="the decoder returns the same for 64 different z"):
+    with pytest.raises(DependenceError, match="the decoder returns the same output for 64 different z"):
         check(vae.encoder, Constant((1, 4, 4)))
 
 
@@ -152,12 +152,12 @@ def test_dependence_is_checked_only_where_the_inputs_differ():
     check_dependence("encoder", same, "x", same)
     check_dependence("encoder", different, "x", different)
     check_dependence("encoder", different, "x", same)
-    with pytest.raises(DependenceError, match="the encoder returns the same for 4 different x"):
+    with pytest.raises(DependenceError, match="the encoder returns the same output for 4 different x"):
         check_dependence("encoder", same, "x", different)
 
 
 def test_decoder_that_ends_in_a_sigmoid_is_refused(vae, check, wrap):
-    with pytest.raises(MeaningError, match="remove its last sigmoid"):
+    with pytest.raises(MeaningError, match="remove the sigmoid at the end of the decoder"):
         check(vae.encoder, wrap(vae.decoder, lambda parameters: torch.sigmoid(parameters[0])))
 
 
@@ -240,12 +240,18 @@ def test_outputs_are_not_judged_where_the_bound_is_positive(make_spec):
     check_meaning(*swap_inputs(make_spec, 1.0, 0.5, -3.0))
 
 
+def test_outputs_are_judged_where_the_bound_is_just_below_zero(make_spec):
+    log_scale = (0.5 - losses(1.0, 0.5, 0.0)[1]) / 4  # the other order costs half a nat
+    with pytest.raises(MeaningError, match=r"is 1\.0 nats per example, but only 0\.5 if"):
+        check_not_swapped(*swap_inputs(make_spec, 1.0, 0.5, log_scale))
+
+
 def test_swapped_outputs_of_a_trained_model_are_refused(run, make_spec, wrap):
     shapes = {"input_shape": (1, 28, 28), "latent_shape": (8,)}
     spec = make_spec(run.vae.encoder, run.vae.decoder, **shapes)
     check_modules(spec, validate_examples(run.examples["x"], spec), real=True)
     spec = make_spec(wrap(run.vae.encoder, lambda q: (q[1], q[0])), run.vae.decoder, **shapes)
     inputs = validate_examples(run.examples["x"], spec)
-    with pytest.raises(MeaningError, match=r"outputs look swapped: as \(mean, log_var\) the examples cost"):
+    with pytest.raises(MeaningError, match=r"outputs seem to be swapped: .*must return \(mean, log_var\)"):
         check_modules(spec, inputs, real=True)
     check_modules(spec, inputs, real=False)

@@ -1,163 +1,126 @@
-"""Variants: smaller, measured, and refused where they cost too much."""
-
-import json
+"""The search for layers to keep in float32."""
 
 import numpy as np
 import onnx
 import pytest
 
-import vaedge
-import vaedge_export.variants.measure
-from vaedge.cli.main import main
-from vaedge_export import ExportError, LossError, export_run, export_vae
-from vaedge_train import TrainConfig, train
+import vaedge_export.variants.search as search
+from vaedge_export import LossError
+from vaedge_export.variants.quantize import Quantizer, layers
+from vaedge_export.variants.search import keeping_order, make_variant
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    fields = {"hidden": (256,), "latent": 8, "epochs": 2, "binarize": "dynamic", "likelihood": "bernoulli"}
-    return train(TrainConfig(**fields), tmp_path_factory.mktemp("runs") / "run", progress=False)
+def test_variants_are_the_same_bytes_the_second_time(small, spec, comparison):
+    for name in ("int8", "fp16"):
+        graphs, kept = make_variant(name, spec.networks, comparison, None)
+        assert kept == []
+        assert graphs.encoder == (small / f"encoder.{name}.onnx").read_bytes()
+        assert graphs.decoder == (small / f"decoder.{name}.onnx").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def bundle(run, tmp_path_factory):
-    return export_run(run.path, tmp_path_factory.mktemp("models") / "small", variants=["fp32", "int8", "fp16"])
+def test_variant_over_its_budget_is_refused_with_its_loss(spec, comparison):
+    with pytest.raises(LossError) as caught:
+        make_variant("int4", spec.networks, comparison, 0.0001)
+    message = str(caught.value)
+    assert "variant int4 loses " in message
+    assert "the budget is 0.000: omit the variant, or raise the budget (allow_loss, --allow-loss) to" in message
 
 
-@pytest.fixture(scope="module")
-def manifest(bundle):
-    return vaedge.load(bundle).manifest
+def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, comparison):
+    """4 bits cost this small model much more than the noise of the measurement."""
+    whole, none_kept = make_variant("int4", spec.networks, comparison, 1000)
+    assert none_kept == []
+    loss = comparison.loss("int4", whole)
+    graphs, kept = make_variant("int4", spec.networks, comparison, 0.7 * loss)
+    assert 0 < len(kept) < 4
+    assert comparison.loss("int4", graphs) <= 0.7 * loss
+    assert sum(map(len, graphs)) > sum(map(len, whole))
+    names = {
+        f"{network.name}: {layer}"
+        for network, content in zip(spec.networks, comparison.fp32, strict=True)
+        for layer in layers(content)
+    }
+    assert set(kept) < names
 
 
-def test_every_variant_is_measured_and_loads(run, bundle, manifest):
-    fp32 = vaedge.load(bundle)
-    x = run.examples["x"]
-    assert list(manifest.variants) == ["fp32", "int8", "fp16"]
-    for name, variant in manifest.variants.items():
-        vae = vaedge.load(bundle, variant=name)
-        assert vae.variant == name
-        change = vae.log_prob(x, k=16, seed=0) - fp32.log_prob(x, k=16, seed=0)
-        # The bundle's own figure, up to the batches that dynamic scales are taken from.
-        assert variant.measured["bound_change"] == pytest.approx(change.mean(), abs=0.01)
-        assert variant.measured["items"] == len(x) == 500
-        assert variant.measured["bytes"] == sum(
-            (bundle / file).stat().st_size for file in (variant.encoder, variant.decoder)
-        )
-        assert set(variant.measured["microseconds"]) == {"1", "64"}
-        np.testing.assert_allclose(vae.reconstruct(x), fp32.reconstruct(x), atol=0.25)
+class Losses:
+    """A comparison whose losses follow from the number of layers that are kept."""
+
+    def __init__(self, comparison, losses):
+        self.fp32, self.examples, self.budget = comparison.fp32, comparison.examples, 0.5
+        self.losses, self.calls = losses, []
+
+    def loss(self, name, graphs):
+        self.calls.append(graphs)
+        return self.losses.pop(0)
 
 
-def test_int8_is_a_quarter_of_the_size_and_within_the_budget(manifest):
-    fp32, int8, fp16 = (manifest.variants[name].measured for name in ("fp32", "int8", "fp16"))
-    assert fp32["bytes"] / int8["bytes"] > 3.4
-    assert fp32["bytes"] / fp16["bytes"] > 1.9
-    assert int8["elbo_change"] > -0.3
-    assert abs(fp16["elbo_change"]) < 0.01
-    assert fp32["psnr"] is None
-    assert 20 < int8["psnr"] < fp16["psnr"]
-    assert fp32["elbo_change"] == 0
+@pytest.fixture
+def unchanged(monkeypatch):
+    """Quantizers that return the graph itself, and the layers that each call keeps."""
+    kept = []
+
+    def quantize(content, inputs, keep):
+        kept.append(list(keep))
+        return onnx.load_model_from_string(content)
+
+    for name, can_keep in (("int8", True), ("fp16", False)):
+        monkeypatch.setitem(search.QUANTIZERS, name, Quantizer(quantize, can_keep_layers=can_keep))
+    return kept
 
 
-def test_int8_multiplies_in_int8(bundle):
-    operators = {node.op_type for node in onnx.load(bundle / "decoder.int8.onnx").graph.node}
-    assert "MatMulInteger" in operators
-    assert operators.isdisjoint({"MatMul", "Gemm"})
+def test_loss_equal_to_the_budget_is_accepted(spec, comparison, unchanged):
+    _, kept = make_variant("int8", spec.networks, Losses(comparison, [0.5]), None)
+    assert kept == []
+    assert unchanged == [[], []]
+    make_variant("fp16", spec.networks, Losses(comparison, [0.25]), 0.25)
+    with pytest.raises(LossError, match=r"variant fp16 loses 0\.251 nats per example, but the budget is 0\.250"):
+        make_variant("fp16", spec.networks, Losses(comparison, [0.251]), 0.25)
 
 
-def test_a_graph_found_alone_says_what_it_is(bundle, manifest):
-    for variant in manifest.variants:
-        infix = "" if variant == "fp32" else f".{variant}"
-        said = {entry.key: entry.value for entry in onnx.load(bundle / f"decoder{infix}.onnx").metadata_props}
-        assert said["graph"] == "decoder"
-        assert json.loads(said["likelihood"]) == {"name": "bernoulli", "parameters": ["logits"]}
-        assert json.loads(said["input"])["shape"] == [1, 28, 28]
-        assert said.get("variant", "fp32") == variant
+def test_layers_are_kept_in_order_until_the_loss_equals_the_budget(spec, comparison, unchanged):
+    # All quantized; each of the five layers alone in float32; then one and two layers kept.
+    losses = Losses(comparison, [2.0, 1.9, 0.1, 1.0, 1.0, 1.0, 1.0, 0.5])
+    count = sum(len(layers(content)) for content in comparison.fp32)
+    losses.losses = [2.0, *[1.99] * (count - 1), 0.1, 1.0, 0.5]
+    _, kept = make_variant("int8", spec.networks, losses, None)
+    last = list(layers(comparison.fp32.decoder))[-1]
+    assert kept[0] == f"decoder: {last}"
+    assert len(kept) == 2
+    assert unchanged[-1][0] == last
 
 
-def test_the_card_has_a_row_for_each(bundle):
-    card = (bundle / "README.md").read_text()
-    for name in ("fp32", "int8", "fp16"):
-        assert f"| {name} | " in card
-    assert "Measured on 500 examples (of a run: its test items) with the same noise" in card
-    assert "![latent traverse](traverse.png)" in card
+def test_one_layer_is_always_quantized(spec, comparison, unchanged):
+    count = sum(len(layers(content)) for content in comparison.fp32)
+    losses = Losses(comparison, [2.0, *[1.0] * count, *[0.75] * (count - 1)])
+    with pytest.raises(LossError, match=r"raise the budget \(allow_loss, --allow-loss\) to 0\.75$"):
+        make_variant("int8", spec.networks, losses, None)
+    assert losses.losses == []
+    assert max(
+        len(encoder) + len(decoder) for encoder, decoder in zip(unchanged[::2], unchanged[1::2], strict=True)
+    ) == (count - 1)
 
 
-def test_graphs_are_the_same_bytes_the_second_time(run, bundle, tmp_path):
-    again = export_run(run.path, tmp_path / "small", variants=["int8", "fp16"])
-    for path in bundle.glob("*.onnx"):
-        assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+def test_layers_are_ordered_by_nats_per_weight_and_infinite_gains_come_last():
+    weights = {("encoder", "a"): 10, ("encoder", "b"): 1, ("decoder", "c"): 5, ("decoder", "d"): 5}
+    recovered = dict(zip(weights, (2.0, 0.1, 3.0, float("-inf")), strict=True))
+    assert [layer for _, layer in keeping_order(weights, recovered)] == ["c", "a", "b", "d"]
 
 
-def test_a_variant_over_its_budget_is_refused_with_its_figure(run, tmp_path, capsys):
-    words = ["export", str(run.path), "--out", str(tmp_path / "b"), "--variants", "fp32,int4"]
-    assert main([*words, "--allow-loss", "0.0001"]) == 1
-    said = capsys.readouterr().err
-    assert "variant int4 costs" in said
-    assert "0.000 are allowed: leave it out, or raise the budget (allow_loss, --allow-loss) to" in said
-    assert not (tmp_path / "b").exists()
-    assert main([*words, "--allow-loss", "1000"]) == 0
-    assert vaedge.load(tmp_path / "b", variant="int4").sample(2).shape == (2, 1, 28, 28)
+def test_budget_in_the_message_is_rounded_up_and_suffices(spec, comparison, unchanged):
+    with pytest.raises(LossError, match=r"to 0\.124$"):
+        make_variant("fp16", spec.networks, Losses(comparison, [0.1231]), 0.0)
+    with pytest.raises(LossError, match="variant fp16 loses inf nats per example, .* to inf$"):
+        make_variant("fp16", spec.networks, Losses(comparison, [np.inf]), 0.0)
 
 
-def test_layers_stay_in_float32_when_the_budget_asks_for_it(run, tmp_path):
-    """4 bits cost this small model enough that no noise hides it."""
+def test_quantizers_get_256_examples_of_each_input(spec, comparison, monkeypatch):
+    shapes = []
 
-    def exported(name, allow_loss):
-        path = export_run(run.path, tmp_path / name, variants=["int4"], allow_loss=allow_loss)
-        return vaedge.load(path).manifest.variants["int4"].measured
+    def quantize(content, inputs, keep):
+        shapes.append({name: array.shape for name, array in inputs.items()})
+        return onnx.load_model_from_string(content)
 
-    whole = exported("a", 1000)
-    figures = exported("b", -0.7 * whole["elbo_change"])
-    assert 0 < len(figures["kept"]) < 4
-    assert whole["kept"] == []
-    assert -figures["elbo_change"] <= -0.7 * whole["elbo_change"]
-    assert figures["bytes"] > whole["bytes"]
-    assert (
-        f"int4 keeps these layers in float32, by measurement: {figures['kept'][0]}"
-        in (tmp_path / "b" / "README.md").read_text()
-    )
-
-
-def test_convolutions_are_quantised_with_calibration(tmp_path):
-    config = TrainConfig(network="conv", channels=8, latent=8, epochs=1, batch_size=256)
-    run = train(config, tmp_path / "run", progress=False)
-    bundle = export_run(run.path, tmp_path / "bundle", variants=["int8"], allow_loss=50.0)
-    operators = {node.op_type for node in onnx.load(bundle / "encoder.int8.onnx").graph.node}
-    assert "QuantizeLinear" in operators
-    assert "ConvInteger" not in operators
-    vae = vaedge.load(bundle, variant="int8")
-    x = run.examples["x"][:20]
-    assert np.abs(vae.reconstruct(x) - vaedge.load(bundle).reconstruct(x)).mean() < 0.05
-    assert vae.manifest.variants["fp32"].measured["bytes"] > 2 * vae.manifest.variants["int8"].measured["bytes"]
-
-
-def test_without_examples_nothing_can_be_measured(run, tmp_path):
-    shapes = {"input_shape": (1, 28, 28), "latent_shape": (8,)}
-    with pytest.raises(ExportError, match="variants int8 are measured before they are written: give examples"):
-        export_vae(run.vae.encoder, run.vae.decoder, tmp_path / "b", **shapes, variants=["int8"])
-    with pytest.raises(ExportError, match="variant is 'int2'; known are fp32, fp16, int8, int4"):
-        export_vae(run.vae.encoder, run.vae.decoder, tmp_path / "b", **shapes, variants=["int2"])
-
-
-def test_a_variant_that_yields_nan_costs_infinitely_much(run, tmp_path, monkeypatch):
-    def broken(content, inputs, keep):
-        model = onnx.load_model_from_string(content)
-        for tensor in model.graph.initializer:
-            weights = onnx.numpy_helper.to_array(tensor)
-            if weights.dtype == np.float32:
-                tensor.CopyFrom(onnx.numpy_helper.from_array(weights * np.float32(np.nan), tensor.name))
-        return model
-
-    monkeypatch.setitem(vaedge_export.variants.measure.QUANTIZERS, "fp16", broken)
-    with pytest.raises(LossError, match="variant fp16 costs inf nats"):
-        export_run(run.path, tmp_path / "b", variants=["fp16"])
-
-
-def test_budgets_and_lists_that_are_none(run, tmp_path):
-    with pytest.raises(ExportError, match="allow_loss is -1"):
-        export_run(run.path, tmp_path / "b", variants=["int8"], allow_loss=-1)
-    with pytest.raises(ExportError, match="variants is 'int8'; expected a list"):
-        export_run(run.path, tmp_path / "b", variants="int8")
-    shapes = {"input_shape": (1, 28, 28), "latent_shape": (8,), "examples": run.examples["x"] * 0.5}
-    with pytest.raises(ExportError, match="variants cannot be measured on these examples: a Bernoulli"):
-        export_vae(run.vae.encoder, run.vae.decoder, tmp_path / "b", **shapes, variants=["int8"])
+    monkeypatch.setitem(search.QUANTIZERS, "int8", Quantizer(quantize, can_keep_layers=True))
+    make_variant("int8", spec.networks, Losses(comparison, [0.0]), None)
+    assert shapes == [{"x": (256, 1, 28, 28)}, {"z": (256, 8)}]

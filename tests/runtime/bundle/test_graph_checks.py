@@ -38,7 +38,7 @@ def test_ir_version_is_limited(version, allowed):
     if allowed:
         accepts(model(ir=version))
     else:
-        refuses(model(ir=version), f"IR version {version} is not from 8 to 10")
+        refuses(model(ir=version), f"IR version {version} is not allowed; expected 8 to 10")
 
 
 @pytest.mark.parametrize(("version", "allowed"), [(16, False), (17, True), (20, True), (21, False)])

@@ -80,7 +80,7 @@ def test_baseline_that_computes_something_else_is_refused(decode, capsys, monkey
         lambda self, z, conditions: np.full((len(z), 1, 28, 28), -3, np.float32),
     )
     assert main([*decode, "--against", "onnxruntime"]) == 1
-    assert "do not compute the same: decode of 2 examples" in capsys.readouterr().err
+    assert "give different results: the outputs of decode at batch size 2" in capsys.readouterr().err
 
 
 def test_plot_needs_matplotlib_before_anything_is_timed(decode, tmp_path, capsys, monkeypatch):

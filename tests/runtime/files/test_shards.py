@@ -155,6 +155,11 @@ def test_folder_without_a_job_is_refused(tmp_path):
         write_shards(tmp_path, Rows(20), {}, ignore)
 
 
+def test_missing_parent_folders_are_created(tmp_path):
+    write_shards(tmp_path / "a" / "b", Rows(3), {}, ignore)
+    np.testing.assert_array_equal(np.load(tmp_path / "a" / "b" / "000000.npy"), expected(3))
+
+
 def test_error_of_a_source_leaves_earlier_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "_SHARD_BYTES", 8 * 512)
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from vaedge_train import TrainConfig
+from vaedge_train import TrainConfig, train
 from vaedge_train.loop.distributed import Workers
 
 
@@ -57,7 +57,7 @@ def test_two_processes_train_like_one(image_folder, tmp_path):
     ]
     printed = [process.communicate()[0] for process in pair]
     assert [process.returncode for process in pair] == [0, 0], printed
-    subprocess.run([*words, "--out", str(tmp_path / "one")], check=True, capture_output=True)
+    train(config, tmp_path / "one", progress=False)
     one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
     assert len(one) == len(two) == 10  # 60 steps
     for alone, shared in zip(one, two, strict=True):

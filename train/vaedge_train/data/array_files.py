@@ -16,13 +16,13 @@ from vaedge_train.errors import DataError
 def load_arrays(path: Path) -> Source:
     """Read a data set from a .npy or .npz file.
 
-    uint8 arrays are pixels from 0 to 255, and uint8 arrays (n, height, width) are gray images. Floating-point arrays
-    are used as they are.
+    uint8 values are pixels from 0 to 255. A uint8 array (n, height, width) holds gray images. Floating-point values
+    are not scaled.
 
     Args:
-        path: A .npy file; or a .npz archive with the arrays `train` and `test`, with `x`, or with only one array. The
-            archive may also have the class of each example, an integer from 0: as `train_labels` and `test_labels`,
-            or as `y`.
+        path: A .npy file or a .npz archive. An archive has the arrays `train` and `test`, or the array `x`, or only one
+            array of any name. It may also have the class of each example, an integer from 0. The arrays of the classes
+            are `train_labels` and `test_labels`, or `y` if the examples are in `x`.
 
     Returns:
         Train and test examples, uint8 or float32. If the file has no test part, a tenth of the examples is held out.
@@ -63,6 +63,6 @@ def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
         array = array[:, None]
     if array.ndim < 2 or len(array) < 2 or 0 in array.shape:
         raise DataError(
-            f"{name} has shape {array.shape}; expected (n, ...) with at least 2 examples, none of them empty"
+            f"{name} has shape {array.shape}; expected (n, ...) with at least 2 examples and no axis of size 0"
         )
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # a copy of a memory-mapped array

@@ -15,11 +15,11 @@ _TEST_DIVISOR = 10
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples in memory. Images stay 8-bit numbers; `scale` converts a batch of them to float32.
+    """Examples in memory. Images are stored as uint8, and `scale` converts a batch of images to float32.
 
     Attributes:
         x: (n, channels, height, width) uint8, or (n, *input_shape) float32.
-        y: (n,) int64, the class of each example, or None where there are no classes.
+        y: (n,) int64, the class of each example, or None if the examples have no classes.
     """
 
     x: Tensor
@@ -49,7 +49,7 @@ class Examples:
             count: Number of examples in the second part.
 
         Returns:
-            The two parts, each in the original order.
+            The remaining examples, and the `count` examples. Each part keeps the original order.
         """
         if not count:
             return self, self[:0]
@@ -86,11 +86,11 @@ def with_test_part(examples: Examples, classes: tuple[str, ...] = (), features: 
 
 
 def numbered_classes(*parts: Examples) -> tuple[str, ...]:
-    """Return "0", "1", ... up to the largest class in the parts, or nothing where a part has no classes."""
+    """Return the names "0", "1", ... up to the largest class in the parts, or () if a part has no classes."""
     largest = [int(part.y.max()) for part in parts if part.y is not None]
     return tuple(map(str, range(max(largest) + 1))) if len(largest) == len(parts) else ()
 
 
 def scale(pixels: Tensor) -> Tensor:
-    """Return uint8 values from 0 to 255 as float32 from 0 to 1, and tensors of other types unchanged."""
+    """Convert uint8 values from 0 to 255 to float32 values from 0 to 1. Return other tensors unchanged."""
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels

@@ -36,8 +36,9 @@ def load_folder(
 ) -> Source:
     """Read all images of a folder and its subfolders, as gray if all of them are gray, otherwise as color.
 
-    A tenth of the images is held out for testing. If all images are in subfolders, the name of the first subfolder
-    is the class of an image.
+    If all images are gray, they are read as gray images. Otherwise, all are read as color images. A tenth of the images
+    is held out for testing. If all images are in subfolders, the class of an image is the name of its subfolder
+    directly below the folder.
 
     Args:
         folder: The folder; files other than images are ignored.
@@ -101,7 +102,7 @@ def _require_equal_sizes(images: dict[Path, Image.Image]) -> None:
         if images[path].size != images[first].size:
             sizes = ["{} x {}".format(*images[name].size) for name in (path, first)]
             raise DataError(
-                f"{path} has {sizes[0]} pixels, but {first} has {sizes[1]}; give one size for all images, with "
+                f"{path} has {sizes[0]} pixels, but {first} has {sizes[1]}; resize all images to one size, with "
                 "--image-size HEIGHT WIDTH"
             )
 

@@ -18,9 +18,9 @@ from vaedge_train.errors import DataError
 def import_torchvision() -> ModuleType:
     """Import torchvision, even if it was built for CUDA and torch was built for CPU only.
 
-    With this pair torchvision cannot load its compiled operators, and its import fails with "operator
-    torchvision::nms does not exist". Data sets do not need the operators: declaring the two schemas that the import
-    looks for is enough.
+    With these two builds, torchvision cannot load its compiled operators, and the import fails with "operator
+    torchvision::nms does not exist". Data sets do not need the operators. It is enough to declare the two schemas that
+    the import looks for.
 
     Returns:
         The module `torchvision`.
@@ -42,15 +42,15 @@ def load_torchvision(name: str, data_dir: str) -> Source:
     """Load a data set of torchvision, and download it first if it is missing.
 
     Args:
-        name: Name of the class, without regard to case and hyphens: mnist, fashion-mnist, cifar10, svhn, ...
+        name: Name of the class in torchvision: mnist, fashion-mnist, cifar10, svhn, ... Case and hyphens are ignored.
         data_dir: The directory that torchvision calls `root`.
 
     Returns:
         Train and test images, each (n, channels, height, width) uint8, with the classes that torchvision provides.
 
     Raises:
-        DataError: There is no such data set, it has no train and test part of images of one size, or it could neither
-            be found nor downloaded.
+        DataError: torchvision has no data set of this name, or cannot find or download its files. Or the data set has
+            no train and test part, or its images differ in size.
     """
     dataset = _classes().get(_normalized(name))
     if dataset is None:
@@ -79,7 +79,7 @@ def load_torchvision(name: str, data_dir: str) -> Source:
 
 
 def is_torchvision(name: str) -> bool:
-    """Return whether torchvision has a data set of this name; a name with a slash is a path."""
+    """Return whether torchvision has a data set of this name. A name with a slash is a path, and not a data set."""
     return "/" not in name and _normalized(name) in _classes()
 
 
@@ -95,7 +95,10 @@ def _normalized(name: str) -> str:
 
 
 def _labels(dataset: Any) -> Tensor | None:
-    """Return the class of each example, which torchvision calls targets or labels, or None if there are no classes."""
+    """Return the class of each example, (n,) int64, or None if the data set has no classes.
+
+    torchvision calls the classes `targets` or `labels`.
+    """
     labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
     if labels is None or len(labels) != len(dataset):
         return None
@@ -104,7 +107,7 @@ def _labels(dataset: Any) -> Tensor | None:
 
 
 def _images(dataset: Any, name: str) -> Tensor:
-    """Return the images of a data set as one tensor; without a copy where torchvision keeps them in one array."""
+    """Return all images of a data set as one tensor, (n, channels, height, width) uint8."""
     if hasattr(dataset, "data") and len(dataset.data) == len(dataset):
         array = np.asarray(dataset.data)
         if array.ndim == 3:

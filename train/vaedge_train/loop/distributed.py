@@ -11,7 +11,7 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes that `torchrun` started; by default only this one.
+    """The processes that train one model together. By default, this process is the only one.
 
     Attributes:
         rank: Index of this process; the process of rank 0 writes the run folder.
@@ -22,20 +22,28 @@ class Workers:
     count: int = 1
 
     def share(self, batch_size: int) -> slice:
-        """Return the rows of a batch that this process computes; all of them if there are fewer rows than processes."""
+        """Return the rows of a batch that this process computes.
+
+        If the batch has fewer rows than there are processes, every process computes all rows.
+        """
         return slice(self.rank, None, self.count) if batch_size >= self.count else slice(None)
 
     def weight(self, batch_size: int) -> float:
-        """Return the weight of this process's mean loss.
+        """Return the factor by which this process must multiply the mean loss of its share.
 
-        The average of the weighted losses over the processes is the mean loss of the batch.
+        The average of the multiplied losses over the processes is then the mean loss of the batch.
         """
         if batch_size < self.count:
             return 1.0
         return len(range(batch_size)[self.share(batch_size)]) * self.count / batch_size
 
     def total(self, values: Tensor, batch_size: int) -> Tensor:
-        """Return the sum over the processes of values that each one summed over its share of a batch."""
+        """Return the sum of `values` over all processes.
+
+        Args:
+            values: Sums over the share of this process. They may be changed in place.
+            batch_size: Number of examples in the whole batch.
+        """
         if self.count > 1 and batch_size >= self.count:
             distributed.all_reduce(values)
         return values
@@ -52,7 +60,7 @@ class Workers:
 
 @contextmanager
 def joined_workers() -> Iterator[Workers]:
-    """Join the other processes, if `torchrun` (or anything else that sets WORLD_SIZE) started more than one."""
+    """Connect this process to the other processes of the run, if WORLD_SIZE is more than 1. `torchrun` sets it."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Workers()
         return

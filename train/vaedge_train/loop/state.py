@@ -1,4 +1,4 @@
-"""The state of a run: everything that a checkpoint holds, so that a resumed run gives the same bits."""
+"""The state of a run. A checkpoint holds the whole state, so that a resumed run gives the same bits."""
 
 import io
 import math
@@ -22,19 +22,19 @@ _SAVED_ATTRIBUTES = ("epoch", "step", "order", "totals", "seconds", "best", "dat
 
 
 class TrainingState:
-    """Everything on which the next step depends.
+    """The state of a run between two steps. The next step depends on nothing else.
 
     Attributes:
         vae: The model that is trained.
         config: The configuration of the run.
         average: Moving average of the model, or None without `config.average`.
-        optimizer: AdamW with its moments; without weight decay it is Adam.
-        generator: The only source of random numbers: order of the examples, binarization and noise.
+        optimizer: AdamW with its moments. If the weight decay is 0, AdamW is the same as Adam.
+        generator: Source of all random numbers: the order of the examples, the binarization and the noise.
         epoch: Number of complete epochs.
         step: Number of steps in the current epoch.
         order: (n,) int64, the order of the training set in the current epoch.
         totals: (2,) float64, distortion and rate summed over the examples of the current epoch, in nats.
-        seconds: Training time, including earlier sessions.
+        seconds: Training time in seconds, including the time before the run was resumed.
         best: Largest ELBO so far on the part that is evaluated after each epoch, in nats per example.
         data: SHA-256 of the training examples, which must be the same in a resumed run.
     """
@@ -50,7 +50,7 @@ class TrainingState:
         self.vae = vae
         self.config = config
         self.average = AveragedModel(vae, multi_avg_fn=moving_average(config.average)) if config.average else None
-        # `fused` updates all weights in one pass over memory. The default takes half as long again for a small MLP.
+        # `fused` updates all weights in one pass over memory. The default takes 1.5 times as long for a small MLP.
         self.optimizer = torch.optim.AdamW(
             vae.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -72,9 +72,9 @@ class TrainingState:
         return cast("VAE", self.average.module)
 
     def begin_epoch(self) -> list[Tensor]:
-        """Return the rows of each remaining batch of the epoch, as indices (batch_size,) of the training set.
+        """Return the remaining batches of the epoch: for each batch, (batch_size,) indices of training examples.
 
-        At the start of an epoch, first draw the order of the examples.
+        At the start of an epoch, a new order of the examples is drawn first.
         """
         if self.step == 0:
             self.order = torch.randperm(self._examples, generator=self.generator)
@@ -86,10 +86,10 @@ class TrainingState:
         self.epoch, self.step = self.epoch + 1, 0
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint, whole or not at all.
+        """Write the checkpoint. The file is replaced atomically.
 
         Raises:
-            OSError: The disk is full, or the folder cannot be written to; the earlier checkpoint is intact.
+            OSError: The disk is full, or the folder is not writable. The earlier checkpoint is intact.
         """
         content = io.BytesIO()
         torch.save(
@@ -127,8 +127,8 @@ class TrainingState:
         require_same_config(self.config, {**TrainConfig().to_dict(), **saved["config"]}, folder)
         if saved["data"] != self.data:
             raise DataError(
-                f"{folder} was trained on examples that differ from those that {self.config.dataset} has now; restore "
-                "them to resume the run"
+                f"{folder} was trained on examples that differ from the current examples of {self.config.dataset}; "
+                "restore the data set to resume the run"
             )
         if saved["vae"].keys() != self.vae.state_dict().keys():
             raise RunError(
@@ -155,15 +155,16 @@ def require_same_config(config: TrainConfig, saved: dict[str, Any], folder: Path
     differences = config.differences(saved)
     if differences:
         raise ConfigError(
-            f"{folder} was trained with another configuration ({', '.join(differences)}); resume with the same one"
+            f"{folder} was trained with another configuration ({', '.join(differences)}); resume with the same "
+            "configuration"
         )
 
 
 def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Return the update of an exponential moving average, as `AveragedModel` takes it.
+    """Return the update function of an exponential moving average, for `AveragedModel`.
 
-    The decay rises with the number of updates n as (1 + n) / (10 + n), up to the given one, so that the average soon
-    forgets the random initial weights (the rule of TensorFlow's `ExponentialMovingAverage`).
+    After n updates, the decay is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. The
+    first decays are small, so the average soon forgets the random initial weights.
 
     Args:
         decay: The final decay, at least 0 and less than 1.

@@ -32,20 +32,20 @@ _CHECKPOINT_SECONDS = 60.0
 def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = False, progress: bool = True) -> Run:
     """Train a VAE and write its run folder after each epoch.
 
-    An interrupted run can be resumed, and then ends in the same bits as a run without the interruption.
+    An interrupted run can be resumed. The resumed run ends with the same bits as a run without the interruption.
 
     Args:
         config: The configuration.
-        out: The run folder to create; it must not exist, unless the run is resumed.
-        resume: Resume from the checkpoint in the folder.
-        progress: Print a line after each epoch, and show a progress bar on a terminal.
+        out: The run folder. A new run creates it, so it must not exist. A resumed run needs the existing folder.
+        resume: Whether to resume from the checkpoint in the folder.
+        progress: Whether to print a line after each epoch, and to show a progress bar on a terminal.
 
     Returns:
         The finished run.
 
     Raises:
-        DataError: The data set cannot be loaded, does not fit the likelihood, or is not the one of the resumed run.
-        RunError: `out` exists, or cannot be resumed.
+        DataError: The data set cannot be loaded, does not fit the likelihood, or differs from that of the resumed run.
+        RunError: The folder of a new run exists, or the run in the folder cannot be resumed.
         ConfigError: The resumed run has another configuration, or the network does not fit the data.
         NonFiniteError: The loss became NaN or infinite; the last checkpoint is intact.
         KeyboardInterrupt: Ctrl-C was pressed; the state is saved.
@@ -55,7 +55,7 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
     if resume:
         require_same_config(config, read_config(folder)[0].to_dict(), folder)
     elif folder.exists():
-        create_run(folder)  # raises its error before the data set is loaded
+        create_run(folder)  # raises RunError before the data set is loaded
     dataset = load_dataset(config)
     vae = build_vae(config, dataset.input_shape, len(dataset.classes), dataset.train.x, dataset.moments)
     state = TrainingState(vae, config, dataset.train)
@@ -74,14 +74,14 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
 
 
 class Trainer:
-    """Trains a model in place: `fit` runs epochs, an epoch runs steps.
+    """Train a model in place. `fit` runs the epochs, `run_epoch` one epoch, and `step` one step.
 
     Args:
-        state: The state of the run, which the steps change.
+        state: The state of the run. Each step changes it.
         dataset: The data set.
         workers: The processes that train together.
         writer: Writes the run folder.
-        progress: Show a progress bar on a terminal.
+        progress: Whether to show a progress bar on a terminal.
     """
 
     def __init__(
@@ -122,8 +122,8 @@ class Trainer:
         """Run the remaining steps of the epoch, evaluate the model, and write the results.
 
         Args:
-            progress: Called after each step.
-            interrupted: Returns whether Ctrl-C was pressed.
+            progress: Function that is called after each step.
+            interrupted: Function that returns whether Ctrl-C was pressed.
 
         Raises:
             NonFiniteError: The loss became NaN or infinite.
@@ -150,11 +150,11 @@ class Trainer:
     def step(self, batch: Examples) -> None:
         """Update the weights once.
 
-        Each process draws the random numbers of the whole batch and then computes its share, so that the result does
-        not depend on the number of processes.
+        Each process draws the random numbers of the whole batch, and then computes its share of the batch. The result
+        therefore does not depend on the number of processes.
 
         Args:
-            batch: The examples of the batch, in all processes the same.
+            batch: The examples of the whole batch. All processes get the same batch.
 
         Raises:
             NonFiniteError: The loss is NaN or infinite; the weights are unchanged.
@@ -185,12 +185,13 @@ class Trainer:
         state.step += 1
 
     def evaluate(self) -> dict[str, Any]:
-        """Evaluate the model on the monitored part, and decide whether its weights are kept.
+        """Evaluate the model on the monitored part, and decide whether to keep its weights.
 
-        If nothing is held out for validation, the last epoch is kept, so that the test part chooses nothing.
+        If there is no validation part, the weights of every epoch replace the earlier weights. The test part therefore
+        does not influence which weights are kept.
 
         Returns:
-            The metrics in nats per example, and `kept`.
+            Dict from the name of each metric to its value in nats per example. The key "kept" holds the decision.
         """
         part = self.dataset.monitored
         terms = mean_terms(self.state.trained, getattr(self.dataset, part), self.config.latent)
@@ -211,14 +212,19 @@ class Trainer:
 
 
 def _metrics(part: str, terms: Tensor) -> dict[str, float]:
-    """Return ELBO, distortion and rate of a part by name, for (2,) distortion and rate in nats per example."""
+    """Return a dict from "PART_elbo", "PART_distortion" and "PART_rate" to values in nats per example.
+
+    Args:
+        part: Name of the part of the data set.
+        terms: (2,), the mean distortion and the mean rate.
+    """
     distortion, rate = terms.tolist()
     return {f"{part}_elbo": -(distortion + rate), f"{part}_distortion": distortion, f"{part}_rate": rate}
 
 
 @contextmanager
 def _delayed_interrupt() -> Iterator[Callable[[], bool]]:
-    """Let the current step finish after the first Ctrl-C; a second one interrupts at once.
+    """Finish the current step after the first Ctrl-C. A second Ctrl-C interrupts at once.
 
     Yields:
         A function that returns whether Ctrl-C was pressed.

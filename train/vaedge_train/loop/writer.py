@@ -29,11 +29,11 @@ from vaedge_train.run_folder import (
     write_weights,
 )
 
-_EXAMPLES = 500  # test examples in the run folder, on which an export measures its variants
+_EXAMPLES = 500  # number of test examples in the run folder; the export measures variants on them
 _GRID_EXAMPLES = 64
 _GRID_COLUMNS, _MAX_GRID_COLUMNS = 8, 16
 _GRID_SEED = 1  # constant, so that the grids of epochs and runs are comparable
-_GRID_SECONDS = 5.0  # minimum time between grids, which would take half of the time of short epochs
+_GRID_SECONDS = 5.0  # minimum time between grids; with grids after every short epoch, a run takes twice as long
 
 
 class SilentWriter:
@@ -49,20 +49,20 @@ class SilentWriter:
         """Write a checkpoint."""
 
     def finish(self) -> None:
-        """Write what belongs to a finished run."""
+        """Write the final image grids."""
 
     def close(self) -> None:
         """Close open files."""
 
 
 class Writer(SilentWriter):
-    """Writes one run folder.
+    """A writer of one run folder.
 
     Args:
         folder: The run folder.
         state: The state of the run.
         dataset: The data set of the run.
-        progress: Print a line after each epoch.
+        progress: Whether to print a line after each epoch.
     """
 
     def __init__(self, folder: Path, state: TrainingState, dataset: Dataset, *, progress: bool) -> None:
@@ -74,10 +74,12 @@ class Writer(SilentWriter):
         self._events: SummaryWriter | None = None
 
     def begin(self, resume: bool) -> None:
-        """Create the run folder with configuration, test examples and a first checkpoint; or prepare to resume.
+        """Create a new run folder, or prepare the folder of a resumed run.
+
+        A new folder gets the configuration, the test examples and a first checkpoint.
 
         Args:
-            resume: Whether the run exists already.
+            resume: Whether the run is resumed.
 
         Raises:
             RunError: The folder of a new run exists.
@@ -89,18 +91,18 @@ class Writer(SilentWriter):
             write_config(self._folder, self._state.config, self._describe_data())
             self._write_examples()
             self.save()
-        # TensorBoard then ignores the events that a killed session wrote after its last checkpoint.
+        # `purge_step` hides the events that a killed process wrote after its last checkpoint.
         self._events = SummaryWriter(str(self._folder / "events"), purge_step=self._state.epoch + 1)
 
     def end_epoch(self, row: dict[str, Any]) -> None:
-        """Write metrics and checkpoint, and the weights if they are the ones to keep.
+        """Write the metrics and a checkpoint. If the weights of the epoch are kept, write the weights, too.
 
         Args:
-            row: The epoch's line of `metrics.jsonl`.
+            row: The line of the epoch in `metrics.jsonl`.
         """
         if row["kept"]:
             write_weights(self._folder, self._state.trained)
-            (self._folder / EVALUATION).unlink(missing_ok=True)  # it belongs to the earlier weights
+            (self._folder / EVALUATION).unlink(missing_ok=True)  # the evaluation is that of earlier weights
             if time.perf_counter() - self._grid_time > _GRID_SECONDS:
                 self._write_grids(self._state.trained)
                 self._grid_time = time.perf_counter()
@@ -156,7 +158,7 @@ class Writer(SilentWriter):
         write_atomically(self._folder / "reconstructions.png", grid_png(pairs, columns))
 
     def _add_events(self, row: dict[str, Any]) -> None:
-        """Add the metrics as elbo/train, rate/test and so on, so that TensorBoard draws the parts in one plot."""
+        """Add the metrics under names such as elbo/train. TensorBoard then plots elbo/train and elbo/test together."""
         if self._events is None:
             return
         for part in ("train", self._dataset.monitored):

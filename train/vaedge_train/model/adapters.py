@@ -1,11 +1,14 @@
-"""Modules around a network: a label as a further input, or one scale for all elements as a further output."""
+"""Wrappers of networks. One wrapper adds the class as an input, the other adds a shared scale as an output."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Labeled(nn.Module):
-    """A network whose input is x or z together with the class of each example, one-hot (Sohn et al. 2015)."""
+    """A network that also takes the class of each example (Sohn et al. 2015).
+
+    The class is appended to x or z as a one-hot vector. For images, it is appended as one-hot channels.
+    """
 
     classes: Tensor
 
@@ -13,9 +16,9 @@ class Labeled(nn.Module):
         """Wrap a network.
 
         Args:
-            network: The network; its input has `classes` more columns or channels than x or z.
+            network: The network. Its input has the columns or channels of x or z, followed by `classes` further ones.
             classes: Number of classes.
-            flatten: Flatten each example to one row first, for a network that takes rows.
+            flatten: Whether to flatten each example to one row first. Use it for a network that takes rows.
         """
         super().__init__()
         self.network = network
@@ -26,7 +29,7 @@ class Labeled(nn.Module):
         """Return the outputs of the network.
 
         Args:
-            x: (n, channels, ...).
+            x: (n, channels, ...), or z (n, latent).
             y: (n,) int64, the class of each example.
         """
         x = x.flatten(1) if self.flatten else x
@@ -37,7 +40,7 @@ class Labeled(nn.Module):
 
 
 class SharedScale(nn.Module):
-    """A decoder of loc with one log_scale for all elements, learned or constant (sigma-VAE, Rybkin et al. 2021)."""
+    """A decoder that returns loc, and one log_scale for all elements of x (sigma-VAE, Rybkin et al. 2021)."""
 
     log_scale: Tensor
 
@@ -45,9 +48,9 @@ class SharedScale(nn.Module):
         """Wrap a decoder.
 
         Args:
-            decoder: Returns loc alone.
-            log_scale: The initial value, or the constant.
-            learned: Whether training changes the value.
+            decoder: Module that returns a tuple of one tensor, loc.
+            log_scale: The initial value if log_scale is learned, otherwise the constant value.
+            learned: Whether training changes log_scale.
         """
         super().__init__()
         self.decoder = decoder

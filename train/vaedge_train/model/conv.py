@@ -29,14 +29,14 @@ class Residual(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """q(z|x) by convolutional layers: x -> (mean, log_var)."""
+    """An encoder of convolutional layers. It maps x to mean and log_var of q(z|x)."""
 
     def __init__(self, input_shape: Sequence[int], channels: int, latent: int) -> None:
         """Create the layers.
 
         Args:
             input_shape: (colors, height, width); height and width are multiples of four.
-            channels: Number of channels at half the resolution; a quarter of the resolution has twice as many.
+            channels: Number of channels at half the resolution. The number is doubled at a quarter of the resolution.
             latent: Size of z.
         """
         super().__init__()
@@ -58,10 +58,10 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The parameters of p(x|z) by convolutional layers: z -> one tensor of the shape of x for each parameter.
+    """A decoder of convolutional layers. It maps z to the parameters of p(x|z), each with the shape of x.
 
-    It repeats pixels and then convolves, which avoids checkerboard artifacts (Odena et al. 2016) and needs only
-    operators that every runtime has.
+    To increase the resolution, the decoder repeats pixels and then convolves. This method avoids checkerboard
+    artifacts (Odena et al. 2016), and needs only operators that every runtime has.
     """
 
     def __init__(self, latent: int, channels: int, output_shape: Sequence[int], parameters: int) -> None:
@@ -69,7 +69,7 @@ class ConvDecoder(nn.Module):
 
         Args:
             latent: Size of z.
-            channels: Number of channels at half the resolution; a quarter of the resolution has twice as many.
+            channels: Number of channels at half the resolution. The number is doubled at a quarter of the resolution.
             output_shape: (colors, height, width); height and width are multiples of four.
             parameters: Number of parameters of p(x|z).
         """
@@ -96,7 +96,7 @@ class ConvDecoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, parameters: Sequence[Tensor]) -> None:
-        """Set the bias of the output, so that training starts near the mean color of these parameters.
+        """Set the bias of the output layer, so that the untrained decoder returns about the mean color.
 
         Args:
             parameters: One (*output_shape) tensor for each parameter of p(x|z).

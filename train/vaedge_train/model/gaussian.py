@@ -42,7 +42,7 @@ def gaussian_log_prob(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 def kl_to_standard_normal(mean: Tensor, log_var: Tensor) -> Tensor:
     """Return KL(N(mean, diag(exp(log_var))) || N(0, I)) (Kingma & Welling 2014, appendix B).
 
-    `expm1` keeps the digits of the result near log_var = 0.
+    `expm1` keeps the result accurate if log_var is near 0.
 
     Args:
         mean: (n, latent).

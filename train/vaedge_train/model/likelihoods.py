@@ -1,7 +1,7 @@
 """The likelihoods p(x|z): parameters, log-probability in nats, and mean.
 
-The decoder returns the parameters in the order of `Likelihood.parameters`. Each parameter has the shape of x, with any
-number of leading axes.
+The decoder returns the parameters in the order of `Likelihood.parameters`. The last axes of each parameter are those
+of x. Further axes may precede them.
 """
 
 import math
@@ -21,7 +21,7 @@ class Likelihood:
     Attributes:
         name: Name of the likelihood in configurations and manifests.
         parameters: Names of the decoder's outputs, in order.
-        support: Minimum and maximum of x, or None where every finite value is allowed.
+        support: Minimum and maximum of x, or None if every finite value is allowed.
     """
 
     name: str
@@ -64,28 +64,28 @@ class Likelihood:
 
     @abstractmethod
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return parameters at which p(x|z) has about the given mean, as the start of training.
+        """Return initial parameters for training, with which p(x|z) has about the given mean.
 
         Args:
-            mean: Any shape, with values in the support.
+            mean: Tensor of any shape, with values in the support.
 
         Returns:
-            One tensor of that shape for each parameter.
+            One tensor with the shape of `mean` for each parameter.
         """
 
     def refusal(self, x: Tensor) -> str | None:
-        """Return the reason why the likelihood cannot score x, of any shape, or None if it can."""
+        """Return the reason why the likelihood cannot score x (of any shape), or None if it can score x."""
         if not bool(x.isfinite().all()):
-            return "it holds NaN or infinity"
+            return "the data contains NaN or infinity"
         if self.support is not None:
             low, high = self.support
             if not bool(((x >= low) & (x <= high)).all()):
-                return f"{self.name} takes values from {low:g} to {high:g}, and this data has values outside of them"
+                return f"the data has values outside the range from {low:g} to {high:g} of {self.name}"
         return None
 
 
 class Bernoulli(Likelihood):
-    """Binary x: log p(x) = x * logits - softplus(logits), which is stable for all logits."""
+    """The likelihood of binary x: log p(x|z) = x * logits - softplus(logits). This form is stable for all logits."""
 
     name = "bernoulli"
     parameters = ("logits",)
@@ -99,7 +99,7 @@ class Bernoulli(Likelihood):
         return torch.sigmoid(parameters[0])
 
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return logit(mean), for means clamped to [0.001, 0.999], because logit(0) and logit(1) are infinite."""
+        """Return logit(mean). Means are clamped to [0.001, 0.999], because logit(0) and logit(1) are infinite."""
         return (torch.logit(mean, eps=1e-3),)
 
     def refusal(self, x: Tensor) -> str | None:
@@ -107,16 +107,16 @@ class Bernoulli(Likelihood):
         if bool(((x == 0) | (x == 1)).all()):
             return None
         return (
-            "a Bernoulli is a distribution of 0 and 1, and this data has other values: binarize the data (--binarize "
-            "dynamic), or use the likelihood bce_surrogate or continuous_bernoulli"
+            "a Bernoulli likelihood takes only the values 0 and 1, but the data has other values: binarize the data "
+            "(--binarize dynamic), or use the likelihood bce_surrogate or continuous_bernoulli"
         )
 
 
 class BceSurrogate(Bernoulli):
     """The formula of the Bernoulli for gray levels in [0, 1]: the usual cross-entropy loss.
 
-    It is a common loss, but not a normalized likelihood: it does not integrate to one over [0, 1] (Loaiza-Ganem &
-    Cunningham 2019). Its metrics are comparable only with metrics of the same loss.
+    This loss is common, but it is not a normalized likelihood: its exponential does not integrate to one over [0, 1]
+    (Loaiza-Ganem & Cunningham 2019). Compare metrics with this loss only with metrics of the same loss.
     """
 
     name = "bce_surrogate"
@@ -127,11 +127,11 @@ class BceSurrogate(Bernoulli):
 
 
 class ContinuousBernoulli(Likelihood):
-    """x in [0, 1]: the formula of the Bernoulli, normalized to a density (Loaiza-Ganem & Cunningham 2019).
+    """The likelihood of x in [0, 1]: the Bernoulli formula, normalized to a density (Loaiza-Ganem & Cunningham 2019).
 
-    With logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)), and the mean is
-    1 / (1 - exp(-l)) - 1 / l, which differs from sigmoid(l). Near l = 0 both are 0 / 0, so a Taylor series replaces
-    them. The branch that is not used gets the input 1, because NaN in its gradient would pass through `where`.
+    For logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)). The mean is
+    1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so a Taylor series replaces
+    them near 0. There, the unused formula gets the input 1, because `where` does not stop NaN in its gradient.
     """
 
     name = "continuous_bernoulli"
@@ -157,16 +157,19 @@ class ContinuousBernoulli(Likelihood):
         return torch.where(near, series, 0.5 + 0.5 / torch.tanh(far / 2) - 1 / far)
 
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return 2 - 1 / mean below a mean of 1/2 and 1 / (1 - mean) - 2 above, for means clamped to [0.02, 0.98]."""
+        """Return 2 - 1 / mean if the mean is below 1/2, otherwise 1 / (1 - mean) - 2.
+
+        Means are clamped to [0.02, 0.98].
+        """
         mean = mean.clamp(0.02, 0.98)
         return (torch.where(mean < 0.5, -1 / mean + 2, 1 / (1 - mean) - 2),)
 
 
 class Gaussian(Likelihood):
-    """x of any value: N(loc, exp(log_scale)^2).
+    """The likelihood of any real x: N(loc, exp(log_scale)^2).
 
-    log_scale is clamped, because the density of an element that never changes would otherwise grow without limit.
-    The lower limit is that of the sigma-VAE (Rybkin et al. 2021).
+    log_scale is clamped. Otherwise, the density of an element with the same value in all examples would grow without
+    limit. The lower limit comes from the sigma-VAE (Rybkin et al. 2021).
     """
 
     name = "gaussian"
@@ -190,15 +193,16 @@ class Gaussian(Likelihood):
         return parameters[0] * 1
 
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return loc = mean and a scale of 1."""
+        """Return loc = mean and log_scale = 0, a scale of 1."""
         return mean, torch.zeros_like(mean)
 
 
 class DiscretizedLogistic(Likelihood):
-    """8-bit x, one of j / 255: the probability of a logistic distribution in 256 bins (Salimans et al. 2017).
+    """The likelihood of 8-bit x in {0, 1/255, ..., 1}: the mass of a logistic distribution in 256 bins.
 
-    The first and the last bin extend to infinity. With S the sigmoid, S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), whose
-    logarithm needs no difference of nearly equal numbers.
+    See Salimans et al. 2017. The first and the last bin extend to infinity. The mass of a bin from a to b is
+    S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), where S is the sigmoid. The logarithm of the product is accurate,
+    because it needs no difference of nearly equal numbers.
     """
 
     name = "discretized_logistic"
@@ -230,14 +234,14 @@ class DiscretizedLogistic(Likelihood):
         return (scale * (F.softplus(loc / scale) - F.softplus((loc - 1) / scale))).clamp(0, 1)
 
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return loc = mean and a scale of about a tenth of the range."""
+        """Return loc = mean and log_scale = -2.5, a scale of about a tenth of the range of x."""
         return mean, torch.full_like(mean, -2.5)
 
     def refusal(self, x: Tensor) -> str | None:
         """Return a reason if x has values other than the 256 levels."""
         reason = super().refusal(x)
         if reason is None and not bool(((x * 255).round() - x * 255).abs().max() < 1e-3):
-            return "discretized_logistic scores 8-bit images, and this data has values between the 256 levels"
+            return "discretized_logistic takes 8-bit images, but the data has values between the 256 levels"
         return reason
 
 

@@ -42,7 +42,7 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {
 
 
 class Encoder(nn.Module):
-    """q(z|x) by fully connected layers: x -> (mean, log_var)."""
+    """An encoder of fully connected layers. It maps x to mean and log_var of q(z|x)."""
 
     def __init__(self, input_shape: Sequence[int], hidden: Sequence[int], latent: int, activation: str) -> None:
         """Create the layers.
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The parameters of p(x|z) by fully connected layers: z -> one tensor of the shape of x for each parameter."""
+    """A decoder of fully connected layers. It maps z to the parameters of p(x|z), each with the shape of x."""
 
     def __init__(
         self, latent: int, hidden: Sequence[int], output_shape: Sequence[int], activation: str, parameters: int = 1
@@ -94,16 +94,19 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, parameters: Sequence[Tensor]) -> None:
-        """Set the bias of the output, so that training starts near these parameters, each (*output_shape).
+        """Set the bias of the output layer, so that the untrained decoder returns about these parameters.
 
-        Burda et al. 2016 start at the mean of the data in their code. After ten epochs of MNIST this is worth half a
-        nat or more.
+        The code of Burda et al. 2016 also starts at the mean of the data. After ten epochs on MNIST, the gain is half
+        a nat or more.
+
+        Args:
+            parameters: One (*output_shape) tensor for each parameter of p(x|z).
         """
         self.output.bias.copy_(torch.cat([parameter.flatten() for parameter in parameters]))
 
 
 def _hidden_layers(sizes: Sequence[int], activation: str) -> list[nn.Module]:
-    """Return a layer from each size to the next; a gated layer is linear map and activation in one."""
+    """Return a linear layer and an activation for each pair of neighboring sizes. `Gated` is both in one module."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
         if ACTIVATIONS[activation] is Gated:

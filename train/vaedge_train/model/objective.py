@@ -1,7 +1,7 @@
 """The losses of training: the ELBO or the importance-weighted bound, each with the usual or the path gradient.
 
 The path gradient omits the part of the gradient that flows into the encoder through log q(z|x). The mean of that part
-is zero, so the estimate stays unbiased, and its variance is smaller near the optimum.
+is zero, so the estimate stays unbiased. Near the optimum, the variance of the path gradient is smaller.
 """
 
 import math
@@ -15,10 +15,11 @@ OBJECTIVES = ("elbo", "iwae")
 
 
 def elbo_loss(terms: Terms, beta: float = 1.0) -> Tensor:
-    """Return -ELBO, a scalar in nats per example.
+    """Return the negative ELBO, a scalar in nats per example.
 
-    The KL divergence is exact where it has a closed form (Kingma & Welling 2014, eq. 7), and otherwise estimated from
-    the draws (eq. 6). With terms of the path gradient this is "sticking the landing" (Roeder et al. 2017).
+    If the KL divergence has a closed form, the loss uses it (Kingma & Welling 2014, eq. 7). Otherwise, the loss
+    estimates the KL divergence from the draws (eq. 6). With the path gradient, the loss is "sticking the landing"
+    (Roeder et al. 2017).
 
     Args:
         terms: Terms of the model on a batch.
@@ -30,7 +31,9 @@ def elbo_loss(terms: Terms, beta: float = 1.0) -> Tensor:
 
 
 def iwae_loss(terms: Terms, beta: float = 1.0) -> Tensor:
-    """Return minus the importance-weighted bound log(1/L sum w) (Burda et al. 2016, eq. 8), in nats per example.
+    """Return the negative importance-weighted bound, a scalar in nats per example.
+
+    The bound is log(1/L sum w) over the L draws (Burda et al. 2016, eq. 8).
 
     Args:
         terms: Terms of the model on a batch.
@@ -41,9 +44,10 @@ def iwae_loss(terms: Terms, beta: float = 1.0) -> Tensor:
 
 
 def dreg_loss(terms: Terms, beta: float = 1.0) -> Tensor:
-    """Return a scalar whose gradient is DReG (Tucker et al. 2019, eq. 8); its value is not the bound.
+    """Return a scalar whose gradient is DReG (Tucker et al. 2019, eq. 8). The scalar itself is not the bound.
 
-    The gradient weights each draw by its normalized importance weight, and the path through z by the square of it.
+    The gradient of each draw is multiplied by the normalized importance weight of the draw. The gradient that flows
+    through z is multiplied by the square of this weight.
 
     Args:
         terms: Terms of the model on a batch, with the path gradient.
@@ -57,7 +61,7 @@ def dreg_loss(terms: Terms, beta: float = 1.0) -> Tensor:
 
 
 class Objective(nn.Module):
-    """The loss of a batch, as one module, so that it can be compiled and distributed."""
+    """The loss of a batch, as one module that torch can compile and distribute."""
 
     def __init__(self, vae: VAE, name: str, *, path_gradient: bool) -> None:
         """Choose the objective.
@@ -65,7 +69,7 @@ class Objective(nn.Module):
         Args:
             vae: The model.
             name: One of OBJECTIVES.
-            path_gradient: Use the path gradient.
+            path_gradient: Whether to use the path gradient.
         """
         super().__init__()
         self.vae = vae
@@ -80,12 +84,12 @@ class Objective(nn.Module):
         Args:
             x: (n, *input_shape).
             eps: (L, n, latent), draws from N(0, 1).
-            beta: Weight of the rate, which is below its final value during the warm-up.
+            beta: Current weight of the rate, which rises during the warm-up.
             y: (n,) int64, the class of each example, for a conditional model.
 
         Returns:
-            The loss, a scalar in nats per example; and the sums of distortion and rate over the batch, in nats, at
-            beta = 1 and without a gradient.
+            Three scalars: the loss in nats per example, the sum of the distortion over the batch in nats, and the sum
+            of the rate over the batch in nats. The two sums do not depend on beta and have no gradient.
         """
         terms = self.vae(x, eps, y, path_gradient=self.path_gradient)
         if not self.importance_weighted:

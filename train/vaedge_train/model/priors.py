@@ -1,7 +1,7 @@
 """The priors p(z): N(0, I), a mixture of Gaussians, and the VampPrior.
 
-Training uses a prior together with the encoder, because the VampPrior is made of posteriors. `frozen` returns the
-prior that sampling, evaluation and the export need: it no longer depends on the encoder.
+The methods of a prior take the encoder as an argument, because the VampPrior is a mixture of posteriors. `frozen`
+returns a prior that no longer depends on the encoder. Evaluation and the export use the frozen prior.
 """
 
 import math
@@ -19,7 +19,7 @@ Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class Prior(nn.Module):
-    """p(z).
+    """A prior p(z).
 
     Attributes:
         name: Name of the prior in a configuration.
@@ -41,7 +41,7 @@ class Prior(nn.Module):
 
     @abstractmethod
     def sample(self, n: int, encode: Encode, generator: torch.Generator) -> Tensor:
-        """Draw z, (n, latent) float32.
+        """Draw n latent vectors, (n, latent) float32.
 
         Args:
             n: Number of draws.
@@ -50,21 +50,21 @@ class Prior(nn.Module):
         """
 
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor | None:
-        """Return KL(N(mean, diag(exp(log_var))) || p(z)) in closed form, or None where there is no closed form.
+        """Return KL(N(mean, diag(exp(log_var))) || p(z)) in closed form, or None if it has no closed form.
 
         Args:
             mean: (n, latent).
             log_var: (n, latent).
 
         Returns:
-            (n,), in nats, or None. The caller then estimates the divergence from draws.
+            (n,), in nats, or None. If the result is None, the caller estimates the divergence from draws.
         """
         del mean, log_var
         return None
 
     @abstractmethod
     def frozen(self, encode: Encode) -> "FrozenPrior":
-        """Return this prior as constants.
+        """Return a prior with the same density that does not depend on the encoder.
 
         Args:
             encode: The trained encoder, x -> (mean, log_var).
@@ -72,7 +72,7 @@ class Prior(nn.Module):
 
 
 class FrozenPrior(Prior):
-    """A prior that does not depend on the encoder, and that the runtime can represent."""
+    """A prior that does not depend on the encoder. The runtime has an equivalent prior."""
 
     def frozen(self, encode: Encode) -> "FrozenPrior":
         """Return this prior itself."""
@@ -100,7 +100,7 @@ class StandardNormal(FrozenPrior):
         return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
 
     def sample(self, n: int, encode: Encode, generator: torch.Generator) -> Tensor:
-        """Draw z, (n, latent)."""
+        """Draw n latent vectors, (n, latent) float32."""
         del encode
         return torch.randn(n, self.latent, generator=generator)
 
@@ -117,7 +117,7 @@ class _Components(NamedTuple):
     """The parameters of a mixture of K diagonal Gaussians.
 
     Attributes:
-        log_weights: (K,), normalized.
+        log_weights: (K,), logarithms of weights that sum to 1.
         mean: (K, latent).
         log_var: (K, latent).
     """
@@ -132,16 +132,16 @@ class _GaussianMixture(Prior):
 
     @abstractmethod
     def components(self, encode: Encode) -> _Components:
-        """Return the present components."""
+        """Return the current components."""
 
     def log_prob(self, z: Tensor, encode: Encode) -> Tensor:
         """Return log p(z), (...,) in nats, for z (..., latent).
 
-        The squares are expanded, so that the K distances of each z are two matrix products. In float64 that is exact
-        enough to publish, in float32 to train.
+        The squared distances from z to the K means are expanded, so that two matrix products compute all of them. In
+        float32 the result is accurate enough for training. Published metrics need float64.
         """
         log_weights, mean, log_var = self.components(encode)
-        with torch.autocast(z.device.type, enabled=False):  # the terms cancel, which half precision cannot represent
+        with torch.autocast(z.device.type, enabled=False):  # half precision is too inexact, because large terms cancel
             precision = torch.exp(-log_var)
             constant = log_weights - 0.5 * (
                 log_var.sum(1) + (mean.square() * precision).sum(1) + z.shape[-1] * math.log(2 * math.pi)
@@ -150,19 +150,19 @@ class _GaussianMixture(Prior):
             return torch.logsumexp(constant + exponent, -1)
 
     def sample(self, n: int, encode: Encode, generator: torch.Generator) -> Tensor:
-        """Choose a component for each draw by its weight, then draw from it; (n, latent)."""
+        """Draw n latent vectors, (n, latent). Each draw first chooses a component by weight, then draws from it."""
         log_weights, means, log_vars = self.components(encode)
         chosen = torch.multinomial(log_weights.exp(), n, replacement=True, generator=generator)
         mean, log_var = means[chosen], log_vars[chosen]
         return mean + torch.exp(0.5 * log_var) * torch.randn(mean.shape, generator=generator)
 
     def frozen(self, encode: Encode) -> "FrozenMixture":
-        """Return the mixture with its present components as constants."""
+        """Return a mixture with the current components as constants."""
         return FrozenMixture(*(tensor.detach().clone() for tensor in self.components(encode)))
 
 
 class FrozenMixture(_GaussianMixture, FrozenPrior):
-    """A mixture of Gaussians with constant components: what a trained prior becomes."""
+    """A mixture of Gaussians with constant components, made from a trained prior."""
 
     log_weights: Tensor
     mean: Tensor
@@ -172,7 +172,7 @@ class FrozenMixture(_GaussianMixture, FrozenPrior):
         """Store the components.
 
         Args:
-            log_weights: (K,), normalized logarithms of the weights.
+            log_weights: (K,), logarithms of weights that sum to 1.
             mean: (K, latent).
             log_var: (K, latent).
         """

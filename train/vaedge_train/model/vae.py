@@ -13,13 +13,13 @@ from vaedge_train.model.standardization import Standardization
 
 @dataclass(frozen=True)
 class Terms:
-    """The three log-densities of every bound, at L draws z ~ q(z|x) for each of n examples, in nats.
+    """The terms from which every bound is computed, for L draws z ~ q(z|x) of each of n examples, in nats.
 
     Attributes:
         log_likelihood: (L, n), log p(x|z).
         log_posterior: (L, n), log q(z|x).
         log_prior: (L, n), log p(z).
-        kl: (n,), KL(q(z|x) || p(z)) in closed form, or None where the prior has no closed form.
+        kl: (n,), KL(q(z|x) || p(z)) in closed form, or None if it must be estimated from the draws.
         z: (L, n, latent), the draws.
     """
 
@@ -31,27 +31,27 @@ class Terms:
 
     @property
     def distortion(self) -> Tensor:
-        """The reconstruction error, -E_q[log p(x|z)], estimated from the draws: (n,)."""
+        """(n,): the reconstruction error -E_q[log p(x|z)], estimated from the draws."""
         return -self.log_likelihood.mean(0)
 
     @property
     def log_ratio(self) -> Tensor:
-        """The log-ratio log q(z|x) - log p(z), whose mean over the draws estimates the KL divergence: (L, n)."""
+        """(L, n): the log-ratio log q(z|x) - log p(z). Its mean over the draws estimates the KL divergence."""
         return self.log_posterior - self.log_prior
 
     @property
     def rate(self) -> Tensor:
-        """The KL divergence KL(q(z|x) || p(z)), in closed form or estimated from the draws: (n,)."""
+        """(n,): the KL divergence KL(q(z|x) || p(z)), in closed form or estimated from the draws."""
         return self.log_ratio.mean(0) if self.kl is None else self.kl
 
     @property
     def elbo(self) -> Tensor:
-        """The evidence lower bound, -(distortion + rate): (n,)."""
+        """(n,): the evidence lower bound, -(distortion + rate)."""
         return -(self.distortion + self.rate)
 
     @property
     def log_weight(self) -> Tensor:
-        """The logarithm of the importance weight p(x|z) p(z) / q(z|x): (L, n)."""
+        """(L, n): the logarithm of the importance weight p(x|z) p(z) / q(z|x)."""
         return self.log_likelihood + self.log_prior - self.log_posterior
 
 
@@ -123,8 +123,8 @@ class VAE(nn.Module):
             x: (n, *input_shape).
             eps: (L, n, latent), draws from N(0, 1); L is the number of draws of z for each example.
             y: (n,) int64, the class of each example, for a conditional model.
-            path_gradient: Stop the gradient that flows into the encoder through the density log q(z|x), so that
-                only the path through z remains. The KL divergence is then estimated from the draws.
+            path_gradient: Whether to stop the gradient that flows into the encoder through the density log q(z|x).
+                Only the path through z then remains, and the KL divergence is estimated from the draws.
         """
         mean, log_var = self.inference(x, y)
         z = reparameterize(mean, log_var, eps)
@@ -137,8 +137,8 @@ class VAE(nn.Module):
     ) -> Terms:
         """Return the terms of the bounds at given draws of z.
 
-        The decoder computes in the type of x; the densities over z are computed in the type of z, which is float64
-        where an evaluation asks for it.
+        The decoder computes in the type of x. The densities over z are computed in the type of z: float32 in training,
+        and float64 in `evaluate`.
 
         Args:
             x: (n, *input_shape).
@@ -146,7 +146,7 @@ class VAE(nn.Module):
             mean: (n, latent), the mean of q(z|x).
             log_var: (n, latent), the log-variance of q(z|x).
             y: (n,) int64, the class of each example, for a conditional model.
-            closed_form: Compute the KL divergence in closed form where the prior has one.
+            closed_form: Whether to compute the KL divergence in closed form, if the prior has a closed form.
         """
         log_likelihood = self.likelihood.log_prob(self._standardized(x), *self._decode(z.to(x.dtype), y))
         if self.standardization is not None:
@@ -161,7 +161,15 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the mean of p(x|z) at the mean of q(z|x), (n, *input_shape), for x (n, *input_shape) and y (n,)."""
+        """Encode x to the mean of q(z|x), and return the mean of p(x|z) for this z.
+
+        Args:
+            x: (n, *input_shape) float32.
+            y: (n,) int64, the class of each example, for a conditional model.
+
+        Returns:
+            (n, *input_shape) float32.
+        """
         mean, _ = self.inference(x, y)
         return self.likelihood.mean(*self.generative(mean, y))
 
