@@ -89,11 +89,11 @@ class _ListRecipes(argparse.Action):
         parser.exit()
 
 
-def _parser_options(item: "Field[Any]") -> dict[str, Any]:
+def _parser_options(setting: "Field[Any]") -> dict[str, Any]:
     """Return the options with which argparse reads a value of a field's type."""
-    if item.type == str | None:
+    if setting.type == str | None:
         return {"metavar": "TEXT"}
-    if isinstance(item.type, types.UnionType):  # tuple[int, ...] | None
+    if isinstance(setting.type, types.UnionType):  # tuple[int, ...] | None
         return {"type": int, "nargs": "+", "metavar": "N"}
     if setting.type is bool:
         return {"action": argparse.BooleanOptionalAction}

@@ -190,7 +190,7 @@ class TrainConfig:
             object.__setattr__(self, setting.name, value)
             rule: _Rule | None = setting.metadata["rule"]
             if rule is not None and not rule.holds(value):
-                raise ConfigError(f"{item.name} is {value!r}; expected {rule.expected}")
+                raise ConfigError(f"{setting.name} is {value!r}; expected {rule.expected}")
         if self.image_size is not None and len(self.image_size) == 1:
             object.__setattr__(self, "image_size", self.image_size * 2)
         if self.gaussian_scale != "element" and self.likelihood != "gaussian":
