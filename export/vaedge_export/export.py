@@ -97,7 +97,7 @@ def export_vae(
         conditions: Further inputs by name, which both modules take after x or z, in this order.
         examples: (n, *input_shape) real examples for the comparison, the reference and the images of the card; of a
             conditional model a mapping with `x` and each condition. None compares on random examples.
-        labels: Name of the class of each example, for a map of two latents on the card; empty if there are none.
+        labels: Name of the class of each example, for a map of two latents on the card; may be empty.
         variants: Names of the variants to write in addition to "fp32", which is always written: keys of
             `vaedge_export.variants.quantize.QUANTIZERS`. They need examples.
         allow_loss: Largest loss of a variant, nats of the ELBO per example. None is 0.3, or a thousandth of the ELBO
@@ -108,7 +108,7 @@ def export_vae(
         input_std: Standard deviation of the data, likewise; positive, None is 1.
         encoding: "uint8" if the model was trained on 8-bit data that was divided by 255. x may then be given as uint8,
             and its range is [0, 1]. None refuses integers.
-        features: Names of the elements of x, for tables, such as the columns of a CSV file; empty if there are none.
+        features: Names of the elements of x, for tables, such as the columns of a CSV file; may be empty.
         provenance: Metrics and origin of the model, for the manifest and the card.
         progress: Whether to print each step.
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 import vaedge
 from vaedge.cli.main import main
-from vaedge_export import ExportError, upgrade, upgrade_bundle
+from vaedge_export import ExportError, export_vae, upgrade, upgrade_bundle
 from vaedge_export.bundle_files import fixed_batch_size
+from vaedge_train.model.likelihoods import Gaussian
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format-1"
 
@@ -53,6 +55,59 @@ def test_old_and_upgraded_bundle_give_the_same_results(old):
     np.testing.assert_array_equal(after.sample(500, seed=3), before.sample(500, seed=3))
     x = before.sample(20, seed=0).round()
     np.testing.assert_allclose(after.log_prob(x, k=5, seed=0), before.log_prob(x, k=5, seed=0), atol=1e-5)
+
+
+@pytest.fixture
+def gaussian(tmp_path):
+    """A bundle of format 1 whose decoder does not limit log_scale, as those of earlier releases; and that decoder."""
+
+    class Decoder(nn.Module):
+        def forward(self, z):
+            return 0.1 * z, 4 * z
+
+    class Encoder(nn.Module):
+        def forward(self, x):
+            return 0.5 * x, -1 - 0.1 * x
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Gaussian, "bounded", lambda self, *parameters: parameters)
+        folder = export_vae(
+            Encoder().eval(),
+            Decoder().eval(),
+            tmp_path / "gaussian",
+            input_shape=(4,),
+            latent_shape=(4,),
+            likelihood="gaussian",
+        )
+    tree = json.loads((folder / "manifest.json").read_text())
+    tree |= {"format_version": 1, "reference": tree["variants"]["fp32"].pop("reference")}
+    (folder / "manifest.json").write_text(json.dumps(tree))
+    return folder
+
+
+def test_upgraded_gaussian_bundle_is_clipped_by_the_runtime_as_before(gaussian):
+    old = vaedge.load(gaussian)
+    assert old.manifest.log_scale_range == (-6, 10)
+    x = np.float32([[-10, 10, 0, 1]])  # the posterior's mean is half of it, where log_scale is about -20 and 20
+    before = old.log_prob(x, k=50, seed=0)
+    z = old.encode(x).mean
+    log_scale = old.parameters(z)["log_scale"]
+    assert log_scale.min() < -15
+    assert log_scale.max() > 15
+    upgrade_bundle(gaussian)
+    tree = json.loads((gaussian / "manifest.json").read_text())
+    assert tree["format_version"] == 2
+    assert tree["likelihood"] == {"name": "gaussian", "parameters": ["loc", "log_scale"], "log_scale_range": [-6, 10]}
+    np.testing.assert_array_equal(vaedge.load(gaussian).log_prob(x, k=50, seed=0), before)
+    assert vaedge.check(gaussian).passed
+    del tree["likelihood"]["log_scale_range"]
+    (gaussian / "manifest.json").write_text(json.dumps(tree))
+    assert abs(vaedge.load(gaussian).log_prob(x, k=50, seed=0) - before)[0] > 1
+
+
+def test_upgraded_bundle_of_another_likelihood_has_no_limits(old):
+    upgrade_bundle(old)
+    assert "log_scale_range" not in json.loads((old / "manifest.json").read_text())["likelihood"]
 
 
 def test_upgrading_again_changes_nothing(old):

@@ -37,7 +37,7 @@ def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Se
         vae: The float32 graphs.
         real: Real examples, for everything but samples and the manifold, or None.
         random: Random examples. The samples have their conditions if there are no real examples.
-        labels: Name of the class of each real example, for a map of the latent space; empty if there are none.
+        labels: Name of the class of each real example, for a map of the latent space; empty without classes.
     """
     images = {}
     if is_image_shape(vae.input_shape):

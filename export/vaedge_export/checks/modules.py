@@ -1,7 +1,6 @@
 """Checks on the two modules before they are traced. The errors describe the modules, and not the graphs."""
 
 import itertools
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,7 +25,10 @@ from vaedge_train.model.priors import StandardNormal
 from vaedge_train.model.vae import VAE
 
 _MAX_BYTES = 2**31 - 2**20  # the limit of protobuf, less a megabyte for the structure of the graph
-_MEANING_FACTOR = 1.1  # a negative ELBO that is larger by this factor than under another reading is refused
+_SWAP_FACTOR = 1.1  # a negative ELBO that is larger by this factor than that of swapped outputs is refused
+# An ELBO is refused that is lower than with another scale of the posterior by this fraction of the latter, and by this
+# number of nats. Posteriors of a correct model that was trained with beta = 4 gain half of that when they are narrower.
+_SCALE_FRACTION, _SCALE_NATS = 0.06, 2.0
 
 
 def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
@@ -179,7 +181,9 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
 
     The other readings are swapped outputs, and a standard deviation or its logarithm in the place of log_var. The ELBO
     is that in standardized units; its KL divergence is that to N(0, I), and its noise is `examples.z`. An untrained
-    model passes, and so does a model that reaches about the same ELBO under another reading.
+    model passes, and so does a model that reaches about the same ELBO under another reading. The logarithm of a
+    standard deviation is recognized only where twice the output is better than 1.5 times and 3 times the output: the
+    posteriors of a model that was trained too briefly are too wide by any factor.
 
     Args:
         spec: The specification of the export.
@@ -202,21 +206,27 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
             terms = VAE(encoder, decoder, spec.likelihood, StandardNormal(eps.shape[1]))(x, eps[None])
         return float(-terms.elbo.mean())
 
-    given = loss(first, second)
-    others = {
-        "look swapped: as (mean, log_var) the examples cost {given:.1f} nats each, and {other:.1f} in the other order; "
-        "the encoder must return mean first": loss(second, first),
-        "look like (mean, log sigma): as (mean, log_var) the examples cost {given:.1f} nats each, and {other:.1f} with "
-        "the second output doubled; the encoder must return log_var = 2 log sigma": loss(first, 2 * second),
-    }
+    given, swapped = loss(first, second), loss(second, first)
+    better = {}
+    if 0 < swapped * _SWAP_FACTOR < given:
+        better[swapped] = (
+            f"the encoder's outputs look swapped: as (mean, log_var) the examples cost {given:.1f} nats each, and "
+            f"{swapped:.1f} in the other order; the encoder must return mean first"
+        )
+    scales = {}
     if bool((second > 0).all()):
-        others[
-            "look like (mean, sigma): as (mean, log_var) the examples cost {given:.1f} nats each, and {other:.1f} with "
-            "the second output as a standard deviation; the encoder must return log_var = 2 log sigma"
-        ] = loss(first, 2 * second.log())
-    reading = min(others, key=lambda text: others[text] if math.isfinite(others[text]) else math.inf)
-    if 0 < others[reading] * _MEANING_FACTOR < given:
-        raise MeaningError("the encoder's outputs " + reading.format(given=given, other=others[reading]))
+        scales["the standard deviation sigma"] = loss(first, 2 * second.log())
+    less, doubled, more = (loss(first, factor * second) for factor in (1.5, 2, 3))
+    if doubled < min(less, more):
+        scales["log sigma"] = doubled
+    for name, other in scales.items():
+        if given - other > max(_SCALE_NATS, _SCALE_FRACTION * abs(other)):
+            better[other] = (
+                f"the encoder's second output looks like {name}: as log_var the examples cost {given:.1f} nats each, "
+                f"and {other:.1f} if it is {name}; the encoder must return log_var = 2 log sigma"
+            )
+    if better:
+        raise MeaningError(better[min(better)])
 
 
 class _Constant(nn.Module):

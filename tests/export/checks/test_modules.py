@@ -28,6 +28,8 @@ from vaedge_export.checks.modules import (
 )
 from vaedge_export.examples import random_examples, validate_examples
 from vaedge_train.model.likelihoods import LIKELIHOODS
+from vaedge_train.model.priors import StandardNormal
+from vaedge_train.model.vae import VAE
 
 
 @pytest.fixture
@@ -255,3 +257,71 @@ def test_swapped_outputs_of_a_trained_model_are_refused(run, make_spec, wrap):
     with pytest.raises(MeaningError, match=r"outputs seem to be swapped: .*must return \(mean, log_var\)"):
         check_modules(spec, inputs, real=True)
     check_modules(spec, inputs, real=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda log_var: log_var / 2, r"second output looks like log sigma: as log_var the examples cost"),
+        (lambda log_var: torch.exp(log_var / 2), r"looks like the standard deviation sigma: as log_var .* 2 log sigma"),
+    ],
+)
+def test_scale_in_the_place_of_log_var_is_refused(factors, make_spec, wrap, change, message):
+    vae, x = factors
+    shapes = {"input_shape": (6,), "latent_shape": (2,), "likelihood": "gaussian"}
+    right = make_spec(vae.encoder, vae.decoder, **shapes)
+    check_modules(right, validate_examples(x, right), real=True)
+    wrong = make_spec(wrap(vae.encoder, lambda q: (q[0], change(q[1]))), vae.decoder, **shapes)
+    inputs = validate_examples(x, wrong)
+    with pytest.raises(MeaningError, match=message):
+        check_modules(wrong, inputs, real=True)
+    check_modules(wrong, inputs, real=False)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_scale_is_found_in_standardized_units(factors, make_spec, wrap, scale):
+    vae, x = factors
+    shapes = {"input_shape": (6,), "latent_shape": (2,), "likelihood": "gaussian", "input_std": scale}
+    wrong = make_spec(wrap(vae.encoder, lambda q: (q[0], q[1] / 2)), vae.decoder, **shapes)
+    with pytest.raises(MeaningError, match="second output looks like log sigma"):
+        check_modules(wrong, validate_examples(x * np.float32(scale), wrong), real=True)
+
+
+class Posterior(nn.Module):
+    """The exact posterior of six elements that repeat two latents with noise, its variance times a factor."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        precision = 1 + 3 / NOISE**2
+        mean = x.unflatten(1, (3, 2)).sum(1) / NOISE**2 / precision
+        return mean, torch.full_like(mean, np.log(self.factor / precision))
+
+
+class Repeats(nn.Module):
+    def forward(self, z):
+        loc = torch.cat([z, z, z], 1)
+        return loc, torch.full_like(loc, np.log(NOISE))
+
+
+NOISE = 0.1
+
+
+@pytest.fixture
+def factors():
+    """The exact VAE of a table of two factors, and examples."""
+    rng = np.random.default_rng(0)
+    x = np.tile(rng.standard_normal((64, 2)), 3) + NOISE * rng.standard_normal((64, 6))
+    vae = VAE(Posterior(), Repeats(), LIKELIHOODS["gaussian"], StandardNormal(2)).eval()
+    return vae, x.astype(np.float32)
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.5, 2, 4])
+def test_posteriors_that_are_too_narrow_or_too_wide_pass(factors, make_spec, factor):
+    """They are as wide as beta makes them, not the square root of the right width."""
+    vae, x = factors
+    shapes = {"input_shape": (6,), "latent_shape": (2,), "likelihood": "gaussian"}
+    spec = make_spec(Posterior(factor).eval(), vae.decoder, **shapes)
+    check_modules(spec, validate_examples(x, spec), real=True)
