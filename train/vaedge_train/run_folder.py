@@ -67,7 +67,7 @@ class Run:
         labels: Name of the class of each test example, also where the model is not conditional; empty if the data set
             has no classes.
         metrics: Metrics of the last epoch whose weights were kept, in nats per example.
-        evaluations: Results of `vaedge evaluate`, one for each combination of items, k and seed.
+        evaluations: Results of `vaedge evaluate`, one for each number of examples, k and seed.
     """
 
     path: Path

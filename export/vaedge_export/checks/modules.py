@@ -210,8 +210,8 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
     better = {}
     if 0 < swapped * _SWAP_FACTOR < given:
         better[swapped] = (
-            f"the encoder's outputs look swapped: as (mean, log_var) the examples cost {given:.1f} nats each, and "
-            f"{swapped:.1f} in the other order; the encoder must return mean first"
+            f"the encoder's outputs seem to be swapped: the negative ELBO is {given:.1f} nats per example, but only "
+            f"{swapped:.1f} if the outputs are read as (log_var, mean); the encoder must return (mean, log_var)"
         )
     scales = {}
     if bool((second > 0).all()):
@@ -222,8 +222,8 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
     for name, other in scales.items():
         if given - other > max(_SCALE_NATS, _SCALE_FRACTION * abs(other)):
             better[other] = (
-                f"the encoder's second output looks like {name}: as log_var the examples cost {given:.1f} nats each, "
-                f"and {other:.1f} if it is {name}; the encoder must return log_var = 2 log sigma"
+                f"the encoder's second output seems to be {name}: the negative ELBO is {given:.1f} nats per example, "
+                f"but only {other:.1f} if the output is read as {name}; the encoder must return log_var = 2 log sigma"
             )
     if better:
         raise MeaningError(better[min(better)])

@@ -40,7 +40,7 @@ class ExampleSet:
 
     Attributes:
         x: The array as it was stored; or (n, *shape) float32, in [0, 1] from images.
-        labels: The class of each example, numbers (n,) or names; None if there are none.
+        labels: The class of each example, numbers (n,) or names; None if the file has no labels.
         names: Names of the image files, relative to their folder; empty for other files.
         skipped: Why images were left out, one message for each.
     """
