@@ -71,10 +71,14 @@ class Fields:
         self._path = path
         self._file = file
 
+    def has(self, key: str) -> bool:
+        """Return whether the object has a field, whatever its value."""
+        return key in self._tree
+
     def error(self, key: str, expected: str) -> BundleError:
         """Return a BundleError that states the value of a field and the expected value."""
         path = self._path_of(key)
-        if key not in self._tree:
+        if not self.has(key):
             return BundleError(f"{self._file}: {path} is missing; expected {expected}")
         return BundleError(f"{self._file}: {path} is {_shortened(self._tree[key])}; expected {expected}")
 
@@ -136,7 +140,7 @@ class Fields:
     def range(self, key: str) -> tuple[float, float] | None:
         """Read a list [minimum, maximum] with minimum < maximum. Return None for null."""
         value = self._get(key)
-        if value is None and key in self._tree:
+        if value is None and self.has(key):
             return None
         if not isinstance(value, list) or len(value) != 2 or not all(type(limit) in (int, float) for limit in value):
             raise self.error(key, "[minimum, maximum] or null")
