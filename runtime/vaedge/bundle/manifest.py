@@ -5,9 +5,9 @@ The exporter and the runtime both use this module, so the format is defined in o
 
 import json
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from vaedge._types import Condition
 from vaedge.bundle.json_reader import Fields, parse_json
@@ -66,6 +66,22 @@ class Variant:
     measured: Mapping[str, Any] = field(default_factory=dict)
 
 
+def optional_field(read: Callable[[Fields, str], Any]) -> Any:
+    """Declare a field that `manifest.json` may lack; `to_json` and `from_json` handle it under its own name.
+
+    Its value is None if the file lacks it, and None is not written.
+
+    Args:
+        read: Method of Fields that reads the value, such as `Fields.text`.
+    """
+    return field(default=None, metadata={"read": lambda top, key: read(top, key) if key in top else None})
+
+
+def _mapping_field() -> Any:
+    """Declare an object that `manifest.json` must have under the same name, and whose fields are not read."""
+    return field(default_factory=dict, metadata={"read": Fields.mapping})
+
+
 def may_name_condition(name: str, parameters: Collection[str]) -> bool:
     """Return whether a condition can have this name.
 
@@ -99,8 +115,7 @@ class Manifest:
         metrics: Measured metrics (nats per example), and how they were measured.
         training: How the model was trained, with the command.
         format_version: Version of the format that the manifest was read from. The newest version is always written.
-        log_scale_range: Limits to which the runtime clips log_scale, for graphs that were exported for format 1; None
-            for graphs that limit it themselves.
+        log_scale_range: Limits to which the runtime clips log_scale. None if the graphs limit log_scale themselves.
         encoding: "uint8" if `x` may also be given as uint8, which is divided by 255 in float32; otherwise None.
         features: Names of the elements of `x`, for tables; empty if they have no names.
     """
@@ -117,10 +132,10 @@ class Manifest:
     files: Mapping[str, FileEntry]
     minimum_onnxruntime: str
     conditions: Mapping[str, Condition] = field(default_factory=dict)
-    producers: Mapping[str, str] = field(default_factory=dict)
-    verification: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
+    producers: Mapping[str, str] = _mapping_field()
+    verification: Mapping[str, Any] = _mapping_field()
+    metrics: Mapping[str, Any] = _mapping_field()
+    training: Mapping[str, Any] = _mapping_field()
     format_version: int = FORMAT_VERSION
     encoding: str | None = None
     log_scale_range: tuple[float, float] | None = None
@@ -139,6 +154,7 @@ class Manifest:
         return {key: json.dumps(tree[key], ensure_ascii=False) for key in _GRAPH_KEYS}
 
     def _tree(self) -> dict[str, Any]:
+        declared = {name: getattr(self, name) for name in self._readers()}
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -151,10 +167,7 @@ class Manifest:
             "variants": {name: vars(variant) for name, variant in self.variants.items()},
             "files": {name: vars(entry) for name, entry in sorted(self.files.items())},
             "minimum_onnxruntime": self.minimum_onnxruntime,
-            "producers": self.producers,
-            "verification": self.verification,
-            "metrics": self.metrics,
-            "training": self.training,
+            **{name: value for name, value in declared.items() if value is not None},
         }
 
     def _input_tree(self) -> dict[str, Any]:
@@ -172,7 +185,12 @@ class Manifest:
         return tree
 
     @classmethod
-    def from_json(cls, text: str) -> "Manifest":
+    def _readers(cls) -> dict[str, Callable[[Fields, str], Any]]:
+        """Return the functions that read the fields whose declaration names one, in the order of the file."""
+        return {entry.name: entry.metadata["read"] for entry in fields(cls) if "read" in entry.metadata}
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
         """Parse the text of a `manifest.json`.
 
         Args:
@@ -212,17 +230,14 @@ class Manifest:
             variants=_read_variants(top, version),
             files={name: _read_file(entry) for name, entry in top.fields("files").entries()},
             minimum_onnxruntime=top.matching("minimum_onnxruntime", _RELEASE),
-            producers=top.mapping("producers"),
-            verification=top.mapping("verification"),
-            metrics=top.mapping("metrics"),
-            training=top.mapping("training"),
             format_version=version,
             encoding=read_encoding(example),
             log_scale_range=read_log_scale_range(likelihood, version),
             features=read_features(example),
+            **{name: read(top, name) for name, read in cls._readers().items()},
         )
-        for fields in (top, example, latent, likelihood, prior):
-            fields.finish()
+        for part in (top, example, latent, likelihood, prior):
+            part.finish()
         manifest._check_names()
         return manifest
 

@@ -1,11 +1,13 @@
 """The manifest reads back as it was written, and invalid fields are refused."""
 
 import json
+from dataclasses import dataclass, replace
 
 import pytest
 
 import vaedge
-from vaedge.bundle.manifest import PRIORS, may_name_condition
+from vaedge.bundle.json_reader import Fields
+from vaedge.bundle.manifest import PRIORS, may_name_condition, optional_field
 from vaedge.distributions.prior import Mixture, StandardNormal
 
 
@@ -167,3 +169,30 @@ def test_format_1_has_the_limits_of_its_likelihood(bundle, name, limits):
     tree["likelihood"]["log_scale_range"] = [-1, 1]
     with pytest.raises(vaedge.BundleError, match="log_scale_range.* is not a field of this format"):
         vaedge.Manifest.from_json(json.dumps(tree))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtendedManifest(vaedge.Manifest):
+    """A manifest with a new field, as the recipe in CONTRIBUTING.md adds it."""
+
+    license: str | None = optional_field(Fields.text)
+
+
+def test_optional_field_needs_only_its_declaration(bundle):
+    text = (bundle / "manifest.json").read_text()
+    old = ExtendedManifest.from_json(text)
+    assert old.license is None
+    assert old.to_json() == text
+
+    new = replace(old, license="MIT")
+    assert json.loads(new.to_json()) == {**json.loads(text), "license": "MIT"}
+    assert ExtendedManifest.from_json(new.to_json()) == new
+    with pytest.raises(vaedge.BundleError, match="license.* is not a field"):
+        vaedge.Manifest.from_json(new.to_json())
+
+
+def test_optional_field_is_validated_where_the_file_has_it(bundle):
+    tree = json.loads((bundle / "manifest.json").read_text())
+    for invalid in (None, 1, ""):
+        with pytest.raises(vaedge.BundleError, match="license is .*; expected a string"):
+            ExtendedManifest.from_json(json.dumps({**tree, "license": invalid}))

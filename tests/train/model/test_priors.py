@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
-from vaedge_train.model.priors import FrozenMixture, MixturePrior, StandardNormal, VampPrior
+from vaedge_train.model.priors import FrozenMixture, FrozenPrior, MixturePrior, StandardNormal, VampPrior
 
 
 def encode(x):
@@ -121,6 +121,22 @@ def test_frozen_prior_does_not_follow_the_training(kind):
     frozen.double()
     assert prior.logits.dtype == torch.float32
     torch.testing.assert_close(frozen.float().log_prob(z, None), before, rtol=0, atol=0)
+
+
+class LearnedPrior(FrozenPrior):
+    """A prior with a parameter that does not depend on the encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.loc = torch.nn.Parameter(torch.zeros(2))
+
+
+def test_frozen_copy_of_a_learned_prior_is_independent():
+    prior = LearnedPrior()
+    frozen = prior.frozen(encode).double()
+    assert not frozen.loc.requires_grad
+    assert prior.loc.requires_grad
+    assert prior.loc.dtype == torch.float32
 
 
 @pytest.mark.parametrize("kind", ["standard_normal", "mixture", "vamp"])

@@ -15,7 +15,7 @@ def load_table(path: Path, label_column: str | None) -> Source:
 
     Args:
         path: The file.
-        label_column: Name of the column that holds the class of each row, as text. None means that no column holds classes.
+        label_column: Name of the column that holds the class of each row, as text. None if no column holds classes.
 
     Returns:
         Train and test examples, float32, with the names of the columns.

@@ -4,6 +4,7 @@ The methods of a prior take the encoder as an argument, because the VampPrior is
 returns a prior that no longer depends on the encoder. Evaluation and the export use the frozen prior.
 """
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable
@@ -75,9 +76,9 @@ class FrozenPrior(Prior):
     """A prior that does not depend on the encoder. The runtime has an equivalent prior."""
 
     def frozen(self, encode: Encode) -> "FrozenPrior":
-        """Return this prior itself."""
+        """Return a copy without gradients, so that a conversion to float64 does not change the trained prior."""
         del encode
-        return self
+        return copy.deepcopy(self).requires_grad_(False)
 
     @abstractmethod
     def to_runtime(self) -> runtime.Prior:
