@@ -16,12 +16,12 @@ from vaedge_train.config import TrainConfig
 from vaedge_train.data.array_files import load_arrays
 from vaedge_train.data.examples import Examples, Source, scale
 from vaedge_train.data.image_folder import load_folder
+from vaedge_train.data.standardize import moments_of
 from vaedge_train.data.tables import load_table
 from vaedge_train.data.torchvision_data import is_torchvision, load_torchvision
 from vaedge_train.errors import DataError
 from vaedge_train.model.likelihoods import LIKELIHOODS
 from vaedge_train.model.standardization import Moments
-from vaedge_train.standardize import moments_of
 
 SAMPLE_NAME = "mnist-sample"
 BINARIZE_SEED = 123

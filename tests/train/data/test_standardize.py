@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from vaedge_train import ConfigError, RunError, TrainConfig, load_run, train
-from vaedge_train.standardize import moments_of
+from vaedge_train.data.standardize import moments_of
 
 
 def config(**fields):
