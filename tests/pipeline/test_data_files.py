@@ -367,3 +367,21 @@ def test_next_command_fits_the_data(kind, tmp_path, capsys):
 def test_next_command_of_a_conditional_model_gives_a_class(table, tmp_path, capsys):
     vaedge_command("export", table / "run", "--out", tmp_path / "bundle")
     assert "--condition y=circle --out samples.csv" in capsys.readouterr().out
+
+
+def test_samples_of_a_class_of_a_table_are_like_its_rows(tmp_path):
+    """Classes are in another order in the file than by name, so that a mistake in their numbers would show."""
+    level = {"square": 300.0, "circle": -100.0}
+    rows = [[*(level[name] + RNG.standard_normal(2)), name] for name in ("square", "circle") * 150]
+    write_csv(tmp_path / "x.csv", rows, ("a", "b", "shape"))
+    words = ("--label-column", "shape", "--condition", "label", "--likelihood", "gaussian")
+    vaedge_command(
+        *("train", "--dataset", tmp_path / "x.csv", *words, "--hidden", 16, "--latent", 1, "--epochs", 40),
+        *("--batch-size", 64, "--learning-rate", 0.02, "--out", tmp_path / "run"),
+    )
+    vaedge_command("export", tmp_path / "run", "--out", tmp_path / "bundle")
+    condition = ("--condition", "y=circle,square")
+    vaedge_command("sample", tmp_path / "bundle", "-n", 40, *condition, "--seed", 0, "--out", tmp_path / "s.csv")
+    x = np.array(read_csv(tmp_path / "s.csv")[1], float)
+    assert (x[::2] < 0).all()
+    assert (x[1::2] > 200).all()

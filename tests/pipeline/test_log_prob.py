@@ -24,9 +24,10 @@ def test_likelihoods_of_runtime_and_training_agree(name):
     x = rng.integers(0, 2 if name == "bernoulli" else 256, (500, 1)).astype(np.float32)
     x = x if name == "bernoulli" else x / np.float32(255)
     spread = 12 if name == "bernoulli" else 2
-    parameters = [rng.normal(0, spread, (500, 1)).astype(np.float32) for _ in LIKELIHOODS[name].parameters]
+    drawn = [torch.from_numpy(rng.normal(0, spread, (500, 1)).astype(np.float32)) for _ in LIKELIHOODS[name].parameters]
+    parameters = [parameter.numpy() for parameter in LIKELIHOODS[name].bounded(*drawn)]  # as exported graphs do
     found = RUNTIME_LIKELIHOODS[name].log_prob(x, *parameters)
-    expected = LIKELIHOODS[name].element_log_prob(torch.from_numpy(x), *map(torch.from_numpy, parameters))
+    expected = LIKELIHOODS[name].element_log_prob(torch.from_numpy(x), *drawn)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert found.dtype == np.float32
 

@@ -9,6 +9,7 @@ from torch import nn
 from vaedge_train import ConfigError, TrainConfig
 from vaedge_train.build import build_vae
 from vaedge_train.model.priors import MixturePrior, StandardNormal, VampPrior
+from vaedge_train.model.standardization import Moments
 
 SHAPE = (1, 4, 4)
 
@@ -127,3 +128,46 @@ def test_label_belongs_to_every_draw_of_z():
     (together,) = vae.generative(z, y)
     for draw in range(5):
         torch.testing.assert_close(together[draw], vae.generative(z[draw], y)[0])
+
+
+@pytest.fixture
+def moments():
+    return Moments(torch.tensor([3.0, -200]), torch.tensor([0.5, 4000]))
+
+
+def test_standardized_decoder_starts_at_the_mean_of_the_data(moments):
+    x = torch.randn(50, 2) * moments.std + moments.mean
+    vae = build_vae(TrainConfig(hidden=(4,), latent=1, likelihood="gaussian"), (2,), x=x, moments=moments)
+    expected = (x.mean(0) - moments.mean) / moments.std
+    torch.testing.assert_close(
+        vae.decoder.output.bias.detach(), torch.cat([expected, torch.zeros(2)]), atol=1e-5, rtol=0
+    )
+
+
+def test_pseudo_inputs_of_standardized_data_are_standardized(moments):
+    x = torch.randn(9, 2) * moments.std + moments.mean
+    config = TrainConfig(prior="vamp", components=3, hidden=(4,), likelihood="gaussian")
+    vae = build_vae(config, (2,), x=x, moments=moments)
+    torch.testing.assert_close(vae.prior.pseudo_inputs.detach(), (x[:3] - moments.mean) / moments.std)
+
+
+@pytest.mark.parametrize(
+    ("fields", "standardized", "expected"),
+    [
+        ({"likelihood": "gaussian"}, True, None),
+        ({"likelihood": "gaussian"}, False, (0, 1)),
+        ({"likelihood": "gaussian", "standardize": "off"}, False, None),
+        ({"likelihood": "bernoulli"}, False, (0, 1)),
+        ({"likelihood": "bernoulli", "standardize": "off"}, False, (0, 1)),
+    ],
+)
+def test_pseudo_inputs_are_clamped_only_where_the_data_has_a_range(moments, fields, standardized, expected):
+    config = TrainConfig(prior="vamp", components=3, hidden=(4,), **fields)
+    assert build_vae(config, (2,), moments=moments if standardized else None).prior.value_range == expected
+
+
+@pytest.mark.parametrize(("size", "standardized", "width"), [(2, False, 2), (2, True, 128), (300, True, 300)])
+def test_default_hidden_layer_is_wide_for_standardized_data(size, standardized, width):
+    moments = Moments(torch.zeros(size), torch.ones(size)) if standardized else None
+    vae = build_vae(TrainConfig(likelihood="gaussian", latent=3), (size,), moments=moments)
+    assert weight_shapes(vae) == [(width, size), (6, width), (width, 3), (2 * size, width)]

@@ -23,6 +23,16 @@ def test_difference_is_scaled_by_the_larger_of_1_and_the_value():
     assert (difference.absolute, difference.scaled, difference.magnitude) == (0.5, 0.5, 1)
 
 
+def test_difference_of_standardized_data_is_scaled_by_the_standard_deviations():
+    """A column of small numbers needs a small difference, and one of large numbers allows a large one."""
+    expected, found = arrays([0.002, 5, 0.001], [0.0, -3, 0]), arrays([0.004, 6, 0.001], [0.0, -3, 0])
+    difference = Difference.between(expected, found, arrays(0.01, 100, 1))
+    assert difference.scaled == pytest.approx(0.2)
+    compare_arrays("here", "x", expected, found, 0.21, arrays(0.01, 100, 1))
+    with pytest.raises(AgreementError, match=r"expected at most 2e-01 of max\(standard deviation, \|value\|\)"):
+        compare_arrays("here", "x", expected, found, 0.19, arrays(0.01, 100, 1))
+
+
 def test_merged_differences_have_the_maximum_of_each_attribute():
     assert Difference(1, 5, 3).merged(Difference(4, 2, 6)) == Difference(4, 5, 6)
 

@@ -288,7 +288,9 @@ def test_samples_of_a_conditional_model_have_one_column_per_class(tmp_path):
     config = TrainConfig(condition="label", hidden=(4,), latent=2, epochs=1, batch_size=4000)
     train(config, tmp_path / "run", progress=False)
     with Image.open(tmp_path / "run" / "samples.png") as image:
-        assert image.size == (10 * (28 + 2) + 2, 8 * (28 + 2) + 2)
+        assert image.width == 10 * (28 + 2) + 2
+        assert image.height > 8 * (28 + 2) + 2  # a caption below each image
+        assert (image.height - 2) % 8 == 0
 
 
 def test_tensorboard_reads_the_events(config, tmp_path):
