@@ -371,7 +371,7 @@ class VAE:
         return run(self._sessions.decoder, {"z": z, **conditions}, self.manifest.parameters)
 
     def _draws(self, seed: int | None) -> Draws:
-        return Draws(self.manifest.likelihood, seed)
+        return Draws(self.manifest.likelihood, seed, self.manifest.log_scale_range)
 
     def _as_examples(self, x: FloatArray) -> FloatArray:
         return as_batch(x, "x", self.input_shape, self.manifest.input_range, self.manifest.encoding)

@@ -53,7 +53,7 @@ _NOT_NEGATIVE = _Rule("a number of at least 0", lambda v: 0 <= v < math.inf)
 _POSITIVE = _Rule("a number greater than 0", lambda v: 0 < v < math.inf)
 _FRACTION = _Rule("a number of at least 0 and less than 1", lambda v: 0 <= v < 1)
 _SEED = _Rule("an integer from 0 to 2^63 - 1", lambda v: 0 <= v < 2**63)
-_SIZES = _Rule("at least one size, and only sizes of at least 1", lambda v: v is None or (v and min(v) >= 1))
+_SIZES = _Rule("one or more integers of at least 1", lambda v: v is None or (v and min(v) >= 1))
 _IMAGE_SIZE = _Rule(
     "one size, or a height and a width, of at least 1", lambda v: v is None or (len(v) in (1, 2) and min(v) >= 1)
 )

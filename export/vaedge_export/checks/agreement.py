@@ -136,12 +136,12 @@ def compare_arrays(
         if not np.isfinite(array).all():
             raise FiniteError(f"{where}: the {side} yields NaN or infinity in {output}")
     if expected.shape != found.shape:
-        raise AgreementError(f"{where}: {output} has the shape {found.shape}, and in torch {expected.shape}")
+        raise AgreementError(f"{where}: {output} has shape {found.shape}; expected {expected.shape}, as in torch")
     difference = Difference.between(expected, found, unit)
     if difference.scaled > tolerance:
         raise AgreementError(
-            f"{where}: {output} differs from torch by {difference.absolute:.1e}, where absolute values reach "
-            f"{difference.magnitude:.3g}; expected at most {tolerance:.0e} of max("
+            f"{where}: {output} differs from torch by {difference.absolute:.1e}, and the largest absolute value is "
+            f"{difference.magnitude:.3g}; expected at most {tolerance:.0e} times max("
             f"{1 if np.ndim(unit) == 0 else 'standard deviation'}, |value|)"
         )
     return difference

@@ -1,20 +1,25 @@
-"""Compute log p(x|z) of each element with numpy, for the likelihoods that a manifest can name.
+"""The likelihoods p(x|z) that a manifest can name: log-densities and draws of each element, with numpy.
 
-Training uses the same formulas, and a test compares both implementations. The functions take float32 arrays and return
-float32 arrays in nats. The caller sums the elements of each example in float64.
+Training uses the same log-densities, and a test compares both implementations. The log-densities take float32 arrays
+and return float32 arrays in nats. The caller sums the elements of each example in float64. The draws take and return
+float64 arrays.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vaedge._types import FloatArray, Range
 from vaedge.errors import InputError
 
 _HALF_LOG_2PI = np.float32(0.5 * math.log(2 * math.pi))
-_HALF_BIN = np.float32(0.5 / 255)
+_LEVELS = 255
+_HALF_BIN = np.float32(0.5 / _LEVELS)
+_Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,16 @@ class Likelihood:
     Attributes:
         log_prob: Function that takes x and the parameters, and returns log p(x|z) of each element in nats. All arrays
             have shapes that end in input_shape.
+        draw: Function that takes noise and the parameters, and returns draws of each element. Uniform noise is put into
+            the inverse of the cumulative distribution function. None if p(x|z) is not normalized.
+        normal_noise: Whether `draw` takes N(0, 1) noise instead of uniform noise in [0, 1).
         normalized: Whether p(x|z) is a normalized distribution over x. Otherwise log p(x) does not exist.
         binary: Whether all values of x must be 0 or 1.
     """
 
     log_prob: Callable[..., FloatArray]
+    draw: Callable[..., _Array] | None = None
+    normal_noise: bool = False
     normalized: bool = True
     binary: bool = False
 
@@ -60,13 +70,36 @@ def require_scorable(
     return likelihood if log_scale_range is None else _clipped(likelihood, log_scale_range)
 
 
+def require_drawable(name: str, log_scale_range: Range | None = None) -> tuple[Callable[..., _Array], bool]:
+    """Return the function that draws from the likelihood of this name, and whether the function takes N(0, 1) noise.
+
+    Args:
+        name: Name of the likelihood, from the manifest.
+        log_scale_range: As for `require_scorable`.
+
+    Raises:
+        InputError: The likelihood is unknown or is not normalized.
+    """
+    likelihood = LIKELIHOODS.get(name)
+    if likelihood is None:
+        raise InputError(f"this vaedge cannot draw from the likelihood {name!r}; it knows {', '.join(LIKELIHOODS)}")
+    draw = (likelihood if log_scale_range is None else _clipped(likelihood, log_scale_range)).draw
+    if draw is None:
+        raise InputError(
+            f"this model was trained with {name}, which is not a distribution of x: nothing can be drawn from it; use "
+            "the means (without draw or --draw), or train with another likelihood"
+        )
+    return draw, likelihood.normal_noise
+
+
 def _clipped(likelihood: Likelihood, limits: Range) -> Likelihood:
     """Return a likelihood of loc and log_scale that clips log_scale first."""
 
-    def log_prob(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
-        return likelihood.log_prob(x, loc, np.clip(log_scale, *limits))
+    def clip(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda first, loc, log_scale: function(first, loc, np.clip(log_scale, *limits))
 
-    return replace(likelihood, log_prob=log_prob)
+    draw = None if likelihood.draw is None else clip(likelihood.draw)
+    return replace(likelihood, log_prob=clip(likelihood.log_prob), draw=draw)
 
 
 def _softplus(values: FloatArray) -> FloatArray:
@@ -106,10 +139,34 @@ def _discretized_logistic(x: FloatArray, loc: FloatArray, log_scale: FloatArray)
     return np.where(x < _HALF_BIN, below, np.where(x > 1 - _HALF_BIN, above, inside))
 
 
+def _draw_bernoulli(u: _Array, logits: _Array) -> _Array:
+    return (u < 1 / (1 + np.exp(-logits))).astype(np.float64)
+
+
+def _draw_continuous_bernoulli(u: _Array, logits: _Array) -> _Array:
+    """Invert F(x) = expm1(l x) / expm1(l). A positive l is mirrored, so that nothing overflows."""
+    negative = -np.abs(logits)
+    v = np.where(logits > 0, 1 - u, u)
+    t = np.where(negative == 0, v, np.log1p(v * np.expm1(negative)) / negative)
+    result: _Array = np.clip(np.where(logits > 0, 1 - t, t), 0, 1)
+    return result
+
+
+def _draw_gaussian(normal: _Array, loc: _Array, log_scale: _Array) -> _Array:
+    return loc + np.exp(log_scale) * normal
+
+
+def _draw_discretized_logistic(u: _Array, loc: _Array, log_scale: _Array) -> _Array:
+    """Invert the cumulative distribution function of the logistic, and return the nearest of the 256 levels."""
+    x = loc + np.exp(log_scale) * (np.log(u) - np.log1p(-u))
+    result: _Array = np.rint(np.clip(x, 0, 1) * _LEVELS) / _LEVELS
+    return result
+
+
 LIKELIHOODS: Mapping[str, Likelihood] = {
-    "bernoulli": Likelihood(_bernoulli, binary=True),
+    "bernoulli": Likelihood(_bernoulli, _draw_bernoulli, binary=True),
     "bce_surrogate": Likelihood(_bernoulli, normalized=False),
-    "continuous_bernoulli": Likelihood(_continuous_bernoulli),
-    "gaussian": Likelihood(_gaussian),
-    "discretized_logistic": Likelihood(_discretized_logistic),
+    "continuous_bernoulli": Likelihood(_continuous_bernoulli, _draw_continuous_bernoulli),
+    "gaussian": Likelihood(_gaussian, _draw_gaussian, normal_noise=True),
+    "discretized_logistic": Likelihood(_discretized_logistic, _draw_discretized_logistic),
 }

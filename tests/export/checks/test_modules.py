@@ -262,8 +262,8 @@ def test_swapped_outputs_of_a_trained_model_are_refused(run, make_spec, wrap):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda log_var: log_var / 2, r"second output looks like log sigma: as log_var the examples cost"),
-        (lambda log_var: torch.exp(log_var / 2), r"looks like the standard deviation sigma: as log_var .* 2 log sigma"),
+        (lambda log_var: log_var / 2, r"second output seems to be log sigma: .* if the output is read as log sigma"),
+        (lambda log_var: torch.exp(log_var / 2), r"seems to be the standard deviation sigma: .* log_var = 2 log sigma"),
     ],
 )
 def test_scale_in_the_place_of_log_var_is_refused(factors, make_spec, wrap, change, message):
@@ -283,7 +283,7 @@ def test_scale_is_found_in_standardized_units(factors, make_spec, wrap, scale):
     vae, x = factors
     shapes = {"input_shape": (6,), "latent_shape": (2,), "likelihood": "gaussian", "input_std": scale}
     wrong = make_spec(wrap(vae.encoder, lambda q: (q[0], q[1] / 2)), vae.decoder, **shapes)
-    with pytest.raises(MeaningError, match="second output looks like log sigma"):
+    with pytest.raises(MeaningError, match="second output seems to be log sigma"):
         check_modules(wrong, validate_examples(x * np.float32(scale), wrong), real=True)
 
 
