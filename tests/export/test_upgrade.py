@@ -105,6 +105,17 @@ def test_upgraded_gaussian_bundle_is_clipped_by_the_runtime_as_before(gaussian):
     assert abs(vaedge.load(gaussian).log_prob(x, k=50, seed=0) - before)[0] > 1
 
 
+def test_draws_of_an_old_gaussian_bundle_have_limited_scales(gaussian):
+    vae = vaedge.load(gaussian)
+    z = vae.prior.sample(1000, 0)
+    parameters = vae.parameters(z)
+    assert parameters["log_scale"].max() > 10
+    noise = np.random.default_rng((0, 2)).standard_normal(parameters["loc"].shape)
+    scale = np.exp(np.clip(parameters["log_scale"].astype(np.float64), -6, 10))
+    expected = (parameters["loc"] + scale * noise).astype(np.float32)
+    np.testing.assert_allclose(vae.sample(1000, seed=0, draw=True), expected, rtol=1e-5)
+
+
 def test_upgraded_bundle_of_another_likelihood_has_no_limits(old):
     upgrade_bundle(old)
     assert "log_scale_range" not in json.loads((old / "manifest.json").read_text())["likelihood"]

@@ -1,6 +1,7 @@
 """What `vaedge train` reads, every other command reads; and what the commands write can be read again."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -102,16 +103,33 @@ FILES = {
 }
 
 
+@pytest.fixture(scope="module")
+def export_once(tmp_path_factory):
+    """A function that exports a run. Runs whose configurations differ only in the path of the data share a bundle."""
+    folder = tmp_path_factory.mktemp("bundles")
+    bundles = {}
+
+    def export(run):
+        config = json.loads((run / "config.json").read_text())
+        key = json.dumps({name: value for name, value in config.items() if name != "dataset"})
+        if key not in bundles:
+            bundles[key] = folder / str(len(bundles))
+            vaedge_command("export", run, "--out", bundles[key])
+        return bundles[key]
+
+    return export
+
+
 @pytest.mark.parametrize("kind", FILES)
-def test_every_file_that_train_reads_is_read_by_encode(kind, tmp_path):
+def test_every_file_that_train_reads_is_read_by_encode(kind, tmp_path, export_once):
     save, train_words, words, count = FILES[kind]
     path = save(tmp_path)
     vaedge_command("train", "--dataset", path, *train_words, *SMALL, "--out", tmp_path / "run")
-    vaedge_command("export", tmp_path / "run", "--out", tmp_path / "bundle")
-    vaedge_command("encode", tmp_path / "bundle", path, *words, "--out", tmp_path / "z.npz")
+    bundle = export_once(tmp_path / "run")
+    vaedge_command("encode", bundle, path, *words, "--out", tmp_path / "z.npz")
     with np.load(tmp_path / "z.npz") as archive:
         assert archive["mean"].shape == archive["log_var"].shape == (count, 2)
-    vaedge_command("reconstruct", tmp_path / "bundle", path, *words, "--out", tmp_path / "x.npy")
+    vaedge_command("reconstruct", bundle, path, *words, "--out", tmp_path / "x.npy")
     assert len(np.load(tmp_path / "x.npy")) == count
 
 

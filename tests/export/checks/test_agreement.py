@@ -29,7 +29,7 @@ def test_difference_of_standardized_data_is_scaled_by_the_standard_deviations():
     difference = Difference.between(expected, found, arrays(0.01, 100, 1))
     assert difference.scaled == pytest.approx(0.2)
     compare_arrays("here", "x", expected, found, 0.21, arrays(0.01, 100, 1))
-    with pytest.raises(AgreementError, match=r"expected at most 2e-01 of max\(standard deviation, \|value\|\)"):
+    with pytest.raises(AgreementError, match=r"expected at most 2e-01 times max\(standard deviation, \|value\|\)"):
         compare_arrays("here", "x", expected, found, 0.19, arrays(0.01, 100, 1))
 
 
