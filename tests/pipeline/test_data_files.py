@@ -390,7 +390,8 @@ def test_next_command_of_a_conditional_model_gives_a_class(table, tmp_path, caps
 def test_samples_of_a_class_of_a_table_are_like_its_rows(tmp_path):
     """Classes are in another order in the file than by name, so that a mistake in their numbers would show."""
     level = {"square": 300.0, "circle": -100.0}
-    rows = [[*(level[name] + RNG.standard_normal(2)), name] for name in ("square", "circle") * 150]
+    rng = np.random.default_rng(0)
+    rows = [[*(level[name] + rng.standard_normal(2)), name] for name in ("square", "circle") * 150]
     write_csv(tmp_path / "x.csv", rows, ("a", "b", "shape"))
     words = ("--label-column", "shape", "--condition", "label", "--likelihood", "gaussian")
     vaedge_command(

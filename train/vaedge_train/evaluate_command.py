@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from vaedge_train.data.examples import scale
 from vaedge_train.dataset import BINARIZE_SEED, load_dataset
 from vaedge_train.errors import ConfigError, DataError
-from vaedge_train.evaluation import evaluate
+from vaedge_train.evaluation import evaluate, flushed_denormals
 from vaedge_train.run_folder import EVALUATION, load_run, write_json
 
 
@@ -45,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
             "that the run was trained on"
         )
     examples = test[: args.examples]
-    torch.set_flush_denormal(True)  # with denormal numbers, the densities of a mixture take five times as long
-    with tqdm(total=len(examples), unit="example", disable=None) as bar:
+    with flushed_denormals(), tqdm(total=len(examples), unit="example", disable=None) as bar:
         result = evaluate(trained.vae, examples, args.k, args.seed, bar.update)
     binarized = f"binarized once, seed {BINARIZE_SEED}" if config.binarize == "dynamic" else "as they are"
     with_label = ", each with its label" if config.condition == "label" else ""

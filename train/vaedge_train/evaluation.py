@@ -4,7 +4,8 @@ All metrics are at beta = 1, in nats per example, and of densities in the units 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -155,3 +156,13 @@ def mean_terms(vae: VAE, examples: Examples, latent: int) -> Tensor:
 
 def _standard_error(values: Tensor) -> float:
     return (values.std() / math.sqrt(len(values))).item() if len(values) > 1 else math.nan
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Treat numbers below 1e-38 as zero. Small densities of a mixture are five times slower with them."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

@@ -114,7 +114,7 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of type {image.mode!r}, whose range is unknown; save it with 8 or 16 bits")
+        raise ValueError(f"the range of pixels of type {image.mode!r} is unknown; save the image with 8 or 16 bits")
     return image
 
 

@@ -1,5 +1,7 @@
 """Modules that break the contract of `export_vae` are refused before they are traced."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -257,6 +259,19 @@ def test_swapped_outputs_of_a_trained_model_are_refused(run, make_spec, wrap):
     with pytest.raises(MeaningError, match=r"outputs seem to be swapped: .*must return \(mean, log_var\)"):
         check_modules(spec, inputs, real=True)
     check_modules(spec, inputs, real=False)
+
+
+def test_poor_encoder_of_vaedge_train_is_not_taken_for_swapped(run, make_spec):
+    """A run can have a poor ELBO for another reason, and its encoder returns (mean, log_var) in any case."""
+    encoder = copy.deepcopy(run.vae.encoder)
+    with torch.no_grad():
+        for parameter in (encoder.output.weight, encoder.output.bias):
+            parameter.copy_(parameter.roll(8, 0))  # the rows of mean and of log_var are exchanged
+    spec = make_spec(encoder, run.vae.decoder, input_shape=(1, 28, 28), latent_shape=(8,))
+    inputs = validate_examples(run.examples["x"], spec)
+    with pytest.raises(MeaningError, match="swapped"):
+        check_meaning(spec, inputs)
+    check_modules(spec, inputs, real=True)
 
 
 @pytest.mark.parametrize(
