@@ -127,7 +127,7 @@ def test_int8_of_a_standardized_model_is_measured_and_gated(run, exported, tmp_p
     assert measured["elbo_change"] != 0
     assert vaedge.check(exported).passed
     monkeypatch.setattr(Comparison, "loss", lambda *_: 0.31)
-    with pytest.raises(LossError, match="variant int8 loses 0.310 nats per example, and the budget allows 0.300"):
+    with pytest.raises(LossError, match="variant int8 loses 0.310 nats per example, but the budget is 0.300"):
         export_run(run.path, tmp_path / "strict", variants=["int8"])
 
 

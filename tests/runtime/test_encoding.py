@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import vaedge
 from vaedge.cli.main import main
@@ -87,11 +86,12 @@ def test_commands_take_8_bit_examples(binary, tmp_path):
 
 
 def test_grid_of_reconstructions_shows_8_bit_originals(binary, tmp_path):
+    image = pytest.importorskip("PIL.Image")
     for name, x in (("pixels", PIXELS), ("scaled", SCALED)):
         np.save(tmp_path / f"{name}.npy", x)
         argv = ["reconstruct", str(binary), str(tmp_path / f"{name}.npy"), "--out", str(tmp_path / f"{name}.png")]
         assert main(argv) == 0
-    grids = [np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("pixels", "scaled")]
+    grids = [np.asarray(image.open(tmp_path / f"{name}.png")) for name in ("pixels", "scaled")]
     np.testing.assert_array_equal(*grids)
 
 
