@@ -24,8 +24,8 @@ class CheckReport:
 
     Attributes:
         device: The device that was tested: "cpu" or "cuda:N".
-        differences: Dict from the name of each variant to a dict from the name of each output to a difference. The
-            difference is the largest |found - reference| divided by the tolerance. A difference of at most 1 passes.
+        differences: Nested dict: name of a variant -> name of an output -> difference. A difference is the maximum of
+            |found - reference| / tolerance over all elements. A difference of at most 1 passes.
         unchecked: Names of the variants that were not run, because the bundle stores no reference for them. Only
             bundles of format 1 have such variants. Their files were verified.
     """
@@ -57,7 +57,7 @@ def check(
         variant: The only variant to run; None runs all of them.
 
     Returns:
-        The report. As a bool, the report equals `passed`.
+        The report. `bool(report)` is `report.passed`.
 
     Raises:
         VaedgeError: The bundle cannot be loaded (see `load`), or a stored reference is missing or invalid.
@@ -93,7 +93,7 @@ def _differences(bundle: Bundle, vae: VAE) -> dict[str, float]:
 
 
 def outputs(vae: VAE, reference: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
-    """Run a VAE on the inputs of a reference. Return a dict from the name of each output to its array."""
+    """Run a VAE on the inputs in a reference of the bundle. Return a dict from the name of each output to its array."""
     conditions: dict[str, Any] = {name: reference[name] for name in vae.manifest.conditions}
     posterior = vae.encode(reference["x"], conditions=conditions)
     return {

@@ -26,7 +26,7 @@ OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Batch:
-    """Apply one operation to one column of each batch. The result also holds the columns of the batch.
+    """Apply one operation to one column of each batch. The result has the columns of the batch and the new columns.
 
     encode       x -> mean, log_var
     decode       z -> x

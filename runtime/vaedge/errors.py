@@ -1,6 +1,6 @@
 """The errors that vaedge raises on purpose.
 
-Each error also inherits from a built-in error, which is shown in parentheses. Each message says what was wrong, what
+Each class also inherits from the built-in error that is shown in parentheses. Each message says what was wrong, what
 was expected, and what to do.
 
 * VaedgeError

@@ -28,7 +28,7 @@ def load(
         threads: Number of CPU threads. None uses all CPUs that this process may use.
         sha256: Expected SHA-256 of `manifest.json`, in hexadecimal digits. None accepts any bundle. This hash
             identifies the bundle, because the manifest holds the SHA-256 of every other file that the runtime opens.
-            The manifest does not list the card and the images of the card.
+            The model card and its images are not verified.
 
     Returns:
         The VAE.
@@ -46,11 +46,13 @@ def load(
 
 
 def _load_fastest(path: str | os.PathLike[str], device: str, threads: int | None, sha256: str | None) -> VAE:
-    """Load every variant, time them, and close all but the fastest.
+    """Load all variants of a bundle, time `reconstruct` of each, and close all variants except the fastest.
 
-    Any variant may be chosen: the exporter measures the loss of each variant, and writes no variant above the budget.
+    The fastest variant can be less accurate than fp32, but only within a limit: the exporter refuses a variant whose
+    loss exceeds the budget.
     """
-    from vaedge.benchmark.timing import time_reconstruct  # only this path times calls
+    # These imports take time, and the other variants do not need them.
+    from vaedge.benchmark.timing import time_reconstruct
     from vaedge.bundle.reference import Inputs
 
     bundles = list(read_variants(path, sha256))

@@ -119,7 +119,7 @@ def test_surrogate_cannot_be_drawn_from(vae, digits):
 
 
 def test_unknown_likelihood_cannot_be_drawn_from():
-    with pytest.raises(vaedge.InputError, match="cannot draw from the likelihood 'poisson'; it knows bernoulli"):
+    with pytest.raises(vaedge.InputError, match="cannot draw from the likelihood 'poisson'; expected one of bernoulli"):
         Draws("poisson", 0)
 
 

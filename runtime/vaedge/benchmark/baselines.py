@@ -20,7 +20,7 @@ Conditions = Mapping[str, npt.ArrayLike]
 
 
 class Baseline:
-    """The operations of a VAE, which runs the encoder and the decoder one after the other."""
+    """A baseline with the operations of `vaedge.VAE`. It runs the encoder and the decoder one after the other."""
 
     def __init__(self, run: Run, prior: Prior) -> None:
         """Store a function that runs either graph, and the prior p(z)."""
@@ -65,7 +65,11 @@ def onnxruntime_run(bundle: Bundle, threads: int) -> Run:
 def openvino_run(bundle: Bundle, threads: int, precision: str = "f32") -> Run:
     """Return a function that runs each graph as a compiled OpenVINO model.
 
-    The default of OpenVINO is bf16 on CPUs that support it. Its results would differ from those in float32.
+    Args:
+        bundle: The bundle, whose graphs are float32.
+        threads: Number of CPU threads.
+        precision: Precision of the computation. The default is "f32". OpenVINO itself uses bf16 on CPUs that support
+            it, and bf16 results differ from float32 results.
 
     Raises:
         DependencyError: OpenVINO is not installed.

@@ -20,8 +20,8 @@ OPERATIONS = ("encode", "decode", "sample", "reconstruct")
 _WARM_UP_CALLS = 3
 _MIN_CALLS = 20
 _ROUNDS = 5
-# Limits of the relative difference between the outputs of two candidates. One of the limits must hold: the maximum,
-# which suits float32, or the mean, which suits variants with fewer bits.
+# Limits of the relative difference between the outputs of two candidates. The outputs agree if either limit holds.
+# Float32 candidates reach the limit of the maximum. Variants with fewer bits reach only the limit of the mean.
 _MAX_DIFFERENCE, _MEAN_DIFFERENCE = 1e-3, 0.05
 _FASTEST_BATCH_SIZES = (1, 64)
 _FASTEST_SECONDS = 0.05
@@ -56,7 +56,8 @@ class Timing:
         p90: 90th percentile of the wall time, in microseconds.
         p99: 99th percentile of the wall time, in microseconds.
         examples_per_second: Batch size divided by the median time in seconds.
-        ratio: Time divided by the time of the first candidate: the median of the ratios of all rounds.
+        ratio: Relative duration of a call: 2 means twice as long as a call of the first candidate. In each round, the
+            median time is divided by the median time of the first candidate. `ratio` is the median of these quotients.
     """
 
     candidate: str
@@ -81,13 +82,14 @@ def time_operations(
 
     Args:
         candidates: Dict from the name of each candidate to the candidate. All are compared with the first one.
-        inputs: Examples to run, repeated to fill a batch. They should be real: the candidates must agree on them.
+        inputs: Examples to run, repeated to fill a batch. Use real examples, because the outputs of the candidates must
+            agree, and variants with fewer bits are accurate only on real examples.
         batch_sizes: Batch sizes to time.
         operations: Names of the operations to time, from OPERATIONS.
-        seconds: Time in seconds to repeat each call, over all rounds. At least 20 calls are timed.
+        seconds: Total time in seconds for which each call is repeated. At least 20 calls are timed.
 
     Yields:
-        One Timing per candidate, after an operation has been timed at a batch size.
+        One Timing for each combination of batch size, operation and candidate.
 
     Raises:
         InferenceError: The outputs of a candidate differ from those of the first one.
@@ -125,7 +127,7 @@ def time_in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> d
 
     Args:
         calls: Dict from the name of each call to the call.
-        seconds: Time in seconds to repeat each call, over all rounds. Each call is repeated at least 20 times.
+        seconds: Total time in seconds for which each call is repeated. Each call is repeated at least 20 times.
 
     Returns:
         Dict from the name of each call to one list per round, with the duration of each repetition in nanoseconds.

@@ -1,9 +1,8 @@
 """Check the content of a graph before ONNX Runtime reads it.
 
-An ONNX file can hold much that a VAE does not need, and that can do harm. Examples are functions that expand
-exponentially, loops, external files, and operators that create large tensors from a few bytes or draw random numbers.
-The tables below list the allowed content for each message type of onnx.proto. Any other field, operator or size is an
-error.
+An ONNX file can hold content that no VAE needs and that can do harm. Examples are functions that expand exponentially,
+loops, external files, and operators that create large tensors from a few bytes or draw random numbers. The tables below
+list the allowed content for each message type of onnx.proto. Any other field, operator or size is an error.
 """
 
 import math
@@ -16,18 +15,19 @@ from vaedge.errors import BundleError
 IR_VERSIONS = range(8, 11)
 OPSETS = range(17, 21)
 MAX_NODES = 20_000
-MAX_ELEMENTS = 2**28  # maximum for one tensor, and for the product of the sizes in a constant that may be a shape
+MAX_ELEMENTS = 2**28  # maximum for a tensor; a constant that may be a shape must not describe a larger tensor either
 MAX_CONCATENATED = 64  # maximum number of inputs of all Concat nodes together; each node could double a tensor's size
 MAX_SHAPE_AXES = 16  # int64 constants with more elements are not treated as shapes
-_SENTINEL = 2**62  # sizes from here on have a special meaning: in Slice they mean "to the end"
+_SENTINEL = 2**62  # integers from this value on are not sizes; in Slice, for example, they mean "to the end"
 _CONTRIB_DOMAIN = "com.microsoft"
 
-# The allowed fields of each message type: dict from field number to wire type. Lists of numbers may also be packed.
+# The allowed fields of each message type: dict from field number to wire type. Lists of numbers may also be packed into
+# one field.
 _MODEL = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2}
 _OPERATOR_SET = {1: 2, 2: 0}
 _GRAPH = {1: 2, 2: 2, 5: 2, 10: 2, 11: 2, 12: 2, 13: 2, 16: 2}
 _NODE = {1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 2, 7: 2}
-_ATTRIBUTE = {1: 2, 2: 5, 3: 0, 4: 2, 5: 2, 7: 5, 8: 0, 9: 2, 13: 2, 20: 0}  # without graphs, sparse tensors and types
+_ATTRIBUTE = {1: 2, 2: 5, 3: 0, 4: 2, 5: 2, 7: 5, 8: 0, 9: 2, 13: 2, 20: 0}  # no graphs, sparse tensors, or types
 _TENSOR = {1: 0, 2: 0, 8: 2, 9: 2, 12: 2, 14: 0}  # elements only in raw_data, not in other fields or files
 _PACKED = {7: 5, 8: 0, 1: 0}
 
@@ -48,7 +48,7 @@ _CONTRIB_OPERATORS = frozenset({"MatMulNBits", "DequantizeLinear", "QuantizeLine
 
 
 def check_graph(content: bytes, *, contrib: bool) -> None:
-    """Check a serialized model.
+    """Check that a serialized ONNX model has only allowed content.
 
     Args:
         content: The serialized model.
@@ -83,7 +83,7 @@ def check_graph(content: bytes, *, contrib: bool) -> None:
 
 
 def _check_node(message: memoryview, contrib: bool) -> int:
-    """Check a node. Return the number of inputs if the node is a Concat, otherwise 0."""
+    """Check one node of the graph. Return the number of its inputs if its operator is Concat, otherwise 0."""
     node = _read(message, "a node", _NODE)
     operator, domain = _text(node, 4), _text(node, 7)
     known = _OPERATORS if domain == "" else _CONTRIB_OPERATORS if contrib and domain == _CONTRIB_DOMAIN else frozenset()
@@ -117,7 +117,7 @@ def _check_tensor(message: memoryview) -> None:
 
 
 def _read(message: memoryview, description: str, allowed: Mapping[int, int]) -> dict[int, list[Any]]:
-    """Return a dict from the number of each field to its values, which are integers or views of bytes."""
+    """Read a protobuf message. Return a dict from each field number to a list of values: integers or views of bytes."""
     found: dict[int, list[Any]] = {}
     for number, wire_type, value, content in protobuf.fields(message):
         if number not in allowed:

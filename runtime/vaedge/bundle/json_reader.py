@@ -13,14 +13,14 @@ _FLOAT32_MAX = 3.4028234663852886e38
 
 
 def parse_json(text: str, file: str) -> object:
-    """Parse JSON text. NaN, infinity, duplicate names in an object, and unpaired surrogates are errors.
+    """Parse JSON text. NaN, infinity, duplicate field names in an object, and unpaired surrogates are errors.
 
     Args:
         text: The content of the file.
         file: Name of the file, for errors.
 
     Raises:
-        BundleError: The text is not valid JSON, or holds one of these errors. The message names the file.
+        BundleError: The text is not valid JSON, or contains one of the errors above. The message names the file.
     """
     try:
         tree: object = json.loads(
@@ -45,7 +45,8 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     tree = dict(pairs)
     if len(tree) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"an object has the name {next(name for name in names if names.count(name) > 1)!r} twice")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the field {duplicate!r} occurs more than once in the same object")
     return tree
 
 

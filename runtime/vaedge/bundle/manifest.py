@@ -1,4 +1,4 @@
-"""The manifest of a bundle: a frozen dataclass that is written to and read from `manifest.json`.
+"""The manifest of a bundle: a frozen dataclass that corresponds to the file `manifest.json`.
 
 The exporter and the runtime both use this module, so the format is defined in one place.
 """
@@ -19,7 +19,7 @@ FORMAT_VERSION = 2  # the version that the exporter writes
 READABLE_VERSIONS = (1, 2)
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1_000_000
-# Dict from the name of each prior to whether a file stores the constants of the prior.
+# Dict from the name of each prior to a bool: whether the bundle has a file with constants of the prior.
 PRIORS: Mapping[str, bool] = {"standard_normal": False, "mixture": True}
 # Names of arrays in the graphs and in the reference. A condition cannot have one of these names.
 _RESERVED = frozenset(("x", "z", "mean", "log_var", "decoded"))
@@ -46,15 +46,15 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Variant:
-    """One variant of the two graphs.
+    """One variant of the encoder and the decoder, such as fp32 or int8.
 
     Attributes:
         encoder: File name of the encoder. It maps `x` to `mean` and `log_var`.
         decoder: File name of the decoder. It maps `z` to `x` and to the parameters of p(x|z).
         opset: Version of the standard ONNX operators that the graphs use.
         ir_version: Version of the ONNX file format.
-        reference: Name of the file with the inputs and the expected outputs for `vaedge check`. None only in bundles of
-            format 1, for variants other than fp32.
+        reference: Name of the file with the inputs and the expected outputs for `vaedge check`. In bundles of format 1,
+            it is None for every variant except fp32.
         measured: Speed, size and loss compared with fp32. May be empty.
     """
 
@@ -67,27 +67,27 @@ class Variant:
 
 
 def optional_field(read: Callable[[Fields, str], Any]) -> Any:
-    """Declare a field that `manifest.json` may lack; `to_json` and `from_json` handle it under its own name.
+    """Declare an attribute of Manifest that is an optional field of `manifest.json` with the same name.
 
-    Its value is None if the file lacks it, and None is not written.
+    The attribute is None if the file lacks the field. A field is not written if the attribute is None.
 
     Args:
-        read: Method of Fields that reads the value, such as `Fields.text`.
+        read: Method of Fields that reads the value from the file, such as `Fields.text`.
     """
     return field(default=None, metadata={"read": lambda top, key: read(top, key) if key in top else None})
 
 
 def _mapping_field() -> Any:
-    """Declare an object that `manifest.json` must have under the same name, and whose fields are not read."""
+    """Declare an attribute of Manifest that is a required object of `manifest.json`. Its fields are not validated."""
     return field(default_factory=dict, metadata={"read": Fields.mapping})
 
 
 def may_name_condition(name: str, parameters: Collection[str]) -> bool:
-    """Return whether a condition can have this name.
+    """Return whether a name can be the name of a condition.
 
     Args:
-        name: The name. It must be a lower-case identifier, and must differ from all arrays of the graphs and the
-            reference.
+        name: The name. It must be a lower-case identifier, and must differ from the names of all other arrays in the
+            graphs and in the reference.
         parameters: Names of the parameters of p(x|z), which are outputs of the decoder.
     """
     return bool(_CONDITION_NAME.fullmatch(name)) and name not in _RESERVED and name not in parameters
@@ -95,7 +95,7 @@ def may_name_condition(name: str, parameters: Collection[str]) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The content of a bundle.
+    """The content of `manifest.json`, which describes a bundle.
 
     Attributes:
         name: Name of the bundle, for display.
@@ -186,7 +186,7 @@ class Manifest:
 
     @classmethod
     def _readers(cls) -> dict[str, Callable[[Fields, str], Any]]:
-        """Return the functions that read the fields whose declaration names one, in the order of the file."""
+        """Return a dict from attribute name to reading function, for all attributes that were declared with one."""
         return {entry.name: entry.metadata["read"] for entry in fields(cls) if "read" in entry.metadata}
 
     @classmethod

@@ -50,7 +50,7 @@ def read_npz(content: bytes) -> dict[str, npt.NDArray[Any]]:
 
 def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
     with archive.open(member) as file:
-        content = file.read(member.file_size)  # the compressed bytes could expand to more than the declared size
+        content = file.read(member.file_size)  # a limit: compressed bytes could expand to more than the declared size
     stream = io.BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise BundleError(f"the array {member.filename!r} is not of version 1.0 of the .npy format")

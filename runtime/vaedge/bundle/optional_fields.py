@@ -1,23 +1,26 @@
-"""Readers of the optional fields of a manifest, which describe the data and the limits of log_scale."""
+"""Readers of the optional fields of a manifest: the encoding and the features of the input, and limits of log_scale."""
 
 from collections.abc import Collection, Mapping
 
 from vaedge.bundle.json_reader import Fields
 
-# The integers that `input.encoding` allows beside float32, and the number by which they are divided.
+# Dict from the integer type of `input.encoding` to the number by which integers of this type are divided.
 ENCODINGS: Mapping[str, int] = {"uint8": 255}
-# The limits of log_scale in bundles of format 1, by likelihood. The graphs of newer exports limit it themselves.
+# Dict from likelihood to the limits of log_scale in bundles of format 1. In newer bundles, the graphs limit log_scale.
 LOG_SCALE_RANGES: Mapping[str, tuple[float, float]] = {"gaussian": (-6, 10), "discretized_logistic": (-8, 8)}
 
 
 def may_name_features(names: Collection[str], shape: tuple[int, ...]) -> bool:
-    """Return whether names fit the elements of an example: one axis, as many distinct, printable, non-empty names."""
+    """Return whether names can be the feature names of examples with a shape.
+
+    The shape must have one axis. Each element needs one name. Names must be distinct, printable and non-empty.
+    """
     is_valid = all(name and name.isprintable() for name in names)
     return is_valid and shape == (len(names),) and len(set(names)) == len(names)
 
 
 def read_encoding(example: Fields) -> str | None:
-    """Read the optional field `input.encoding`."""
+    """Read the optional field `input.encoding`. Return the integer type, or None if the field is missing."""
     if "encoding" not in example:
         return None
     encoding = example.fields("encoding")
@@ -31,22 +34,25 @@ def read_encoding(example: Fields) -> str | None:
 
 
 def read_features(example: Fields) -> tuple[str, ...]:
-    """Read the optional field `input.features`."""
+    """Read the optional field `input.features`. Return the names, or () if the field is missing."""
     if "features" not in example:
         return ()
     names, shape = example.texts("features"), example.shape("shape")
     if not may_name_features(names, shape):
-        raise example.error("features", "one distinct, non-empty name for each element of a shape of one axis")
+        raise example.error("features", "one distinct, non-empty name per element of an input that has one axis")
     return names
 
 
 def read_log_scale_range(likelihood: Fields, version: int) -> tuple[float, float] | None:
-    """Read the optional field `likelihood.log_scale_range`; in format 1 the likelihood determines it."""
+    """Read the optional field `likelihood.log_scale_range`. Format 1 lacks it, and the likelihood implies the range."""
     if version == 1:
         return LOG_SCALE_RANGES.get(likelihood.text("name"))
     if "log_scale_range" not in likelihood:
         return None
     limits = likelihood.range("log_scale_range")
     if limits is None or likelihood.texts("parameters")[1:] != ("log_scale",):
-        raise likelihood.error("log_scale_range", "[minimum, maximum], and log_scale as the second of two parameters")
+        raise likelihood.error(
+            "log_scale_range",
+            "[minimum, maximum], in a likelihood with two parameters of which the second is log_scale",
+        )
     return limits

@@ -20,8 +20,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
         message: The serialized message.
 
     Yields:
-        One tuple (number, wire_type, value, content) per field. A varint has its integer in `value`, and `content` is
-        empty. For any other wire type `value` is 0, and `content` is a view of the bytes.
+        One tuple (number, wire_type, value, content) per field. For a varint, `value` is the integer, and `content` is
+        empty. For any other wire type, `value` is 0, and `content` is a view of the bytes.
 
     Raises:
         BundleError: The bytes are not a valid message.
@@ -89,7 +89,7 @@ def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
     value = 0
     for index in range(_MAX_VARINT_BYTES):
         if position + index >= len(message):
-            raise BundleError("a number is cut short")
+            raise BundleError("the bytes end in the middle of a number")
         byte = message[position + index]
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:

@@ -13,7 +13,7 @@ from vaedge.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
 from vaedge.bundle.signature import declared_signature, decoder_signature, encoder_signature
 from vaedge.errors import BundleError, BundleNotFoundError, InputError
 
-# O_NONBLOCK: if a pipe or a device replaces a file just before the file is opened, the opening must not wait.
+# O_NONBLOCK: opening a file must not wait, even if a pipe or a device has just replaced the file.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
@@ -107,11 +107,12 @@ def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> tu
         raise BundleNotFoundError(f"{folder} cannot be opened: {error.strerror}") from error
     if not is_folder:
         raise BundleNotFoundError(f"{folder} is not a folder; a bundle is the folder that `vaedge export` wrote")
-    content = _read(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES, "is this a folder that vaedge exported?")
+    content = _read(folder / MANIFEST_NAME, MAX_MANIFEST_BYTES, "expected a folder that `vaedge export` wrote")
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256.lower():
         raise BundleError(
-            f"{folder / MANIFEST_NAME} has the SHA-256 {found}; expected {sha256}: this is another bundle"
+            f"{folder / MANIFEST_NAME} has the SHA-256 {found}; expected {sha256}. This is another bundle than the "
+            "expected one"
         )
     try:
         return Manifest.from_json(content.decode("utf-8")), found

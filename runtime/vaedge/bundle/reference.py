@@ -24,9 +24,9 @@ def read_reference(bundle: Bundle) -> dict[str, npt.NDArray[Any]]:
         float32 array that broadcasts to the output of one example.
 
     Raises:
-        BundleNotFoundError: The file is missing.
-        BundleError: The file does not match the manifest, or an array is missing. A variant without a reference also
-            raises this error: bundles of format 1 store a reference only for fp32.
+        BundleNotFoundError: The file with the reference is missing.
+        BundleError: The file does not match the manifest, or an array is missing. This error also occurs if the variant
+            has no reference: bundles of format 1 store one only for fp32.
     """
     manifest = bundle.manifest
     name = manifest.variants[bundle.variant].reference
@@ -67,7 +67,7 @@ def _validate_tolerance(arrays: Mapping[str, npt.NDArray[Any]], output: str, fil
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs of the operations of a VAE.
+    """Inputs on which the operations of a VAE can be run: examples, latents and conditions.
 
     Attributes:
         x: Examples, float32, shape (n, *input_shape).
@@ -86,7 +86,7 @@ class Inputs:
         return cls(reference["x"], reference["z"], {name: reference[name] for name in bundle.manifest.conditions})
 
     def repeated(self, n: int) -> "Inputs":
-        """Return exactly n rows. The rows are repeated in their order, or cut off after row n."""
+        """Return inputs with exactly n rows: the rows are repeated in their order, or cut off after row n."""
         conditions = {name: _rows(values, n) for name, values in self.conditions.items()}
         return Inputs(_rows(self.x, n), _rows(self.z, n), conditions)
 

@@ -23,11 +23,11 @@ _DTYPES = {1: "float32", 7: "int64"}
 
 @dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs of a graph, in their order. Each tensor has a leading batch axis of any size.
+    """The inputs and outputs of a graph, in their order. The first axis of each tensor is the batch, of any size.
 
     Attributes:
-        inputs: Dict from the name of each input to its element type and shape.
-        outputs: Dict from the name of each output to its element type and shape.
+        inputs: Dict from the name of each input to its element type, and its shape without the batch axis.
+        outputs: Dict from the name of each output to its element type, and its shape without the batch axis.
     """
 
     inputs: Mapping[str, Tensor]
@@ -44,7 +44,7 @@ class Signature:
             BundleError: The signatures differ.
         """
         pairs = (found.inputs, self.inputs), (found.outputs, self.outputs)
-        if any(list(one.items()) != list(other.items()) for one, other in pairs):  # the order matters
+        if any(list(one.items()) != list(other.items()) for one, other in pairs):  # dicts ignore the order
             raise BundleError(f"{name} has the tensors {found}; the manifest requires {self}")
 
     def __str__(self) -> str:
@@ -90,8 +90,8 @@ def tensor(element_type: str, shape: list[int | str]) -> Tensor:
         shape: Shape of the tensor with the batch axis. A string means an axis of any size.
 
     Returns:
-        The description. If the batch axis is missing or has a fixed size, the description differs from that of every
-        tensor in a manifest.
+        The element type, and the shape without the batch axis. If the batch axis is missing or has a fixed size, the
+        element type says so. No tensor of a manifest has such an element type.
     """
     batch, *example = shape or [0]
     sizes = tuple(size if isinstance(size, int) else 0 for size in example)

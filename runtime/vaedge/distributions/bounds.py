@@ -73,7 +73,7 @@ def _log_weights(
     k: int,
     rng: np.random.Generator,
 ) -> Iterator[Nats]:
-    """Yield log(p(x, z) / q(z|x)) in nats for a part of the k draws at a time, float64, shape (n, draws)."""
+    """Yield arrays of log(p(x, z) / q(z|x)) in nats, float64, shape (n, draws). All arrays together hold k draws."""
     posterior = encode(rows)
     mean, log_var = (part.astype(np.float64)[:, None] for part in (posterior.mean, posterior.log_var))
     for done in range(0, k, _MAX_LATENTS):

@@ -18,7 +18,7 @@ _BLOCK = 2**16  # elements drawn at once, so that the temporary arrays stay in t
 class Draws:
     """A stream of draws from p(x|z).
 
-    The first rows of the stream depend neither on the number of rows that follow nor on the number per call.
+    The same seed gives the same rows, for any number of rows per call. A row does not depend on the rows after it.
     """
 
     def __init__(self, likelihood: str, seed: int | None, log_scale_range: Range | None = None) -> None:
@@ -27,7 +27,7 @@ class Draws:
         Args:
             likelihood: Name of p(x|z), from the manifest.
             seed: A non-negative integer, or None for fresh entropy.
-            log_scale_range: Minimum and maximum to which log_scale is limited; None for graphs that limit it.
+            log_scale_range: Minimum and maximum to which log_scale is clipped. None if the graphs limit log_scale.
 
         Raises:
             InputError: The likelihood is unknown or not a distribution, or the seed is invalid.
@@ -41,7 +41,7 @@ class Draws:
 
         Args:
             parameters: The parameters of p(x|z) in the order of the manifest, each (n, *input_shape).
-            out: C-contiguous float32 (n, *input_shape) array to write into and return.
+            out: C-contiguous float32 (n, *input_shape) array to write into and return. None allocates a new array.
 
         Returns:
             (n, *input_shape) float32.

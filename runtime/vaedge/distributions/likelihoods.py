@@ -46,32 +46,35 @@ class Likelihood:
 def require_scorable(
     name: str, x: FloatArray | None = None, *, surrogate: bool = False, log_scale_range: Range | None = None
 ) -> Likelihood:
-    """Return the likelihood of this name, if it can score.
+    """Return the likelihood with a name, after checking that it can compute log p(x|z).
 
     Args:
         name: Name of the likelihood, from the manifest.
         x: Data to score, or None.
         surrogate: Whether a likelihood that is not normalized is allowed.
-        log_scale_range: Minimum and maximum to which log_scale is clipped, from the manifest; None for graphs that
-            limit it themselves.
+        log_scale_range: Minimum and maximum to which log_scale is clipped, from the manifest. None if the graphs limit
+            log_scale.
 
     Raises:
         InputError: The likelihood is unknown, is not normalized, or cannot score values of `x`.
     """
     likelihood = LIKELIHOODS.get(name)
     if likelihood is None:
-        raise InputError(f"this vaedge cannot score the likelihood {name!r}; it knows {', '.join(LIKELIHOODS)}")
+        raise InputError(
+            f"this release of vaedge cannot compute the likelihood {name!r}; expected one of {', '.join(LIKELIHOODS)}"
+        )
     if not likelihood.normalized and not surrogate:
         raise InputError(
-            f"this model was trained with {name}, which is not a normalized distribution of x: it has no log p(x)"
+            f"this model was trained with {name}, which is not a normalized distribution of x. Therefore log p(x) does "
+            "not exist for this model"
         )
     if x is not None and likelihood.binary and not np.isin(x, (0, 1)).all():
-        raise InputError("x holds values other than 0 and 1, which a Bernoulli cannot score: binarize x")
+        raise InputError("x holds values other than 0 and 1, but the likelihood is a Bernoulli: binarize x")
     return likelihood if log_scale_range is None else _clipped(likelihood, log_scale_range)
 
 
 def require_drawable(name: str, log_scale_range: Range | None = None) -> tuple[Callable[..., _Array], bool]:
-    """Return the function that draws from the likelihood of this name, and whether the function takes N(0, 1) noise.
+    """Return the function that draws from the likelihood with a name, and whether the function takes N(0, 1) noise.
 
     Args:
         name: Name of the likelihood, from the manifest.
@@ -82,7 +85,9 @@ def require_drawable(name: str, log_scale_range: Range | None = None) -> tuple[C
     """
     likelihood = LIKELIHOODS.get(name)
     if likelihood is None:
-        raise InputError(f"this vaedge cannot draw from the likelihood {name!r}; it knows {', '.join(LIKELIHOODS)}")
+        raise InputError(
+            f"this release of vaedge cannot draw from the likelihood {name!r}; expected one of {', '.join(LIKELIHOODS)}"
+        )
     draw = (likelihood if log_scale_range is None else _clipped(likelihood, log_scale_range)).draw
     if draw is None:
         raise InputError(
@@ -93,7 +98,7 @@ def require_drawable(name: str, log_scale_range: Range | None = None) -> tuple[C
 
 
 def _clipped(likelihood: Likelihood, limits: Range) -> Likelihood:
-    """Return a likelihood of loc and log_scale that clips log_scale first."""
+    """Return a copy of a likelihood with the parameters loc and log_scale. The copy clips log_scale to the limits."""
 
     def clip(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda first, loc, log_scale: function(first, loc, np.clip(log_scale, *limits))
@@ -113,9 +118,10 @@ def _bernoulli(x: FloatArray, logits: FloatArray) -> FloatArray:
 
 
 def _continuous_bernoulli(x: FloatArray, logits: FloatArray) -> FloatArray:
-    """Add the normalizing constant (Loaiza-Ganem & Cunningham 2019) to the Bernoulli's log p.
+    """Return log p of the continuous Bernoulli: that of the Bernoulli plus the logarithm of a normalizing constant.
 
-    Near logits = 0 the formula would divide 0 by 0, so the Taylor series of the constant replaces the formula.
+    See Loaiza-Ganem & Cunningham 2019. Near logits = 0 the formula of the constant would divide 0 by 0. Its Taylor
+    series replaces the formula there.
     """
     near = np.abs(logits) < np.float32(0.1)
     far = np.abs(np.where(near, np.float32(1), logits))
@@ -131,7 +137,11 @@ def _gaussian(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArr
 
 
 def _discretized_logistic(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
-    """256 bins, the outer two open; S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), where S is the sigmoid."""
+    """Return the logarithm of the mass that a logistic distribution has in the bin of x.
+
+    There are 256 bins. The first and the last bin extend to infinity. The mass of a bin from a to b, in units of the
+    scale, is S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), where S is the sigmoid.
+    """
     inverse_scale = np.exp(-log_scale)
     below = -_softplus(-(x + _HALF_BIN - loc) * inverse_scale)
     above = -_softplus((x - _HALF_BIN - loc) * inverse_scale)
@@ -144,7 +154,10 @@ def _draw_bernoulli(u: _Array, logits: _Array) -> _Array:
 
 
 def _draw_continuous_bernoulli(u: _Array, logits: _Array) -> _Array:
-    """Invert F(x) = expm1(l x) / expm1(l). A positive l is mirrored, so that nothing overflows."""
+    """Return the x for which the cumulative distribution function F(x) = expm1(l x) / expm1(l) is u; l are the logits.
+
+    For positive l, the function draws 1 - x with -l instead, because expm1(l) could overflow.
+    """
     negative = -np.abs(logits)
     v = np.where(logits > 0, 1 - u, u)
     t = np.where(negative == 0, v, np.log1p(v * np.expm1(negative)) / negative)
@@ -157,7 +170,7 @@ def _draw_gaussian(normal: _Array, loc: _Array, log_scale: _Array) -> _Array:
 
 
 def _draw_discretized_logistic(u: _Array, loc: _Array, log_scale: _Array) -> _Array:
-    """Invert the cumulative distribution function of the logistic, and return the nearest of the 256 levels."""
+    """Return the level that is nearest to the x for which the logistic's cumulative distribution function is u."""
     x = loc + np.exp(log_scale) * (np.log(u) - np.log1p(-u))
     result: _Array = np.rint(np.clip(x, 0, 1) * _LEVELS) / _LEVELS
     return result

@@ -25,7 +25,7 @@ _UNIT = 2**53  # numpy's uniform draws are multiples of 1 / 2**53
 
 
 class Prior(Protocol):
-    """The distribution that `VAE.sample` draws from and that `VAE.log_prob` evaluates.
+    """The prior p(z). `VAE.sample` draws z from it, and `VAE.log_prob` evaluates its density.
 
     Attributes:
         name: Name of the prior in the manifest.
@@ -94,7 +94,7 @@ class StandardNormal:
     def from_npz(cls, content: bytes | None, latent_shape: tuple[int, ...]) -> Self:
         """Return N(0, I) over latents of shape `latent_shape`. `content` must be None."""
         if content is not None:
-            raise BundleError(f"the prior {cls.name} has no file of constants, but the bundle names one")
+            raise BundleError(f"the prior {cls.name} needs no file of constants, but the bundle has one")
         return cls(latent_shape)
 
 
@@ -102,8 +102,9 @@ class StandardNormal:
 class Mixture:
     """A mixture of K diagonal Gaussians.
 
-    The fields are the constants that sampling needs. `Mixture.from_parameters` computes them once, at export, because
-    the last bits of `exp` depend on the machine. The same seed thus gives the same latents on every machine.
+    The attributes are the constants that sampling needs. `Mixture.from_parameters` computes them once, during the
+    export, because the last bits of `exp` depend on the machine. Therefore a seed gives the same latents on every
+    machine.
 
     Attributes:
         mean: Means, float32, shape (K, *latent_shape).
@@ -133,7 +134,8 @@ class Mixture:
             raise BundleError("the prior's log_weights and log_var must be float32")
         if log_weights.shape != mean.shape[:1] or not log_weights.size:
             raise BundleError(
-                f"the prior's log_weights have the shape {log_weights.shape}, and its mean has the shape {mean.shape}"
+                f"the prior's log_weights have the shape {log_weights.shape}, and its mean has the shape {mean.shape}; "
+                "expected (K,) and (K, ...) for K components"
             )
         if not np.abs(log_var).max(initial=0) <= _MAX_LOG_VAR:  # also true for NaN
             raise BundleError(f"the prior's log_var holds NaN, or absolute values above {_MAX_LOG_VAR:g}")
@@ -150,8 +152,8 @@ class Mixture:
             raise BundleError("the prior's mean and std must be float32, and its cumulative int64")
         if mean.ndim < 2 or not mean.size or std.shape != mean.shape or cumulative.shape != mean.shape[:1]:
             raise BundleError(
-                f"the prior's mean {mean.shape}, std {std.shape} and cumulative {cumulative.shape} do not describe a "
-                "mixture"
+                f"the prior's arrays have the shapes {mean.shape} (mean), {std.shape} (std) and {cumulative.shape} "
+                "(cumulative); expected (K, ...), (K, ...) and (K,) for K components"
             )
         if not np.abs(mean).max() <= MAX_LATENT:  # also true for NaN
             raise BundleError(f"the prior's mean holds NaN, or absolute values above {MAX_LATENT:g}")
@@ -164,7 +166,7 @@ class Mixture:
     def sample(self, n: int, seed: int | None) -> FloatArray:
         """Draw n latents z, float32, shape (n, *latent_shape).
 
-        For each row, draw a component with its weight as the probability, and then draw z from the component.
+        For each row, a component is chosen with the probability that its weight states, and z is drawn from it.
         """
         return self.stream(seed)(n)
 
@@ -219,9 +221,9 @@ class Mixture:
         The file holds mean, std and cumulative. In bundles of format 1 the file holds log_weights, mean and log_var.
 
         Raises:
-            BundleError: The content is not such an archive, or the arrays do not describe a mixture over z.
+            BundleError: The content is not an archive of these arrays, or the arrays do not describe a mixture over z.
         """
-        from vaedge.bundle.npz import read_npz  # imports zipfile, which is slow and which N(0, I) does not need
+        from vaedge.bundle.npz import read_npz  # imports zipfile, which is slow; the prior N(0, I) does not need it
 
         if content is None:
             raise BundleError(f"the prior {cls.name} needs a file of constants")
@@ -244,7 +246,7 @@ _PRIORS: Mapping[str, type[StandardNormal] | type[Mixture]] = {prior.name: prior
 
 
 def read_prior(name: str, content: bytes | None, latent_shape: tuple[int, ...]) -> Prior:
-    """Return the prior with a name.
+    """Return the prior that a manifest names.
 
     Args:
         name: Name of the prior, one of those that a manifest can have.

@@ -1,4 +1,4 @@
-"""Run a batch of any size in chunks. This limits the memory, and the results of a chunk fit into the CPU's caches."""
+"""Run a batch of any size in chunks. Chunks limit the memory, and the results of a chunk fit into the CPU's caches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,13 +12,13 @@ from vaedge.errors import InputError
 
 # Maximum number of examples per run of a graph. It is large enough to use every thread well.
 CHUNK = 512
-# Maximum number of elements in the largest input or output of a run. It limits a run on large images to some hundred
-# megabytes.
+# Maximum number of elements in the largest input or output of a run. With this limit, a run on large images takes some
+# hundred megabytes at most.
 _MAX_ELEMENTS = 2**22
 
 
 def rows_per_run(graph: Graph) -> int:
-    """Return the number of examples on which the graph runs at once."""
+    """Return the maximum number of examples in one run of the graph: CHUNK, or fewer if the examples are large."""
     return max(1, min(CHUNK, _MAX_ELEMENTS // graph.example_elements))
 
 
@@ -31,7 +31,8 @@ def run(
         graph: The graph.
         inputs: Dict from the name of each input to an array of n rows.
         outputs: Names of the outputs to compute.
-        out: Array of the caller that receives the first output and is returned. It may overlap the inputs.
+        out: Array for the first output, which is then the first array of the result. It may share memory with the
+            inputs. None allocates a new array.
 
     Returns:
         One float32 array of n rows per output.
@@ -57,7 +58,7 @@ def run(
 
 
 def as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
-    """Return the caller's array after validation, or a new one.
+    """Return `out` after its validation, or a new float32 array if `out` is None.
 
     Raises:
         InputError: `out` has another shape or type, or is read-only.

@@ -12,8 +12,8 @@ _INT8_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8")
 def usable_cpus() -> int:
     """Return the number of CPUs that this process may use, at least 1.
 
-    The CPU affinity and the quota of the container limit this number. ONNX Runtime's default ignores the quota: it is
-    the number of cores of the host, which is too large in a container.
+    The CPU affinity and the quota of the container limit this number. ONNX Runtime ignores the quota: its default
+    number of threads is the number of cores of the host, which is too large in a container.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_quota(Path("/sys/fs/cgroup"))
@@ -21,7 +21,7 @@ def usable_cpus() -> int:
 
 
 def describe_cpu() -> str:
-    """Return the CPU's model and the instruction sets that make int8 variants fast, for reports of measurements."""
+    """Describe the CPU in one line for reports: its model, and those of its instruction sets that speed up int8."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -88,7 +88,7 @@ def _session_options(ort: ModuleType, graph: bytes, threads: int) -> Any:
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_MICROSECONDS)
     if has_int8_products(graph) and not default_kernels_are_exact():
         options.add_session_config_entry("session.x64quantprecision", "1")
-    options.enable_mem_pattern = False  # a pattern would keep memory for every batch size that was ever used
+    options.enable_mem_pattern = False  # memory patterns would keep memory for every batch size that was ever used
     return options
 
 
@@ -111,7 +111,7 @@ def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> An
         if reason is not None:
             raise DeviceError(
                 f"{device} is not available: the library of the CUDA provider cannot be loaded: {reason}. Check that "
-                f"the driver is installed (nvidia-smi) and that the extra 'gpu' brought CUDA and cuDNN, or use "
+                f"the driver is installed (nvidia-smi) and that the extra 'gpu' installed CUDA and cuDNN, or use "
                 "device='cpu'"
             )
         session = _session(ort, graph, options, [cuda])
@@ -119,8 +119,8 @@ def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> An
         messages = " ".join([printed.getvalue(), *(str(warning.message) for warning in warned)]).split()
         raise DeviceError(
             f"{device} is not available: ONNX Runtime fell back to the CPU. Messages of ONNX Runtime: "
-            f"{' '.join(messages) or 'none'}. Check the driver (nvidia-smi) and that the extra 'gpu' brought CUDA and "
-            "cuDNN, or use device='cpu'"
+            f"{' '.join(messages) or 'none'}. Check that the driver is installed (nvidia-smi) and that the extra 'gpu' "
+            "installed CUDA and cuDNN, or use device='cpu'"
         )
     return session
 
@@ -128,10 +128,12 @@ def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> An
 def _missing_library(ort: ModuleType) -> str | None:
     """Return the reason why the library of the CUDA provider cannot be loaded, or None if no reason was found.
 
-    ONNX Runtime would log the reason to stderr, and would raise no error. Therefore this function loads the library.
-    The library needs one symbol that exists only when ONNX Runtime loads the library. The system's loader resolves
-    symbols after it has found all dependencies. An error about this symbol therefore means that no dependency is
-    missing.
+    ONNX Runtime would log the reason to stderr, and would raise no error. Therefore this function loads the library
+    itself, and returns the error of the system's loader.
+
+    One error is expected: the library needs a symbol that exists only when ONNX Runtime loads the library. The loader
+    resolves symbols after it has found all dependencies. An error about this symbol therefore means that no dependency
+    is missing.
     """
     name = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
     library = Path(str(ort.__file__)).parent / "capi" / name
@@ -146,7 +148,7 @@ def _missing_library(ort: ModuleType) -> str | None:
 
 def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) -> Any:
     try:
-        # With enable_fallback=0, ONNX Runtime does not replace a provider that fails by the CPU. With
+        # With enable_fallback=0, ONNX Runtime does not use the CPU if the requested provider fails. With
         # read_config_from_model=0, a model file cannot set session options.
         with no_fork():
             return ort.InferenceSession(graph, options, providers, enable_fallback=0, read_config_from_model=0)

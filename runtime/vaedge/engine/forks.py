@@ -20,7 +20,11 @@ class Forkable(Protocol):
     """An object that is notified in the child process after fork()."""
 
     def inherited(self) -> list[object]:
-        """Replace all state that depends on threads of the parent. Return the objects that must not be destroyed."""
+        """Replace all state that depends on threads of the parent process.
+
+        Returns:
+            The objects that must not be destroyed in the child process.
+        """
 
 
 _forkables: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
@@ -29,7 +33,7 @@ _no_fork_blocks = 0  # number of `no_fork` blocks that all threads run at this m
 
 
 def watch(forkable: Forkable) -> None:
-    """Register an object. As long as it exists, it is notified in every forked child."""
+    """Register an object, which is then notified in every forked child. The registration does not keep it alive."""
     _forkables.add(forkable)
 
 

@@ -4,8 +4,9 @@ On x86 CPUs without VNNI instructions, ONNX Runtime's default kernels add pairs 
 saturate, and a model lost 0.3 to 1 nat more than the exporter had measured. The session option
 `session.x64quantprecision` selects exact kernels on these CPUs.
 
-On CPUs with VNNI the default kernels are exact, and the option makes products about twice as slow. Therefore the
-default kernels are run once on operands whose sums can saturate. Sessions use the option only if products are wrong.
+On CPUs with VNNI the default kernels are exact, and the option makes products about twice as slow. Therefore this
+module tests the default kernels once, on operands whose sums can saturate. Sessions use the option only if the result
+of the test is wrong.
 """
 
 import functools
@@ -49,7 +50,7 @@ def default_kernels_are_exact() -> bool:
 
 
 def _probe() -> bytes:
-    """Return a model with one MatMulInteger. The second operand is a constant, as in exported graphs."""
+    """Return a serialized ONNX model that multiplies an 8-bit matrix by a constant 8-bit matrix."""
     tensor = b"".join(
         (
             protobuf.varint_field(1, _DEPTH),

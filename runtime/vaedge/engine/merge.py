@@ -1,4 +1,4 @@
-"""Merge the encoder and the decoder into one graph, which maps x to the decoder's output at the posterior's mean.
+"""Merge the encoder and the decoder into one graph, which computes the reconstruction of x at the posterior's mean.
 
 Two sessions are slower than one, because each session has its own threads. The threads of the first session still spin
 while the threads of the second session compute. The merged graph needs one session, and on CUDA the latents stay on the
@@ -20,7 +20,7 @@ _TENSOR_NAME, _VALUE_NAME = 8, 1
 
 
 def merge_graphs(encoder: bytes, decoder: bytes, conditions: Collection[str]) -> bytes:
-    """Return a serialized model with one output, RECONSTRUCTION: the decoder's `x` at the encoder's `mean`.
+    """Return a serialized model with one output, RECONSTRUCTION: the decoder's `x` for `z` = the encoder's `mean`.
 
     Args:
         encoder: Serialized model that maps x and the conditions to mean and log_var.

@@ -61,11 +61,11 @@ class Sessions:
 
     @property
     def reconstructor(self) -> Graph:
-        """The graph that maps x and the conditions to RECONSTRUCTION, the decoder's x at the encoder's mean."""
+        """The merged graph, which maps x and the conditions to the reconstruction of x at the posterior's mean."""
         return self._open.get(_RECONSTRUCTOR) or self._opened(_RECONSTRUCTOR)
 
     def close(self) -> None:
-        """Release all sessions. Calls that are running finish. Later calls raise ClosedError."""
+        """Release all sessions. Calls that have already started finish normally. Later calls raise ClosedError."""
         with self._lock:
             self._closed = True
             self._open.clear()

@@ -141,7 +141,7 @@ def test_only_the_surrogate_is_not_normalized_and_only_bernoulli_is_binary():
 
 
 def test_unknown_likelihood_is_refused():
-    with pytest.raises(vaedge.InputError, match="cannot score the likelihood 'poisson'; it knows bernoulli"):
+    with pytest.raises(vaedge.InputError, match="cannot compute the likelihood 'poisson'; expected one of bernoulli"):
         require_scorable("poisson")
 
 

@@ -97,7 +97,7 @@ def test_archive_of_format_1_gives_the_same_mixture(mixture, parameters):
         ({"log_weights": np.log(WEIGHTS)}, "must be float32"),
         ({"log_weights": np.zeros((), np.float32)}, "log_weights have the shape"),
         ({"log_weights": np.zeros(2, np.float32)}, "log_weights have the shape"),
-        ({"mean": np.zeros((3, 3), np.float32)}, "do not describe a mixture"),
+        ({"mean": np.zeros((3, 3), np.float32)}, "the prior.s arrays have the shapes"),
         ({"log_var": np.full((3, 2), np.nan, np.float32)}, "log_var holds NaN"),
         ({"mean": np.full((3, 2), 1e7, np.float32)}, "mean holds .*above"),
         ({"log_weights": np.full(3, np.nan, np.float32)}, "do not sum to one"),
@@ -150,7 +150,7 @@ def test_cumulative_weights_may_be_equal(mixture, cumulative):
         ({"std": np.full((3, 2), -1, np.float32)}, "std holds"),
         ({"std": np.full((3, 2), np.nan, np.float32)}, "std holds"),
         ({"std": np.full((3, 2), 1e22, np.float32)}, "std holds"),
-        ({"std": np.ones((3, 1), np.float32)}, "do not describe a mixture"),
+        ({"std": np.ones((3, 1), np.float32)}, "the prior.s arrays have the shapes"),
         ({"mean": np.ones((3, 2))}, "must be float32"),
         ({"cumulative": np.array([-1, 0, 2**53], np.int64)}, "never decrease"),
         ({"cumulative": np.array([0, 1, 2**53 - 1], np.int64)}, "never decrease"),
@@ -160,7 +160,7 @@ def test_cumulative_weights_may_be_equal(mixture, cumulative):
         ({"std": np.ones((3, 2))}, "must be float32"),
         ({"cumulative": np.array([1, 2, 3], np.int64)}, "never decrease"),
         ({"cumulative": np.array([2**53, 0, 2**53], np.int64)}, "never decrease"),
-        ({"cumulative": np.array([2**52, 2**53], np.int64)}, "do not describe a mixture"),
+        ({"cumulative": np.array([2**52, 2**53], np.int64)}, "the prior.s arrays have the shapes"),
         ({"cumulative": np.array([0, 0, 2**53], float)}, "cumulative int64"),
     ],
 )
@@ -191,7 +191,7 @@ def test_prior_is_read_by_its_name(mixture):
 
 
 def test_prior_with_the_wrong_file_is_refused(mixture):
-    with pytest.raises(vaedge.BundleError, match="standard_normal has no file of constants"):
+    with pytest.raises(vaedge.BundleError, match="standard_normal needs no file of constants"):
         read_prior("standard_normal", mixture.to_npz(), (2,))
     with pytest.raises(vaedge.BundleError, match="mixture needs a file of constants"):
         read_prior("mixture", None, (2,))
