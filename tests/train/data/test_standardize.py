@@ -83,6 +83,12 @@ def test_off_warns_once_about_columns_on_extreme_scales(table, features, named):
     assert message.count("(") == 2
 
 
+def test_warning_about_scales_counts_many_columns():
+    x = torch.randn(60, 1205, generator=torch.Generator().manual_seed(0)) * 1000
+    with pytest.warns(UserWarning, match=r"above 100 or below 0.01: 0 \(.*4 \(\S+\) and 1,200 more; the model"):
+        moments_of(x, config(standardize="off"))
+
+
 @pytest.mark.usefixtures("no_warnings")
 def test_off_is_silent_about_moderate_scales():
     x = torch.tensor([[-99.0, -0.011], [99, 0.011]]).repeat(50, 1)

@@ -1,6 +1,7 @@
 """The affine map between the units of the data and those of the networks."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from vaedge_train.evaluation import evaluate, mean_terms
 from vaedge_train.model import standardization
 from vaedge_train.model.likelihoods import LIKELIHOODS
 from vaedge_train.model.priors import StandardNormal, VampPrior
-from vaedge_train.model.standardization import Moments, Standardization, measure
+from vaedge_train.model.standardization import Moments, Standardization, measure, statistics
 from vaedge_train.model.vae import VAE
 
 MEAN, STD = torch.tensor([3.0, -200.0, 0.01]), torch.tensor([1.0, 5000.0, 0.002])
@@ -55,15 +56,38 @@ def test_spread_below_the_smallest_normal_number_counts_as_constant():
     assert measure(torch.tensor([[0.0], [1e-40]])).std.tolist() == [1]
 
 
-def test_two_passes_are_accurate_where_the_mean_is_large():
+@pytest.mark.parametrize("first", [1e6, 1e6 + 1, 0])
+def test_standard_deviation_is_accurate_where_the_mean_is_large(first):
     x = torch.tensor([[1e6], [1e6 + 1]]).repeat(5000, 1)
-    assert measure(x).std.item() == pytest.approx(0.5)
+    x[0] = first
+    assert measure(x).std.item() == pytest.approx(np.std(x.double().numpy()), rel=1e-6)
 
 
-def test_memory_mapped_data_is_measured_in_chunks(tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((25_000, 2), np.float32))
-    x = torch.from_numpy(np.load(tmp_path / "x.npy", mmap_mode="c"))
-    torch.testing.assert_close(measure(x).std, x.std(0, correction=0))
+class Recorded(np.memmap):
+    """A memory-mapped array that records the number of values in each slice of it."""
+
+    sizes: ClassVar[list[int]] = []
+
+    def __getitem__(self, index):
+        part = np.ndarray.__getitem__(self, index)
+        self.sizes.append(part.size)
+        return part
+
+
+@pytest.mark.parametrize(("shape", "rows"), [((500, 2), 32), ((50, 3, 4, 6), 1)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ">f8"])
+def test_memory_mapped_data_is_read_in_chunks(tmp_path, monkeypatch, shape, rows, dtype):
+    monkeypatch.setattr(standardization, "_CHUNK", 64)
+    values = np.random.default_rng(0).standard_normal(shape) * 5 + 1000
+    np.save(tmp_path / "x.npy", values.astype(dtype))
+    x = np.load(tmp_path / "x.npy", mmap_mode="r").view(Recorded)
+    Recorded.sizes.clear()
+    found = statistics(x)
+    assert max(Recorded.sizes) == rows * values[0].size
+    axes = (0, 2, 3) if len(shape) == 4 else 0
+    for value, expected in zip(found, (values.mean(axes), values.std(axes), np.abs(values).max(axes)), strict=True):
+        assert value.dtype == np.float64
+        np.testing.assert_allclose(value.ravel(), expected, rtol=1e-6)
 
 
 def test_parameters_return_to_the_units_of_the_data():

@@ -1,4 +1,4 @@
-"""Data sets from .npy and .npz files, of images or of tables."""
+"""Data sets of images or tables from .npy and .npz files."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vaedge.errors import InputError
 from vaedge.files.arrays import LABEL_NAMES, Part, read_parts
+from vaedge_train.data.column_warnings import warn_about_precision
 from vaedge_train.data.examples import Examples, Source, numbered_classes, with_test_part
 from vaedge_train.errors import DataError
 
@@ -16,8 +17,8 @@ from vaedge_train.errors import DataError
 def load_arrays(path: Path) -> Source:
     """Read a data set from a .npy or .npz file.
 
-    uint8 values are pixels from 0 to 255. A uint8 array (n, height, width) holds gray images. Floating-point values
-    are not scaled.
+    uint8 values are pixels from 0 to 255. A uint8 array of shape (n, height, width) holds gray images. Floating-point
+    values are converted to float32, and not scaled. One warning names the columns that lose digits by it.
 
     Args:
         path: A .npy file or a .npz archive. An archive has the arrays `train` and `test`, or the array `x`, or only one
@@ -35,6 +36,8 @@ def load_arrays(path: Path) -> Source:
     except InputError as error:
         raise DataError(str(error)) from error
     examples = [_examples(part, path) for part in parts]
+    if parts[0].x.dtype != np.uint8:
+        warn_about_precision(parts[0].x)
     classes = numbered_classes(*examples)
     if len(examples) == 1:
         return with_test_part(examples[0], classes)
@@ -43,6 +46,7 @@ def load_arrays(path: Path) -> Source:
 
 
 def _examples(part: Part, path: Path) -> Examples:
+    """Validate a part of a file, and return it as tensors."""
     x, y = _tensor(part.x, f"{path}: {part.name}"), part.labels
     if y is None:
         return Examples(x)
@@ -55,14 +59,16 @@ def _examples(part: Part, path: Path) -> Examples:
 
 
 def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
+    """Return the examples of an array in memory, (n, *input_shape) uint8 or float32."""
     if array.dtype != np.uint8:
         if array.dtype.kind != "f":
             raise DataError(f"{name} is an array of {array.dtype}; expected uint8 pixels, or floating-point numbers")
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # infinite values are refused later
+            array = array.astype(np.float32)
     elif array.ndim == 3:
         array = array[:, None]
     if array.ndim < 2 or len(array) < 2 or 0 in array.shape:
         raise DataError(
             f"{name} has shape {array.shape}; expected (n, ...) with at least 2 examples and no axis of size 0"
         )
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # a copy of a memory-mapped array
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # copies a memory-mapped array

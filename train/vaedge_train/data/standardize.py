@@ -1,24 +1,23 @@
 """Decide whether a run standardizes its data, and measure the moments that it needs."""
 
-import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from vaedge_train.config import TrainConfig
+from vaedge_train.data.column_warnings import warn_about_scales
 from vaedge_train.errors import ConfigError
 from vaedge_train.model.likelihoods import LIKELIHOODS
 from vaedge_train.model.standardization import Moments, measure
 
-_CHUNK = 10_000  # rows that are compared at a time
-_SMALL, _LARGE = 0.01, 100.0  # standard deviations beyond which training without standardization is unlikely to work
+_CHUNK = 10_000  # rows that are compared with 0 and 1 at a time
 
 
 def moments_of(x: Tensor, config: TrainConfig, features: Sequence[str] = ()) -> Moments | None:
-    """Return the moments of the training data if the run standardizes it, otherwise None.
+    """Return the moments of the training data if the run standardizes its data, otherwise None.
 
-    Without standardization, columns on extreme scales give one warning that names them.
+    With `standardize` "off", one warning names the columns with a very large or a very small standard deviation.
 
     Args:
         x: (n, *input_shape) training data, uint8 or float32.
@@ -41,24 +40,10 @@ def moments_of(x: Tensor, config: TrainConfig, features: Sequence[str] = ()) -> 
         return None
     moments = measure(x)
     if config.standardize == "off":
-        _warn_about_scales(moments, features)
+        warn_about_scales(moments, features)
         return None
     return moments
 
 
 def _is_within_unit_interval(x: Tensor) -> bool:
     return all(bool(((chunk >= 0) & (chunk <= 1)).all()) for chunk in x.split(_CHUNK))
-
-
-def _warn_about_scales(moments: Moments, features: Sequence[str]) -> None:
-    std = moments.std.flatten()
-    extreme = ((std > _LARGE) | (std < _SMALL)).nonzero().flatten().tolist()
-    if not extreme:
-        return
-    columns = ", ".join(f"{features[index] if features else index} ({std[index]:.3g})" for index in extreme)
-    what = "channels" if moments.std.ndim == 3 else "columns"
-    warnings.warn(
-        f"the standard deviations of these {what} are above {_LARGE:g} or below {_SMALL:g}: {columns}; the model may "
-        "not learn them without standardization: use --standardize on",
-        stacklevel=2,
-    )

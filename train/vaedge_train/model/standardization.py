@@ -1,17 +1,21 @@
 """Standardization: the affine map between the units of the data and those of the networks."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-_CHUNK = 10_000  # rows that are converted to float64 at a time
+Float64Array: TypeAlias = npt.NDArray[np.float64]
+
+_CHUNK = 2**20  # values that are converted to float64 at a time
 _TINY = torch.finfo(torch.float32).tiny
 
 
 class Moments(NamedTuple):
-    """Mean and standard deviation of a data set, both float32, in shapes that broadcast to one example.
+    """Mean and standard deviation of a data set, both float32. Their shapes broadcast to the shape of one example.
 
     Attributes:
         mean: The means.
@@ -23,7 +27,7 @@ class Moments(NamedTuple):
 
 
 class Standardization(nn.Module):
-    """x -> (x - mean) / std, and the map of the parameters of p(x|z) back to the units of the data."""
+    """Map x to (x - mean) / std, and map the parameters of p(x|z) back to the units of the data."""
 
     mean: Tensor
     std: Tensor
@@ -45,32 +49,59 @@ class Standardization(nn.Module):
     def log_volume(self, input_shape: Sequence[int]) -> Tensor:
         """Return the sum of log std over the elements of an example, a float32 scalar in nats.
 
-        The log-density of x in the units of the data is that in standardized units minus this sum.
+        The log-density of x in the units of the data is the log-density in standardized units minus this sum.
         """
         return self.std.double().log().expand(*input_shape).sum().float()
 
 
-def measure(x: Tensor) -> Moments:
-    """Measure mean and standard deviation of each feature of a table, or of each channel of images.
+class Statistics(NamedTuple):
+    """Statistics of each column of a table, or of each channel of images. All are float64, with the shape of Moments.
 
-    Two passes over chunks of rows in float64, so that x may be larger than memory if it is memory-mapped.
+    Attributes:
+        mean: The means.
+        std: The standard deviations; exactly 0 where the data is constant.
+        largest: The largest absolute values.
+    """
+
+    mean: Float64Array
+    std: Float64Array
+    largest: Float64Array
+
+
+def statistics(x: npt.NDArray[np.floating[Any]]) -> Statistics:
+    """Compute the statistics of floating-point data in float64.
+
+    The function reads the data once, in chunks of rows. The data may therefore be a memory-mapped array that is larger
+    than memory.
 
     Args:
-        x: (n, *input_shape) floating-point data. Examples of rank 3 are images, whose first axis is the channel.
+        x: (n, *input_shape) data of any floating-point type. Examples of rank 3 are images, whose first axis is the
+            channel.
     """
     axes = (0, 2, 3) if x.ndim == 4 else (0,)
-    first = x[:1].double().mean(axes, keepdim=True)  # its shape is (1, ...), as that of all sums below
-    total, squares = torch.zeros_like(first), torch.zeros_like(first)
-    low, high = torch.full_like(first, torch.inf), torch.full_like(first, -torch.inf)
-    for chunk in x.split(_CHUNK):
-        total += chunk.double().sum(axes, keepdim=True)
-        low = torch.minimum(low, chunk.amin(axes, keepdim=True))
-        high = torch.maximum(high, chunk.amax(axes, keepdim=True))
-    count = x.numel() // first.numel()
-    mean = total / count
-    for chunk in x.split(_CHUNK):
-        squares += (chunk.double() - mean).square().sum(axes, keepdim=True)
-    std = (squares / count).sqrt()
-    # A spread that is not a normal float32 number could not be divided by.
-    constant = (low == high) | (std < _TINY)
-    return Moments(mean[0].float(), torch.where(constant, 1.0, std)[0].float())
+    # Sums of differences from the first value stay accurate where the mean is large. For constant data they are 0.
+    first = np.array(x[:1, :, :1, :1] if x.ndim == 4 else x[:1], np.float64)
+    total, squares, largest = np.zeros((3, *first.shape))
+    rows = max(1, _CHUNK // x[0].size)
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity give NaN, without a warning
+        for start in range(0, len(x), rows):
+            chunk = np.array(x[start : start + rows], np.float64)
+            largest = np.maximum(largest, np.abs(chunk).max(axes, keepdims=True))
+            chunk -= first
+            total += chunk.sum(axes, keepdims=True)
+            squares += np.square(chunk).sum(axes, keepdims=True)
+        shift = total / (x.size // first.size)
+        variance = squares / (x.size // first.size) - shift**2
+        return Statistics((first + shift)[0], np.sqrt(np.maximum(variance, 0))[0], largest[0])
+
+
+def measure(x: Tensor) -> Moments:
+    """Measure mean and standard deviation of each column of a table, or of each channel of images.
+
+    Args:
+        x: (n, *input_shape) float32 data. Examples of rank 3 are images, whose first axis is the channel.
+    """
+    mean, std, _ = statistics(x.numpy())
+    # No float32 number can be divided by a standard deviation below the smallest normal number.
+    constant = std < _TINY
+    return Moments(*(torch.from_numpy(value.astype(np.float32)) for value in (mean, np.where(constant, 1.0, std))))
