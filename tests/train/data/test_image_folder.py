@@ -58,9 +58,8 @@ def test_broken_images_are_skipped_and_named_on_demand(image_folder, capsys):
 def test_one_message_counts_all_transparent_images(image_folder, capsys):
     for name in ("a.png", "b.png"):
         Image.new("LA", (6, 5), (10, 100)).save(image_folder / name)
-    with pytest.raises(
-        DataError, match=r"a\.png has transparent parts, the first of 2 such images among 42 in .*--back"
-    ):
+    first = r"a\.png has transparent parts; it is the first of 2 such images among 42 in .*--background.*--skip-broken"
+    with pytest.raises(DataError, match=first):
         load_folder(image_folder, None)
     assert everything(load_folder(image_folder, None, skip_broken=True)).shape == (40, 1, 5, 6)
     assert capsys.readouterr().err.count("skipped: ") == 1
@@ -68,10 +67,28 @@ def test_one_message_counts_all_transparent_images(image_folder, capsys):
     assert everything(load_folder(image_folder, None, background=(9, 9, 8))).shape == (42, 3, 5, 6)
 
 
-def test_only_broken_images_are_an_error(tmp_path):
+def test_total_of_images_that_are_left_out_is_printed_last(image_folder, capsys):
+    (image_folder / "broken.png").write_bytes(b"\x89PNG\r\n")
+    for name in ("a.png", "b.png"):
+        Image.new("LA", (6, 5), (10, 100)).save(image_folder / name)
+    load_folder(image_folder, None, skip_broken=True)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "Left out 3 of 43 images: 1 broken, 2 transparent."
+    load_folder(image_folder, None, skip_broken=True, background=(0, 0, 0))
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "Left out 1 of 43 images: 1 broken, 0 transparent."
+
+
+def test_no_total_is_printed_if_every_image_is_used(image_folder, capsys):
+    load_folder(image_folder, None, skip_broken=True)
+    assert "Left out" not in capsys.readouterr().err
+
+
+def test_only_unusable_images_are_an_error(tmp_path):
     for name in "abc":
         (tmp_path / f"{name}.png").write_bytes(b"\x89PNG\r\n")
-    with pytest.raises(DataError, match="only 0 of 3 images can be read"):
+    Image.new("LA", (6, 5), (10, 100)).save(tmp_path / "d.png")
+    with pytest.raises(DataError, match="only 0 of 4 images can be used"):
         load_folder(tmp_path, None, skip_broken=True)
 
 
