@@ -17,9 +17,9 @@ from vaedge_train.run_folder import read_config
 
 _RECIPES = files("vaedge_train") / "recipes"
 _UNSCORABLE = (
-    "note: `vaedge score`, `log_prob` and draws from p(x|z) will be unavailable with {}, which is not a normalized "
-    "likelihood. To score examples, use another --likelihood: bernoulli with --binarize dynamic, continuous_bernoulli "
-    "(values in [0, 1]), discretized_logistic (8-bit images) or gaussian (any values)"
+    "note: `vaedge score`, `log_prob`, and draws from p(x|z) will be unavailable with {}, because it is not a "
+    "normalized likelihood. To score examples, use another --likelihood: bernoulli with --binarize dynamic, "
+    "continuous_bernoulli (values in [0, 1]), discretized_logistic (8-bit images), or gaussian (any values)"
 )
 
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train a model, and print the path of the run folder. Return 0, or 130 after Ctrl-C."""
+    """Train a model, and print the path of the run folder. Return the exit status: 0, or 130 after Ctrl-C."""
     if args.out is None:
         raise ConfigError("--out is missing; name the run folder to create, for example --out runs/first")
     if args.resume and args.recipe:
@@ -83,6 +83,8 @@ def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
 
 
 class _ListRecipes(argparse.Action):
+    """Print the name and the purpose of each recipe, and exit."""
+
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         for name in recipes():
             print(f"{name:<10}{read_recipe(name)[0]}")
@@ -90,7 +92,7 @@ class _ListRecipes(argparse.Action):
 
 
 def _parser_options(setting: "Field[Any]") -> dict[str, Any]:
-    """Return the options with which argparse reads a value of a field's type."""
+    """Return the options of `add_argument` that read a value of the field's type."""
     if setting.type == str | None:
         return {"metavar": "TEXT"}
     if isinstance(setting.type, types.UnionType):  # tuple[int, ...] | None

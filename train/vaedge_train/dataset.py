@@ -24,7 +24,7 @@ from vaedge_train.model.likelihoods import LIKELIHOODS
 from vaedge_train.model.standardization import Moments
 
 SAMPLE_NAME = "mnist-sample"
-BINARIZE_SEED = 123
+BINARIZE_SEED = 123  # a constant: all runs and evaluations use the same bits of the validation and test parts
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Dataset:
         test: Test examples, which are never used for training or model selection.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
         moments: Mean and standard deviation of the training part, if the model standardizes its data.
-        features: Names of the columns of a table; empty where they have no names.
-        test_labels: Name of the class of each test example, also where the model is not conditional; empty if the data
+        features: Names of the columns of a table; empty if they have no names.
+        test_labels: Name of the class of each test example, also if the model is not conditional; empty if the data
             set has no classes.
     """
 
@@ -57,12 +57,12 @@ class Dataset:
 
     @property
     def encoding(self) -> str | None:
-        """The type of 8-bit data, "uint8", which `scale` divides by 255; None for floating-point data."""
+        """Type of 8-bit data, "uint8", or None for floating-point data. `scale` divides 8-bit data by 255."""
         return "uint8" if self.train.x.dtype == torch.uint8 else None
 
     @property
     def monitored(self) -> str:
-        """Name of the part that is evaluated after each epoch: "validation", or "test" if nothing is held out."""
+        """Name of the part that is evaluated after each epoch: "validation", or "test" without a validation part."""
         return "validation" if len(self.validation) else "test"
 
 
@@ -82,12 +82,12 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
 def load_dataset(config: TrainConfig) -> Dataset:
     """Load the data set that a configuration names.
 
-    If `config.binarize` is "dynamic", this function binarizes the validation and test parts once, with a constant
-    seed. Every run and every evaluation then uses the same bits.
+    If `config.binarize` is "dynamic", this function binarizes the validation and test parts. All runs and evaluations
+    use the same bits of these parts. The training loop binarizes the training part again in each epoch.
 
     Raises:
-        DataError: The data set is unknown, missing or damaged, has no classes for a conditional model, or has values
-            that the likelihood cannot score.
+        DataError: The data set is unknown, missing, or damaged. Another reason is that it has no classes for a
+            conditional model, or values that the likelihood cannot score.
         ConfigError: `standardize` is "on", and the data is 8-bit.
     """
     source = _read(config)
@@ -113,10 +113,12 @@ def load_dataset(config: TrainConfig) -> Dataset:
 
 
 def _label_names(part: Examples, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the name of the class of each example, or () if the data set has no classes."""
     return () if part.y is None or not classes else tuple(classes[index] for index in part.y.tolist())
 
 
 def _read(config: TrainConfig) -> Source:
+    """Read the data set with the reader that its name selects."""
     path = Path(config.dataset)
     suffix = path.suffix.lower()
     for name, value in (("image_size", config.image_size), ("background", config.background)):
@@ -137,6 +139,7 @@ def _read(config: TrainConfig) -> Source:
 
 
 def _load_sample() -> Source:
+    """Read the digits that ship with vaedge."""
     resource = files("vaedge_train") / "data" / "mnist_sample" / "digits.npz"
     try:
         with resource.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -154,7 +157,10 @@ def _load_sample() -> Source:
 
 
 def _require_support(part: Examples, config: TrainConfig) -> None:
-    """Raise DataError if the likelihood cannot score a value. Values to binarize must be gray levels."""
+    """Raise DataError if the likelihood cannot score a value.
+
+    Examples that are binarized later must be gray levels from 0 to 1.
+    """
     dynamic = config.binarize == "dynamic"
     likelihood = LIKELIHOODS["bce_surrogate" if dynamic else config.likelihood]
     for values in _distinct(part.x):
@@ -164,7 +170,10 @@ def _require_support(part: Examples, config: TrainConfig) -> None:
 
 
 def _distinct(x: Tensor) -> Iterator[Tensor]:
-    """Yield small tensors that together contain every value of x. For uint8, yield one tensor with each value once."""
+    """Yield small tensors that together contain every value of x.
+
+    For uint8 there is one tensor, which contains each value once.
+    """
     if x.dtype == torch.uint8:
         counts = torch.zeros(256, dtype=torch.int64)
         for chunk in x.split(1000):
@@ -175,4 +184,5 @@ def _distinct(x: Tensor) -> Iterator[Tensor]:
 
 
 def _binarized(part: Examples, generator: torch.Generator) -> Examples:
+    """Return the examples with the uint8 values 0 and 255, drawn by `binarize`."""
     return Examples(binarize(scale(part.x), generator).mul_(255).byte(), part.y)

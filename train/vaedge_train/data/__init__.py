@@ -1,1 +1,1 @@
-"""Data sets: readers of array files, tables, image folders and torchvision's data sets, and the sample that ships."""
+"""Readers of data sets: array files, tables, image folders, torchvision's data sets, and the digits of vaedge."""

@@ -1,4 +1,4 @@
-"""Examples in memory, with their classes, and the split of a data set into parts."""
+"""Examples in memory with their classes, and the split of a data set into parts."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_SPLIT_SEED = 0  # constant, so that runs with different seeds hold out the same examples
-_TEST_DIVISOR = 10
+_SPLIT_SEED = 0  # a constant: runs with different seeds hold out the same examples
+_TEST_DIVISOR = 10  # one example in ten is held out for testing
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples in memory. Images are stored as uint8, and `scale` converts a batch of images to float32.
+    """Examples in memory. 8-bit images stay uint8; `scale` converts a batch of them to float32.
 
     Attributes:
-        x: (n, channels, height, width) uint8, or (n, *input_shape) float32.
+        x: (n, *input_shape), uint8 or float32. Images are (n, channels, height, width).
         y: (n,) int64, the class of each example, or None if the examples have no classes.
     """
 
@@ -43,13 +43,13 @@ class Examples:
         return digest.hexdigest()
 
     def hold_out(self, count: int) -> tuple[Self, Self]:
-        """Split the examples at random, into the same two parts in every run.
+        """Split the examples at random into two parts, which are the same in every run.
 
         Args:
             count: Number of examples in the second part.
 
         Returns:
-            The remaining examples, and the `count` examples. Each part keeps the original order.
+            The remaining examples, and the `count` examples that are held out. Each part keeps the original order.
         """
         if not count:
             return self, self[:0]
@@ -59,13 +59,13 @@ class Examples:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it was read.
+    """A data set as a reader returns it.
 
     Attributes:
-        train: Examples for training, of which a validation part may be held out.
-        test: Held out; never used for training or model selection.
-        classes: Names of the classes 0, 1, ...; empty where there are no classes.
-        features: Names of the columns of a table; empty where they have no names.
+        train: Examples for training and validation.
+        test: Examples that are never used for training or model selection.
+        classes: Names of the classes 0, 1, ...; empty if there are no classes.
+        features: Names of the columns of a table; empty if they have no names.
     """
 
     train: Examples
@@ -79,18 +79,18 @@ def with_test_part(examples: Examples, classes: tuple[str, ...] = (), features: 
 
     Args:
         examples: All examples of a data set that has no test part.
-        classes: Names of the classes 0, 1, ...; empty where there are no classes.
-        features: Names of the columns of a table; empty where they have no names.
+        classes: Names of the classes 0, 1, ...; empty if there are no classes.
+        features: Names of the columns of a table; empty if they have no names.
     """
     return Source(*examples.hold_out(max(1, len(examples) // _TEST_DIVISOR)), classes, features)
 
 
 def numbered_classes(*parts: Examples) -> tuple[str, ...]:
-    """Return the names "0", "1", ... up to the largest class in the parts, or () if a part has no classes."""
+    """Return "0", "1", ... up to the largest class of the parts, or () if a part has no classes."""
     largest = [int(part.y.max()) for part in parts if part.y is not None]
     return tuple(map(str, range(max(largest) + 1))) if len(largest) == len(parts) else ()
 
 
 def scale(pixels: Tensor) -> Tensor:
-    """Convert uint8 values from 0 to 255 to float32 values from 0 to 1. Return other tensors unchanged."""
+    """Divide uint8 values by 255, which gives float32 values from 0 to 1. Return other tensors unchanged."""
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels

@@ -1,4 +1,4 @@
-"""Data sets of torchvision by name, and the import of torchvision itself."""
+"""Data sets of torchvision, by name."""
 
 import inspect
 import io
@@ -16,11 +16,11 @@ from vaedge_train.errors import DataError
 
 
 def import_torchvision() -> ModuleType:
-    """Import torchvision, even if it was built for CUDA and torch was built for CPU only.
+    """Import torchvision, also if it was built for CUDA and torch was built for CPU only.
 
     With these two builds, torchvision cannot load its compiled operators, and the import fails with "operator
-    torchvision::nms does not exist". Data sets do not need the operators. It is enough to declare the two schemas that
-    the import looks for.
+    torchvision::nms does not exist". Data sets do not need the operators. This function therefore declares the
+    schemas of the operators that the import looks for, and imports torchvision again.
 
     Returns:
         The module `torchvision`.
@@ -42,15 +42,16 @@ def load_torchvision(name: str, data_dir: str) -> Source:
     """Load a data set of torchvision, and download it first if it is missing.
 
     Args:
-        name: Name of the class in torchvision: mnist, fashion-mnist, cifar10, svhn, ... Case and hyphens are ignored.
-        data_dir: The directory that torchvision calls `root`.
+        name: Name of a data set: mnist, fashion-mnist, cifar10, svhn, ... It is the name of a class in
+            `torchvision.datasets`. Case and hyphens are ignored.
+        data_dir: The folder of the files, which torchvision calls `root`.
 
     Returns:
         Train and test images, each (n, channels, height, width) uint8, with the classes that torchvision provides.
 
     Raises:
-        DataError: torchvision has no data set of this name, or cannot find or download its files. Or the data set has
-            no train and test part, or its images differ in size.
+        DataError: torchvision has no data set of this name, or cannot find or download its files. Another reason is
+            that the data set has no train and test part, or does not consist of 8-bit images of one size.
     """
     dataset = _classes().get(_normalized(name))
     if dataset is None:
@@ -79,11 +80,12 @@ def load_torchvision(name: str, data_dir: str) -> Source:
 
 
 def is_torchvision(name: str) -> bool:
-    """Return whether torchvision has a data set of this name. A name with a slash is a path, and not a data set."""
+    """Return whether torchvision has a data set of this name. A name with a slash is a path."""
     return "/" not in name and _normalized(name) in _classes()
 
 
 def _classes() -> dict[str, Any]:
+    """Return a dict from the normalized name of each data set of torchvision to its class."""
     import_torchvision()
     from torchvision import datasets
 
@@ -91,6 +93,7 @@ def _classes() -> dict[str, Any]:
 
 
 def _normalized(name: str) -> str:
+    """Return the name in lower case, with only letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 

@@ -1,6 +1,6 @@
 """Draw the digits of `digits.npz` from MNIST: `python draw.py DATA_DIR`.
 
-DATA_DIR is the directory in which torchvision stores MNIST. The same MNIST gives the same file, byte for byte.
+DATA_DIR is the folder in which torchvision stores MNIST. The same MNIST gives the same file, byte for byte.
 """
 
 import sys
@@ -15,10 +15,10 @@ COUNTS = {"train": 8000, "test": 2000}
 
 
 def main(data_dir: str) -> None:
-    """Draw digits without replacement, and write them to `digits.npz` beside this file, in the order of MNIST.
+    """Draw digits without replacement, and write them to `digits.npz` beside this file. They keep the order of MNIST.
 
     Args:
-        data_dir: The directory in which torchvision stores MNIST.
+        data_dir: The folder in which torchvision stores MNIST.
     """
     import_torchvision()
     from torchvision.datasets import MNIST
