@@ -60,8 +60,8 @@ def main(args: argparse.Namespace) -> list[str]:
 def _run(code: str, *words: str) -> tuple[float, float]:
     """Run code in a new process. Return the wall time in seconds and the peak memory in MiB.
 
-    The process prints its peak memory at the end. The kernel's report on a child process would be wrong: it includes
-    memory of the parent, which the child shares until the new program starts.
+    The process measures its peak memory itself and prints it at the end. The kernel's report on a child process would
+    be too large: it includes memory that the child shares with its parent until the new program starts.
     """
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code + _PEAK, *words], stdout=subprocess.PIPE, text=True, check=True)
@@ -78,7 +78,8 @@ def _cold_start(model: str, folder: Path, rounds: int) -> list[str]:
         "vaedge": (_VAEDGE, model, str(folder / "a.npy")),
         "torch": (_TORCH, str(folder / "decoder.pt"), str(folder / "b.npy")),
     }
-    runs = [{name: _run(*words) for name, words in candidates.items()} for _ in range(rounds + 1)][1:]  # warm cache
+    # The first round fills the file cache and is not counted.
+    runs = [{name: _run(*words) for name, words in candidates.items()} for _ in range(rounds + 1)][1:]
     seconds, memory = (statistics.median(run["vaedge"][i] / run["torch"][i] for run in runs) for i in range(2))
     medians = {name: [statistics.median(run[name][i] for run in runs) for i in range(2)] for name in candidates}
     sizes = {

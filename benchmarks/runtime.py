@@ -28,7 +28,10 @@ _SECONDS = 0.15
 
 
 class SharedPool:
-    """Two sessions on one global thread pool, in a separate process. The pool affects every session of a process."""
+    """The encoder's and the decoder's session on one thread pool of ONNX Runtime.
+
+    They run in a separate process, because such a pool affects every session of its process.
+    """
 
     def __init__(self, model: str, threads: int) -> None:
         """Start the process."""
@@ -36,7 +39,7 @@ class SharedPool:
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def median(self, batch_size: int) -> float:
-        """Return the median time of a call in nanoseconds."""
+        """Time reconstructions in the process. Return the median time of one in nanoseconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(batch_size, file=self._process.stdin, flush=True)
@@ -50,7 +53,7 @@ class SharedPool:
 
 
 def shared_pool(model: str, threads: int) -> None:
-    """Read batch sizes from stdin. For each batch size, print the median time of a call in nanoseconds."""
+    """Read batch sizes from stdin. For each batch size, print the median time of a reconstruction in nanoseconds."""
     ort = import_onnxruntime()
     ort.set_default_logger_severity(4)
     ort.set_global_thread_pool_sizes(threads, 1)
@@ -72,14 +75,14 @@ def shared_pool(model: str, threads: int) -> None:
 
 
 def examples(shape: tuple[int, ...], batch_size: int) -> Array:
-    """Return random examples in [0, 1]."""
+    """Return random examples, (batch_size, *shape) float32 in [0, 1)."""
     return np.random.default_rng(0).random((batch_size, *shape), np.float32)
 
 
 def torch_model(model: str) -> nn.Module:
-    """Return the network of a bundle as a torch module with the same weights.
+    """Return a torch module that reconstructs x with the weights of a bundle.
 
-    The network must consist of linear layers with ReLU, as that of models/article does.
+    The encoder and the decoder must consist of linear layers and ReLU, as in the bundle models/article.
     """
     import onnx
 
@@ -99,7 +102,7 @@ def torch_model(model: str) -> nn.Module:
 
 
 def candidates(model: str, threads: int) -> dict[str, Reconstruct]:
-    """Return a dict from name to function for everything that is compared: first vaedge, then the baselines."""
+    """Return a dict from the name of each candidate to its `reconstruct` function: first vaedge, then the baselines."""
     ort, bundle = import_onnxruntime(), read_bundle(model)
     prior = vaedge.load(model, threads=threads).prior
     options = ort.SessionOptions()
@@ -219,7 +222,11 @@ def _overhead(model: str, rounds: int) -> list[str]:
 
 
 def _limits(model: str, rounds: int) -> list[str]:
-    """Compare `reconstruct` with two limits: a large matrix product, and reading as much memory as the weights take."""
+    """Compare the speed of `reconstruct` with two limits of the machine.
+
+    Large batches are limited by the floating-point rate, which is measured with a product of large matrices. Batch
+    size 1 is limited by the rate of reading the weights from memory, which is measured with a sum of as many numbers.
+    """
     bundle = read_bundle(model)
     threads = 2
     torch.set_num_threads(threads)
@@ -238,7 +245,7 @@ def _limits(model: str, rounds: int) -> list[str]:
                 lambda: vae.reconstruct(one),
             )
         )
-        flops = 2 * weights * 512 / at_512  # per nanosecond
+        flops = 2 * weights * 512 / at_512  # floating-point operations per nanosecond
         rates.append((flops / (2 * 1024**3 / product), read / at_1))
     compute, bandwidth = (statistics.median(column) for column in zip(*rates, strict=True))
     return [

@@ -1,7 +1,7 @@
 """Compare vaedge and plain ONNX Runtime on hostile bundles: `python benchmarks/safety.py`.
 
-For each hostile graph, a separate process calls `InferenceSession(path)` and `run`, as most users do. The time and the
-memory of the process are limited. The script writes the table to safety.md in this folder.
+For each hostile graph, a separate process calls `InferenceSession(path)` and `run` of ONNX Runtime, as most users do.
+The time and the memory of the process are limited. The script writes a table to safety.md in this folder.
 """
 
 import json

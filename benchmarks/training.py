@@ -1,8 +1,9 @@
 """Compare the training speed of `vaedge_train` with that of a usual loop around a DataLoader.
 
-Both train the same 784-400-20 model on gray-level MNIST, with batches of 128 and Adam at 1e-3. Both test the model
-after every epoch. The loop reads from a DataLoader with ToTensor. The time of `vaedge_train.train` includes writing all
-files. Both take turns in every round, and each reported ratio is the median of the ratios of all rounds.
+`vaedge_train.train` and the loop train the same 784-400-20 model on gray-level MNIST, with batches of 128 and Adam at
+1e-3. Both test the model after every epoch. The loop reads from a DataLoader with ToTensor. The time of
+`vaedge_train.train` includes writing all files. Both run once in each round, and each reported ratio of times is the
+median over the rounds.
 """
 
 import argparse
@@ -24,7 +25,7 @@ _EPOCHS = 10
 
 
 class TutorialVAE(nn.Module):
-    """784-400-20 with separate heads and a final sigmoid, as in many tutorials."""
+    """A VAE as in many tutorials: layers of 784, 400 and 20 units, two linear output layers, and a final sigmoid."""
 
     def __init__(self) -> None:
         """Make the layers."""

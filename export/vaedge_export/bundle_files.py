@@ -29,12 +29,12 @@ def graph_files(variant: str, graphs: Graphs) -> dict[str, bytes]:
 
 
 def fixed_batch_file(network: str, batch_size: int) -> str:
-    """Return the file name of the copy of a network, "encoder" or "decoder", with a fixed batch size."""
+    """Return the file name of the copy of the "encoder" or the "decoder" that has a fixed batch size."""
     return f"{network}.batch{batch_size}.onnx"
 
 
 def fixed_batch_size(names: Iterable[str]) -> int | None:
-    """Return the batch size in the name of a copy with a fixed batch size, or None if no name is that of a copy."""
+    """Return the batch size in the name of a graph with a fixed batch size, or None if no name has a batch size."""
     return next((int(match[1]) for name in names if (match := _FIXED_BATCH.fullmatch(name))), None)
 
 

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--triton", type=Path, metavar="DIR", help="also write a model repository for the Triton inference server"
     )
-    parser.add_argument("--note", help="one or two sentences, which the model card shows with the metrics")
+    parser.add_argument("--note", help="one or two sentences that the model card shows with the metrics")
     parser.add_argument(
         "--upgrade",
         type=Path,

@@ -48,4 +48,4 @@ class DependenceError(VerificationError):
 
 
 class LossError(ExportError):
-    """A variant loses more nats than its budget allows."""
+    """The ELBO of a variant is lower than that of fp32 by more than the allowed number of nats."""

@@ -18,7 +18,7 @@ _SEED = 0
 
 
 def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
-    """Validate the caller's examples, and add draws of z from N(0, I).
+    """Validate the caller's examples. Return them together with draws of z from N(0, I).
 
     Args:
         examples: Array (n, *input_shape). For a conditional model, a mapping from "x" and the name of each condition to
@@ -26,7 +26,7 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
         spec: The specification of the export.
 
     Raises:
-        ExportError: The names in the mapping are wrong, or variants cannot be measured on these examples.
+        ExportError: The mapping has a missing or an unknown name, or variants cannot be measured on these examples.
         vaedge.InputError: The arrays are not valid inputs of the model.
     """
     given = dict(examples) if isinstance(examples, Mapping) else {"x": examples}
@@ -40,7 +40,10 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
 
 
 def random_examples(n: int, spec: Spec) -> Inputs:
-    """Draw n examples from a fixed seed: x is uniform in its range or, without one, N(0, 1) in standardized units."""
+    """Draw n random examples with a fixed seed.
+
+    If the values of x have a range, x is uniform in this range. Otherwise x is N(0, 1) in standardized units.
+    """
     rng = np.random.default_rng(_SEED)
     if spec.input_range is None:
         x = rng.standard_normal((n, *spec.input_shape), np.float32)

@@ -94,20 +94,24 @@ def export_vae(
         likelihood: Name of p(x|z), a key of `vaedge_train.model.likelihoods.LIKELIHOODS`. It determines the parameters
             that the decoder returns, how the mean of p(x|z) follows from them, and the values that x may have.
         prior: p(z), such as a `vaedge.distributions.prior.Mixture`; None is N(0, I).
-        conditions: Further inputs by name, which both modules take after x or z, in this order.
-        examples: (n, *input_shape) real examples for the comparison, the reference and the images of the card; of a
-            conditional model a mapping with `x` and each condition. None compares on random examples.
-        labels: Name of the class of each example, for a map of two latents on the card; may be empty.
+        conditions: Dict from the name of each further input to its description. Both modules take these inputs in this
+            order, after x or z.
+        examples: Real examples, (n, *input_shape), for the comparison, the reference and the images of the card. For a
+            conditional model, a mapping from "x" and the name of each condition to an array. With None, the comparison
+            uses random examples.
+        labels: Name of the class of each example. If z has two elements, the card shows a map of the latent space with
+            one color for each class. May be empty.
         variants: Names of the variants to write in addition to "fp32", which is always written: keys of
             `vaedge_export.variants.quantize.QUANTIZERS`. They need examples.
-        allow_loss: Largest loss of a variant, nats of the ELBO per example. None is 0.3, or a thousandth of the ELBO
-            where that is more.
+        allow_loss: Maximum loss of a variant: decrease of the ELBO in nats per example. None means 0.3, or a thousandth
+            of the ELBO if that is more.
         fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require one.
         input_mean: Mean of the data, for modules that work in standardized units, (x - input_mean) / input_std. The
-            bundle takes and returns x in the units of the data. An array that broadcasts to input_shape; None is 0.
-        input_std: Standard deviation of the data, likewise; positive, None is 1.
+            bundle takes and returns x in the units of the data. An array that broadcasts to input_shape; None means 0.
+        input_std: Standard deviation of the data, for the same modules. An array of positive numbers that broadcasts to
+            input_shape; None means 1.
         encoding: "uint8" if the model was trained on 8-bit data that was divided by 255. x may then be given as uint8,
-            and its range is [0, 1]. None refuses integers.
+            and its range is [0, 1]. With None, x must be given as floating-point numbers.
         features: Names of the elements of x, for tables, such as the columns of a CSV file; may be empty.
         provenance: Metrics and origin of the model, for the manifest and the card.
         progress: Whether to print each step.
@@ -146,7 +150,7 @@ def export_vae(
     real = None if examples is None else validate_examples(examples, spec)
     random = random_examples(max(BATCH_SIZES), spec)
     if labels and (real is None or len(labels) != len(real.x)):
-        raise ExportError(f"labels has {len(labels)} names; expected one for each of the examples, or none")
+        raise ExportError(f"labels has {len(labels)} names; expected one for each of the examples, or an empty list")
     batch = None if real is None else real.repeated(max(BATCH_SIZES))
 
     say("checking the modules")
@@ -174,7 +178,7 @@ def export_vae(
 
 
 def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
-    """Return the manifest without files, results of the comparison, and measurements. They are added later."""
+    """Return a manifest that lacks the files, the results of the comparison, and the measurements of variants."""
     versions = {producer: importlib.metadata.version(producer) for producer in _PRODUCERS}
     return Manifest(
         name=name,

@@ -11,9 +11,9 @@ from vaedge_export.errors import ExportError
 
 
 def require_absent(destination: Path) -> None:
-    """Raise ExportError if the destination exists. Call this function before a long export.
+    """Raise ExportError if the destination exists.
 
-    `new_folder` calls this function, too.
+    Call this function before a long export, so that it fails early. `new_folder` calls this function again.
     """
     if destination.exists() or destination.is_symlink():
         raise ExportError(f"{destination} exists already: name another folder, or remove it first")

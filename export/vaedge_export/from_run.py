@@ -32,7 +32,7 @@ def export_run(
         variants: As for `export_vae`. Variants are measured on the test examples of the run.
         allow_loss: As for `export_vae`; nats per example.
         fixed_batch: As for `export_vae`.
-        note: One or two sentences, which the model card shows with the metrics.
+        note: One or two sentences that the model card shows with the metrics.
         progress: Whether to print each step.
 
     Returns:
@@ -93,7 +93,7 @@ def export_command(
 
 
 def _metrics(run: Run) -> dict[str, float | str]:
-    """Return the metrics of the most precise evaluation. If there is no evaluation, return those of the kept epoch."""
+    """Return the metrics of the most precise `vaedge evaluate`, or else those that training measured."""
     given = f"{Path(run.config.dataset).name}{', each given its label' if run.classes else ''}"
     return _evaluation_metrics(run, given) if run.evaluations else _epoch_metrics(run, given)
 

@@ -31,7 +31,10 @@ class Graphs(NamedTuple):
 
 
 class _AnyInputs(nn.Module):
-    """A wrapper whose forward() takes any number of inputs, so that one `dynamic_shapes` fits every module."""
+    """A wrapper whose forward() takes any number of inputs.
+
+    The argument `dynamic_shapes` of torch.export then has the same form for every module.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -120,12 +123,12 @@ def with_fixed_batch(content: bytes, batch_size: int) -> bytes:
 
 
 def _flush_denormals(proto: onnx.ModelProto) -> int:
-    """Set denormal weights to zero, and return their number."""
+    """Set denormal weights of a graph to zero, and return their number."""
     flushed = 0
     for tensor in proto.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             weights = numpy_helper.to_array(tensor)
-            bits = weights.view(np.uint32)  # the CPU may be in a mode in which denormals compare equal to zero
+            bits = weights.view(np.uint32)  # comparing bits also works in a CPU mode that treats denormals as zero
             denormal = ((bits & _EXPONENT) == 0) & ((bits & _MANTISSA) != 0)
             if denormal.any():
                 flushed += int(denormal.sum())

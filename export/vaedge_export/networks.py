@@ -24,9 +24,9 @@ class Network:
         name: "encoder" or "decoder".
         module: Module that takes the inputs in order and returns the outputs in order.
         main_input: Name of the first input, "x" or "z"; the conditions follow it.
-        outputs: Shape of one example's output by name, in order; float32.
-        units: Sizes of one unit of an output by name, which broadcast to one example's output. Differences are
-            relative to them; outputs without an entry have the unit 1.
+        outputs: Dict from the name of each output to its shape for one example, in order. Outputs are float32.
+        units: Dict from the name of an output to its unit, an array that broadcasts to the output of one example.
+            Comparisons express differences in this unit. Outputs without an entry have the unit 1.
     """
 
     name: str
@@ -54,14 +54,14 @@ class Network:
 
 
 class StandardizedEncoder(nn.Module):
-    """An encoder of standardized data that takes x in its own units."""
+    """A wrapper of an encoder of standardized data. The wrapper takes x in the units of the data."""
 
     def __init__(self, encoder: nn.Module, standardization: Standardization) -> None:
         """Wrap an encoder.
 
         Args:
-            encoder: x in standardized units -> mean and log_var.
-            standardization: The map to these units.
+            encoder: Module that maps x in standardized units to mean and log_var.
+            standardization: The map from the units of the data to standardized units.
         """
         super().__init__()
         self.encoder = encoder
@@ -69,12 +69,15 @@ class StandardizedEncoder(nn.Module):
         self.train(encoder.training)
 
     def forward(self, x: Tensor, *conditions: Tensor) -> Any:
-        """Return what the encoder returns, for x (n, *input_shape)."""
+        """Standardize x, (n, *input_shape), and return the outputs of the encoder."""
         return self.encoder(self.standardization(x), *conditions)
 
 
 class DecoderWithMean(nn.Module):
-    """A decoder of bounded parameters of p(x|z) in the units of the data, whose first output is the mean of p(x|z)."""
+    """A wrapper of a decoder. It returns the mean of p(x|z) first, and then the parameters of p(x|z).
+
+    The parameters are clamped as the likelihood requires, and are in the units of the data.
+    """
 
     def __init__(
         self, decoder: nn.Module, likelihood: Likelihood, standardization: Standardization | None = None
@@ -82,9 +85,9 @@ class DecoderWithMean(nn.Module):
         """Wrap a decoder.
 
         Args:
-            decoder: z -> the parameters of p(x|z), a tensor or a tuple of tensors.
-            likelihood: p(x|z), which bounds the parameters and computes the mean from them.
-            standardization: The map to the units of the decoder; None if they are those of the data.
+            decoder: Module that maps z to the parameters of p(x|z), a tensor or a tuple of tensors.
+            likelihood: p(x|z), which clamps the parameters and computes the mean from them.
+            standardization: The map from the units of the data to those of the decoder. None if the units are the same.
         """
         super().__init__()
         self.decoder = decoder
@@ -93,7 +96,7 @@ class DecoderWithMean(nn.Module):
         self.train(decoder.training)
 
     def forward(self, z: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
-        """Return the mean of p(x|z), then its parameters, each (n, *input_shape), for z (n, *latent_shape)."""
+        """Return the mean and the parameters of p(x|z), each (n, *input_shape), for z (n, *latent_shape)."""
         parameters = self.likelihood.bounded(*as_tensors(self.decoder(z, *conditions)))
         if self.standardization is not None:
             parameters = self.standardization.to_data(*parameters)
@@ -106,6 +109,6 @@ def as_tensors(output: Any) -> tuple[Tensor, ...]:
 
 
 def call(module: nn.Module, inputs: Mapping[str, Array]) -> Any:
-    """Call a module on arrays without gradients, and return the result of the module."""
+    """Call a module on arrays, without computing gradients, and return the result of the module."""
     with torch.no_grad():
         return module(*map(torch.from_numpy, inputs.values()))

@@ -20,16 +20,18 @@ REFERENCE_EXAMPLES = 8
 # change a result by at most a tenth of the tolerance.
 _FP32_TOLERANCE = 1e-4
 _STEPS = 255  # number of quantization steps in the range of an output
-# Another machine may differ from the reference by this multiple of the difference on the exporting machine.
+# A tolerance is at least this factor times the difference between ONNX Runtime and the reference that the exporting
+# machine finds. Differences on other machines can be larger.
 _NOISE_FACTOR = 16
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 _INPUTS = ("x", "z")
 
 
 def reference_arrays(spec: Spec, examples: Inputs) -> dict[str, Array]:
-    """Run the modules in PyTorch, and return a dict from the names in `reference.npz` to arrays.
+    """Run the modules in PyTorch on examples.
 
-    The dict holds the inputs, the conditions and the outputs.
+    Returns:
+        Dict from the name of each array in `reference.npz` to the array: the inputs, the conditions and the outputs.
     """
     encoder, decoder = (network.compute(network.inputs(examples)) for network in spec.networks)
     decoded = decoder.pop("x")
@@ -41,8 +43,7 @@ def fp32_reference(arrays: Mapping[str, Array], vae: vaedge.VAE) -> bytes:
 
     Args:
         arrays: Result of `reference_arrays`.
-        vae: The float32 graphs in ONNX Runtime. Each tolerance is at least a multiple of the difference between the
-            graphs and the modules.
+        vae: The float32 graphs in ONNX Runtime. Their differences from the modules are a lower limit of the tolerances.
     """
     found = outputs(vae, arrays)
     tolerances = {
@@ -55,9 +56,9 @@ def fp32_reference(arrays: Mapping[str, Array], vae: vaedge.VAE) -> bytes:
 def variant_reference(arrays: Mapping[str, Array], vae: vaedge.VAE, graphs: Graphs) -> bytes:
     """Return the content of the reference file of a variant other than fp32.
 
-    onnx's reference evaluator computes the expected outputs. ONNX Runtime computes them if a graph has operators that
-    only ONNX Runtime has. All examples are in one batch, because the results of dynamic int8 depend on the batch. The
-    tolerance of an output is one quantization step: 1/255 of the range of the output.
+    The reference evaluator of the package onnx computes the expected outputs. If a graph has operators that only ONNX
+    Runtime has, ONNX Runtime computes them. All examples are in one batch, because the results of dynamic int8 depend
+    on the batch. The tolerance of an output is one quantization step: 1/255 of the range of the output.
 
     Args:
         arrays: Result of `reference_arrays`. Only the inputs and the conditions are used.
@@ -93,7 +94,16 @@ def _has_contrib_operators(graph: bytes) -> bool:
 
 
 def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
-    """Return the allowed difference of each feature: `wanted`, or the unavoidable rounding error if that is larger."""
+    """Return the tolerance of an output: `wanted`, or the unavoidable rounding error where that is larger.
+
+    Args:
+        expected: The output in the reference, (n, ...).
+        found: The output in ONNX Runtime on this machine, (n, ...).
+        wanted: The tolerance without rounding errors, an array that broadcasts to the output of one example.
+
+    Returns:
+        float32 array of the shape of `wanted`.
+    """
     axes = tuple(axis for axis in range(expected.ndim) if axis == 0 or wanted.shape[axis - 1] == 1)
     noise = np.abs(found - expected).max(axes).reshape(wanted.shape)
     size = np.abs(expected).max(axes).reshape(wanted.shape)

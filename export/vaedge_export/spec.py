@@ -34,9 +34,9 @@ class Spec:
         prior: p(z).
         conditions: Dict from the name of each further input of both networks to its description, in order.
         variants: Names of the variants to write in addition to fp32.
-        allow_loss: Largest loss of a variant, nats per example; None uses the default budget.
+        allow_loss: Maximum loss of a variant, in nats of the ELBO per example. None means the default budget.
         fixed_batch: Batch size of the additional copies of the float32 graphs; None writes no copies.
-        standardization: The map to the units of the networks; None if they are those of the data.
+        standardization: The map from the units of the data to those of the networks. None if the units are the same.
         encoding: "uint8" if x may also be given as uint8, which is divided by 255; otherwise None.
         features: Names of the elements of x, for tables; empty if they have no names.
     """
@@ -57,7 +57,10 @@ class Spec:
 
     @property
     def input_range(self) -> tuple[float, float] | None:
-        """Minimum and maximum of x: those of the likelihood, or [0, 1] for 8-bit data; None allows every value."""
+        """Minimum and maximum of the values of x: the range of the likelihood, or [0, 1] for 8-bit data.
+
+        None means that every value is allowed.
+        """
         return self.likelihood.support if self.encoding is None else (0.0, 1.0)
 
     @cached_property
@@ -67,7 +70,7 @@ class Spec:
 
     @cached_property
     def networks(self) -> tuple[Network, Network]:
-        """The encoder and the decoder in the form that is traced; the decoder returns the mean of p(x|z) first."""
+        """The encoder and the decoder as they are traced. The first output of the decoder is the mean of p(x|z)."""
         encoder, standardization = self.encoder, self.standardization
         units: dict[str, Array] = {}
         if standardization is not None:
@@ -155,8 +158,8 @@ def _as_standardization(
         return None
     if likelihood.support is not None:
         raise ExportError(
-            f"input_mean and input_std need a likelihood of loc and log_scale without a range, and {likelihood.name} "
-            "takes values from 0 to 1: omit them, or export the model as gaussian"
+            f"input_mean and input_std need likelihood 'gaussian', whose values have no limits; {likelihood.name} "
+            "takes values from 0 to 1: omit input_mean and input_std, or change the likelihood"
         )
     moments = Moments(
         _as_moment("input_mean", 0.0 if mean is None else mean, input_shape),
@@ -164,15 +167,15 @@ def _as_standardization(
     )
     if not bool((moments.std >= torch.finfo(torch.float32).tiny).all()):
         raise ExportError(
-            f"input_std has values down to {float(moments.std.min()):g}; expected positive numbers of at least 1.2e-38 "
-            "(1 for features that are constant)"
+            f"the minimum of input_std is {float(moments.std.min()):g}; expected at least 1.2e-38. If a feature is "
+            "constant, use 1 for this feature"
         )
     return Standardization(moments)
 
 
 def _as_moment(name: str, values: npt.ArrayLike, input_shape: tuple[int, ...]) -> Tensor:
     try:
-        with np.errstate(over="ignore"):  # a number that is too large becomes infinity, which is refused
+        with np.errstate(over="ignore"):  # too large numbers become infinity, which is refused below
             array = np.asarray(values, np.float64).astype(np.float32)
     except (TypeError, ValueError) as error:
         raise ExportError(f"{name} is not an array of numbers: {error}") from error

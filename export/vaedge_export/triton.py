@@ -27,15 +27,15 @@ class _Tensor(NamedTuple):
 
 
 def write_triton(bundle: str | os.PathLike[str], directory: str | os.PathLike[str]) -> None:
-    """Write the float32 graphs of a bundle as a model repository.
+    """Write the float32 graphs of a bundle as a model repository of Triton.
 
     Args:
         bundle: The bundle's folder.
-        directory: The folder of the repository, which must not exist.
+        directory: The folder of the model repository, which must not exist.
 
     Raises:
         vaedge.BundleError: The bundle is missing or damaged.
-        ExportError: The directory exists, or cannot be written.
+        ExportError: The folder of the model repository exists, or cannot be written.
     """
     read = read_bundle(bundle)
     manifest = read.manifest
@@ -65,7 +65,7 @@ def _conditions(manifest: Manifest) -> list[_Tensor]:
 
 
 def _ensemble(manifest: Manifest) -> str:
-    """Return the configuration of the ensemble."""
+    """Return the Triton configuration of `NAME_reconstruct`, which runs the encoder and then the decoder."""
     name, conditions = manifest.name, _conditions(manifest)
     inputs = [_Tensor("x", "float32", manifest.input_shape), *conditions]
     outputs = [_Tensor("reconstruction", "float32", manifest.input_shape)]

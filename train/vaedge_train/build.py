@@ -16,8 +16,9 @@ from vaedge_train.model.priors import MixturePrior, Prior, StandardNormal, VampP
 from vaedge_train.model.standardization import Moments, Standardization
 from vaedge_train.model.vae import VAE
 
-# A hidden layer of the size of x is wide for images. For a table of a dozen columns it is too narrow: most seeds then
-# spread the factors over needless latents, and lose a tenth of the spread of samples.
+# Minimum width of the default hidden layer for standardized data. By default, the layer is as wide as x has elements,
+# which is too narrow for a table of a dozen columns. With most seeds, such a model uses more latents than the data has
+# factors, and the standard deviations of its samples are a tenth too small.
 _MIN_WIDTH = 128
 
 
@@ -106,7 +107,7 @@ def _prior(
 
 
 def _value_range(config: TrainConfig, standardization: Standardization | None) -> tuple[float, float] | None:
-    """Return the range of the data in the units of the networks, or None.
+    """Return the minimum and the maximum of x in the units of the networks, or None if x has no limits.
 
     With `standardize` "auto", data that is not standardized is in [0, 1] for every likelihood.
     """
@@ -116,7 +117,10 @@ def _value_range(config: TrainConfig, standardization: Standardization | None) -
 
 
 def _mean(x: Tensor, standardization: Standardization | None) -> Tensor:
-    """Return the mean example, (*input_shape) float32 in the networks' units, without a floating copy of all of x."""
+    """Return the mean of all examples, (*input_shape) float32 in the units of the networks.
+
+    The function converts small parts of x at a time, because a floating-point copy of x could be too large.
+    """
     total = torch.zeros(x.shape[1:], dtype=torch.float64)
     for chunk in x.split(10_000):
         total += chunk.sum(0, dtype=torch.int64 if chunk.dtype == torch.uint8 else torch.float64)

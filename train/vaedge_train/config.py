@@ -33,7 +33,7 @@ class _Rule(NamedTuple):
 
 
 def _is_gaussian_scale(text: str) -> bool:
-    """Return whether the text is "element", "shared", or a number whose logarithm is from -6 to 10, like log_scale."""
+    """Return whether a text is "element", "shared", or a number whose logarithm is in the range of log_scale."""
     try:
         return text in ("element", "shared") or -6 <= math.log(float(text)) <= 10
     except ValueError:
@@ -88,11 +88,12 @@ class TrainConfig:
         f"{LABEL_NAMES})",
     )
     label_column: str | None = _field(
-        None, "column of a .csv file that holds the class of each row (see --condition label); it is no part of x"
+        None,
+        "column of a .csv file that holds the class of each row (see --condition label); it is not a part of x",
     )
-    data_dir: str = _field("data", "directory in which torchvision stores its data sets")
+    data_dir: str = _field("data", "folder in which torchvision stores its data sets")
     image_size: tuple[int, ...] | None = _field(
-        None, "height and width to which all images of a folder are resized; one number is both", _IMAGE_SIZE
+        None, "height and width to which all images of a folder are resized; one number means both", _IMAGE_SIZE
     )
     background: str | None = _field(
         None, "color on which transparent images of a folder are composited: white, black, or R,G,B", _BACKGROUND
@@ -110,9 +111,9 @@ class TrainConfig:
     )
     standardize: str = _choice(
         "auto",
-        "divide the data by its standard deviation after subtracting its mean, per column of a table or channel of an "
-        "image; the bundle takes and returns the units of the data. auto: on for the gaussian likelihood and "
-        "floating-point data that is not within [0, 1]",
+        "subtract the mean of the data and divide by its standard deviation, for each column of a table or each "
+        "channel of an image; the bundle takes and returns data in its original units. auto: on for the gaussian "
+        "likelihood and floating-point data that is not within [0, 1]",
         ("auto", "on", "off"),
     )
     validation: float = _field(
@@ -135,8 +136,8 @@ class TrainConfig:
     )
     hidden: tuple[int, ...] | None = _field(
         None,
-        "widths of the encoder's hidden layers; the decoder has them in reverse order (default: one layer of the size "
-        "of x, or of 128 where standardized data has fewer elements)",
+        "widths of the encoder's hidden layers; the decoder has them in reverse order (default: one layer as wide as "
+        "the number of elements of x, and at least 128 wide if the data is standardized)",
         _SIZES,
     )
     latent: int = _field(20, "size of the latent vector z", _COUNT)
@@ -144,8 +145,9 @@ class TrainConfig:
     likelihood: str = _choice("bce_surrogate", "likelihood p(x|z)", LIKELIHOODS)
     gaussian_scale: str = _field(
         "element",
-        "scale of the gaussian likelihood: element (the decoder returns one for each element of x), shared (one "
-        "learned scale), or a constant number; in standard deviations of the data where it is standardized",
+        "scale of the gaussian likelihood: element (the decoder returns one scale for each element of x), shared (one "
+        "learned scale for all elements), or a number (a constant scale, in standard deviations if the data is "
+        "standardized)",
         _SCALE,
     )
     prior: str = _choice("standard_normal", "prior p(z)", PRIORS)
@@ -164,15 +166,15 @@ class TrainConfig:
     )
     warm_up: float = _field(0.0, "number of epochs during which beta rises linearly from 0", _NOT_NEGATIVE)
     # Optimization.
-    epochs: int = _field(50, "passes over the training set", _COUNT)
-    batch_size: int = _field(128, "examples per step", _COUNT)
+    epochs: int = _field(50, "number of passes over the training set", _COUNT)
+    batch_size: int = _field(128, "number of examples per step", _COUNT)
     learning_rate: float = _field(1e-3, "learning rate of Adam", _POSITIVE)
     schedule: str = _choice("constant", "schedule of the learning rate", SCHEDULES)
     weight_decay: float = _field(0.0, "decoupled weight decay, as in AdamW", _NOT_NEGATIVE)
     clip: float = _field(0.0, "maximum norm of the gradient; 0 means no limit", _NOT_NEGATIVE)
     average: float = _field(
         0.0,
-        "decay of a moving average of the weights; the run evaluates and keeps the average in place of the weights; 0 "
+        "decay of a moving average of the weights; the run evaluates and stores the average instead of the weights; 0 "
         "means no average",
         _FRACTION,
     )
@@ -262,7 +264,7 @@ def flag(name: str) -> str:
 
 
 def _converted(name: str, value: Any, expected: Any) -> Any:
-    """Convert a path to str, an int to float, or a list to tuple, as the type of a field requires.
+    """Convert a path to str, an int to float, or a list to tuple, if the type of a field requires it.
 
     Other values must already have the expected type.
     """

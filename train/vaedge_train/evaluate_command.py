@@ -24,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--items", dest="examples", metavar="N", type=int, help="use only the first N test examples (default: all)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
-    parser.add_argument("--data-dir", help="directory of the data set (default: the --data-dir of the training)")
+    parser.add_argument("--data-dir", help="folder of the data set (default: the --data-dir of the training)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate a run, print the metrics, and add them to `evaluation.json`, which the export reads.
 
-    The result replaces an earlier one with the same number of examples, k and seed. Return 0.
+    The metrics replace earlier ones with the same number of examples, k and seed. The function returns 0.
     """
     for option, value, minimum in (("-k", args.k, 1), ("--items", args.examples, 1), ("--seed", args.seed, 0)):
         if value is not None and value < minimum:

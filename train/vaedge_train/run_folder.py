@@ -36,7 +36,7 @@ EVALUATION = "evaluation.json"
 
 
 class Description(NamedTuple):
-    """What `config.json` says about the data, beside the configuration.
+    """The description of the data, which `config.json` holds in addition to the configuration.
 
     Attributes:
         input_shape: Shape of one example.
@@ -113,13 +113,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:
-    """Append a line to `metrics.jsonl`. If a kill leaves half a line, the resumed run writes the whole line again."""
+    """Append a line to `metrics.jsonl`.
+
+    If the process is killed and leaves half a line, the resumed run removes it and writes the whole line again.
+    """
     with (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return one dict for each line of `metrics.jsonl`: the metrics of one epoch by name."""
+    """Read `metrics.jsonl`. Return one dict for each epoch, from the name of each metric to its value."""
     return [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
 
 
@@ -190,6 +193,6 @@ def load_run(path: str | os.PathLike[str]) -> Run:
 
 
 def _read_moments(weights: dict[str, Tensor]) -> Moments | None:
-    """Return the moments in the weights of a model that standardizes its data, otherwise None."""
+    """Return the mean and the standard deviation that are stored with the weights, or None if they are not stored."""
     names = [f"standardization.{name}" for name in Moments._fields]
     return Moments(*map(weights.__getitem__, names)) if all(name in weights for name in names) else None

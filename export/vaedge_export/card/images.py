@@ -1,7 +1,7 @@
 """The images of a model card.
 
-Images of examples have samples, reconstructions, and a traverse of the latents; tables have histograms. Two latents
-also have a map of the latent space.
+The card of a model of images shows samples, reconstructions, and a traverse of the latents. The card of a model of
+tables shows histograms. If a latent has two elements, the card also shows a map of the latent space.
 """
 
 import math
@@ -18,26 +18,29 @@ from vaedge_export.card.plots import histograms_png, scatter_png
 
 _IMAGES = 64
 _SEED = 0
-_TRAVERSED = 8  # number of latents in the traverse: the most active ones
+_TRAVERSED = 8  # number of latents in the traverse, which shows the most active ones
 _STEPS = np.linspace(-3, 3, 13, dtype=np.float32)
 
 
-_MANIFOLD = 20  # images in each direction
-_MANIFOLD_ENDS = 0.005, 0.995  # quantiles of N(0, 1)
+_MANIFOLD = 20  # number of images in each direction of the manifold
+_MANIFOLD_ENDS = 0.005, 0.995  # the manifold extends between these quantiles of N(0, 1)
 _MIN_SCATTER_LIMIT, _SCATTER_PIXELS = 3.0, 460
 _SHOWN_MEANS = 0.99  # share of the posterior means inside the axes; the others are drawn at their edge
 _HISTOGRAM_SAMPLES = 5000
-_MAX_HISTOGRAMS = 16  # the first features
+_MAX_HISTOGRAMS = 16  # further features of a table have no histogram
 
 
 def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Sequence[str] = ()) -> dict[str, bytes]:
-    """Return the PNG images by file name; an empty mapping if nothing can be shown.
+    """Make the images of a card.
 
     Args:
         vae: The float32 graphs.
-        real: Real examples, for everything but samples and the manifold, or None.
-        random: Random examples. The samples have their conditions if there are no real examples.
+        real: Real examples. If they are None, the card has only samples and the manifold.
+        random: Random examples. If `real` is None, samples and the manifold use the conditions of these examples.
         labels: Name of the class of each real example, for a map of the latent space; empty without classes.
+
+    Returns:
+        Dict from file name to PNG image. The dict is empty if nothing can be shown.
     """
     images = {}
     if is_image_shape(vae.input_shape):
@@ -60,9 +63,10 @@ def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Se
 
 
 def _manifold_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Decode the quantiles of N(0, I); the first latent grows to the right, the second one upward.
+    """Return a grid of decoded latents as PNG, for a model with two latents.
 
-    A conditional model has the conditions of the first example.
+    The first latent grows from left to right, and the second one from bottom to top. The values are quantiles of
+    N(0, 1). In a conditional model, all images have the conditions of the first example.
     """
     quantiles = np.array([NormalDist().inv_cdf(p) for p in np.linspace(*_MANIFOLD_ENDS, _MANIFOLD)], np.float32)
     first, second = np.meshgrid(quantiles, quantiles[::-1])
@@ -72,7 +76,10 @@ def _manifold_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
 
 
 def _histograms_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Draw samples of a table beside the held-out data; they are means only where nothing can be drawn from p(x|z)."""
+    """Return histograms of samples and of held-out examples as PNG, one panel for each column of the table.
+
+    The samples are draws from p(x|z). If the likelihood has no draws, they are means of p(x|z).
+    """
     likelihood = LIKELIHOODS.get(vae.manifest.likelihood)
     draw = likelihood is not None and likelihood.normalized
     conditions = examples.repeated(_HISTOGRAM_SAMPLES).conditions
@@ -83,14 +90,14 @@ def _histograms_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
 
 
 def samples_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Return a grid of samples as PNG, with the conditions of the examples."""
+    """Return a grid of samples as PNG. In a conditional model, they have the conditions of the examples."""
     return grid_png(vae.sample(_IMAGES, seed=_SEED, conditions=examples.repeated(_IMAGES).conditions))
 
 
 def _traverse_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Return a grid as PNG. Each row varies one of the most active latents from -3 to 3.
+    """Return a grid of decoded latents as PNG. Each row varies one of the most active latents from -3 to 3.
 
-    The other latents keep the values of the first example.
+    The other latents are the posterior mean of the first example.
     """
     means = vae.encode(examples.x, conditions=examples.conditions).mean.reshape(len(examples.x), -1)
     chosen = np.argsort(-means.var(0), kind="stable")[:_TRAVERSED]

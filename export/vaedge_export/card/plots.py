@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-_SCALE = 3  # drawn larger and reduced, which smooths the edges
+_SCALE = 3  # a plot is drawn larger by this factor and then reduced, which smooths the edges
 _WHITE, _BLACK, _GRAY, _FILL, _LINE = (255, 255, 255), (40, 40, 40), (200, 200, 200), (166, 196, 226), (200, 80, 30)
 _COLORS = (
     *((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189)),
@@ -16,11 +16,11 @@ _COLORS = (
 )
 _MARGIN = 34  # pixels around a plot, for the labels of the axes
 _LINE_HEIGHT = 14
-_MAX_TEXT = 24  # characters
+_MAX_TEXT = 24  # maximum length of a text in characters
 _PANEL = (200, 130)
 _COLUMNS = 4
 _BINS = 30
-_MAX_TICKS = 5  # from zero to an end of an axis
+_MAX_TICKS = 5  # maximum number of ticks between zero and one end of an axis
 _STEPS = tuple(digit * 10**power for power in range(40) for digit in (1, 2, 5))
 
 _Array = npt.NDArray[np.float32]
@@ -30,9 +30,9 @@ def scatter_png(points: _Array, labels: Sequence[str], limit: float, size: int) 
     """Draw points in the plane with one color for each class, and a legend on the right.
 
     Args:
-        points: (n, 2) coordinates; points outside of the limits are drawn at the edge.
+        points: (n, 2) float32, horizontal and vertical coordinates. Points outside the axes are drawn at the edge.
         labels: Name of the class of each point.
-        limit: The axes run from -limit to limit.
+        limit: Both axes run from -limit to limit.
         size: Width and height of the plot in pixels.
     """
     names = sorted(set(labels), key=lambda name: (len(name), name) if name.isdecimal() else (math.inf, name))
@@ -62,7 +62,7 @@ def scatter_png(points: _Array, labels: Sequence[str], limit: float, size: int) 
         top = _MARGIN + index * _LINE_HEIGHT
         draw.rectangle([side * _SCALE for side in (left, top + 2, left + 8, top + 10)], color[name])
     image = image.resize((width, height), Image.Resampling.LANCZOS)
-    draw = ImageDraw.Draw(image)  # text is drawn in its final size, because the font has only one
+    draw = ImageDraw.Draw(image)  # text is drawn after the reduction, because the font has one size
     for tick in ticks:
         draw.text((pixel(tick) / _SCALE - font.getlength(str(tick)) / 2, high / _SCALE + 4), str(tick), _BLACK, font)
         text = str(tick)
@@ -76,8 +76,8 @@ def histograms_png(data: _Array, samples: _Array, names: Sequence[str]) -> bytes
     """Draw one panel for each feature: the data as filled bars, and the samples as a line over them.
 
     Args:
-        data: (n, features).
-        samples: (m, features).
+        data: (n, features) float32.
+        samples: (m, features) float32.
         names: Names of the features.
     """
     columns = min(_COLUMNS, len(names))
@@ -102,7 +102,7 @@ def histograms_png(data: _Array, samples: _Array, names: Sequence[str]) -> bytes
 
 
 def _panel(data: _Array, samples: _Array) -> Image.Image:
-    """Draw the histograms of one feature, with the same bins for both."""
+    """Draw the histograms of one feature: those of the data and of the samples, with the same bins."""
     width, height = (side * _SCALE for side in _PANEL)
     low, high = _limits(data, samples)
     edges = np.linspace(low, high, _BINS + 1)
@@ -122,7 +122,10 @@ def _panel(data: _Array, samples: _Array) -> Image.Image:
 
 
 def _limits(data: _Array, samples: _Array) -> tuple[float, float]:
-    """Return the ends of the axis: the middle 99.8 % of both, so that single outliers do not hide the rest."""
+    """Return the minimum and the maximum of the horizontal axis of one feature.
+
+    The axis shows the middle 99.8 % of the data and of the samples. Outliers would make the other bars too narrow.
+    """
     both = [np.quantile(values.astype(np.float64), (0.001, 0.999)) for values in (data, samples)]
     low, high = float(min(ends[0] for ends in both)), float(max(ends[1] for ends in both))
     margin = 0.02 * (high - low) or max(abs(low), 1) / 2
@@ -130,7 +133,7 @@ def _limits(data: _Array, samples: _Array) -> tuple[float, float]:
 
 
 def _printable(text: str) -> str:
-    """Return a text with the letters that Pillow's built-in font has, shortened."""
+    """Shorten a text to _MAX_TEXT characters, and replace the letters that Pillow's built-in font lacks."""
     shown = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
     return shown.encode("latin-1", "replace").decode("latin-1")
 

@@ -44,7 +44,7 @@ def _zeros(condition: Condition) -> object:
 
 
 def _fixed_batch_files(manifest: Manifest) -> list[str]:
-    """Return the names of the graphs that belong to no variant."""
+    """Return the file names of the graphs with a fixed batch size, which belong to no variant."""
     listed = {name for variant in manifest.variants.values() for name in (variant.encoder, variant.decoder)}
     return sorted(name for name in manifest.files if name.endswith(".onnx") and name not in listed)
 

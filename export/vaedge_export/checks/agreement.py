@@ -14,10 +14,11 @@ from vaedge_export.networks import Array, Network
 from vaedge_export.spec import Spec
 
 BATCH_SIZES = (1, 2, 7, 64)
-# Relative to max(1, |value|): neighboring float32 values near -145 are 1.5e-5 apart, so an absolute tolerance of 1e-5
-# cannot hold for such logits. For standardized data, the standard deviation replaces the 1. Convolutions add thousands
-# of products in another order than torch.
+# Maximum difference between a graph and its module, relative to max(unit, |value|). The unit is 1 or, for standardized
+# data, the standard deviation. An absolute tolerance of 1e-5 would be too strict for large logits: neighboring float32
+# values near -145 are 1.5e-5 apart.
 TOLERANCE = 1e-5
+# The same for graphs with convolutions, in which ONNX Runtime adds thousands of products in another order than torch.
 CONVOLUTION_TOLERANCE = 1e-4
 
 
@@ -27,7 +28,8 @@ class Difference:
 
     Attributes:
         absolute: Maximum of |found - expected|.
-        scaled: Maximum of |found - expected| / max(unit, |expected|), which the tolerance limits.
+        scaled: Maximum of |found - expected| / max(unit, |expected|). The unit is 1 or a standard deviation. The export
+            fails if this number exceeds the tolerance.
         magnitude: Maximum of |expected|.
     """
 
@@ -37,12 +39,12 @@ class Difference:
 
     @classmethod
     def between(cls, expected: Array, found: Array, unit: Array | float = 1) -> "Difference":
-        """Compare two arrays of the same shape, in units that broadcast to it."""
+        """Compare two arrays of the same shape. `unit` is a number, or an array that broadcasts to this shape."""
         distance, size = np.abs(found - expected), np.abs(expected)
         return cls(float(distance.max()), float((distance / np.maximum(unit, size)).max()), float(size.max()))
 
     def merged(self, other: "Difference") -> "Difference":
-        """Return the maximum of each attribute."""
+        """Combine two differences: each attribute of the result is the larger one of both."""
         return Difference(*map(max, astuple(self), astuple(other)))
 
 
@@ -51,13 +53,13 @@ def compare(
 ) -> dict[str, Any]:
     """Compare the float32 graphs with the modules, and return the value of `verification` in the manifest.
 
-    If there are real examples, graphs without convolutions are compared only on real examples. In a trained perceptron,
-    random examples produce large terms that cancel, and no useful tolerance holds. Graphs with convolutions are also
-    compared on random examples, because their tolerance is wider and more details can differ.
+    If there are real examples, graphs without convolutions are compared only on these. In a trained perceptron, random
+    examples produce large terms that cancel, so rounding errors would exceed any useful tolerance. Graphs with
+    convolutions are compared on real and on random examples, because their tolerance is wider.
 
     Args:
         spec: The specification of the export.
-        vae: The float32 graphs in ONNX Runtime, with the optimizations that users run.
+        vae: The float32 graphs in ONNX Runtime, with the same optimizations as on the user's device.
         graphs: The float32 graphs.
         random: At least 64 random examples.
         real: At least 64 real examples, or None.
@@ -95,7 +97,7 @@ def check_agreement(network: Network, vae: VAE, examples: Inputs, tolerance: flo
         network: The module.
         vae: The graphs in ONNX Runtime.
         examples: At least 64 examples.
-        tolerance: Maximum difference, relative to max(unit, |value|).
+        tolerance: Maximum difference, relative to max(unit, |value|). `network.units` holds the unit of each output.
 
     Returns:
         Dict from the name of each output to the maximum difference over all batches.
@@ -118,10 +120,10 @@ def check_agreement(network: Network, vae: VAE, examples: Inputs, tolerance: flo
 def compare_arrays(
     where: str, output: str, expected: Array, found: Array, tolerance: float, unit: Array | float = 1
 ) -> Difference:
-    """Compare one output of a module with that of its graph.
+    """Compare one output of a module with the same output of the module's graph.
 
     Args:
-        where: The network and the batch size, for the error.
+        where: Description of the network and the batch size, for the error message.
         output: Name of the output.
         expected: The output of the module.
         found: The output of the graph.

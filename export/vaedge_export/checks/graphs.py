@@ -15,7 +15,7 @@ CONTRIB = "com.microsoft"  # the domain of operators that only ONNX Runtime has;
 
 _DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
-# The results of these operators do not depend on their inputs alone.
+# Operators whose results are random.
 _RANDOM = frozenset(
     {
         "Bernoulli",
@@ -76,11 +76,12 @@ def check_purity(content: bytes, name: str, *, contrib: bool = False) -> None:
         contrib: Whether operators that only ONNX Runtime has are allowed.
 
     Raises:
-        PurityError: The graph is invalid. Or it contains a random operator, a function, a subgraph, external data or
-            metadata of nodes. Or some supported ONNX Runtime does not know its operators or its format.
+        PurityError: One of three reasons. The graph is invalid. It contains a random operator, a function, a subgraph,
+            external data or metadata of nodes. A supported release of ONNX Runtime does not know its operators or its
+            format.
     """
     model = onnx.load_model_from_string(content)
-    is_standard = all(node.domain == "" for node in model.graph.node)  # the full check knows only these operators
+    is_standard = all(node.domain == "" for node in model.graph.node)  # onnx can fully check only these
     try:
         onnx.checker.check_model(model, full_check=is_standard)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

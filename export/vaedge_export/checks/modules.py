@@ -1,4 +1,7 @@
-"""Checks on the two modules before they are traced. The errors describe the modules, and not the graphs."""
+"""Checks on the encoder and the decoder modules before they are traced.
+
+An error of these checks describes a module. Errors of later checks describe a graph, and are harder to understand.
+"""
 
 import itertools
 from collections.abc import Mapping
@@ -28,9 +31,10 @@ from vaedge_train.model.priors import StandardNormal
 from vaedge_train.model.vae import VAE
 
 _MAX_BYTES = 2**31 - 2**20  # the limit of protobuf, less a megabyte for the structure of the graph
-_SWAP_FACTOR = 1.1  # a negative ELBO that is larger by this factor than that of swapped outputs is refused
-# An ELBO is refused that is lower than with another scale of the posterior by this fraction of the latter, and by this
-# number of nats. Posteriors of a correct model that was trained with beta = 4 gain half of that when they are narrower.
+# An encoder is refused if its negative ELBO is more than this factor times that of the swapped outputs.
+_SWAP_FACTOR = 1.1
+# An encoder is refused if another reading of its second output improves the ELBO by more than this fraction of the new
+# ELBO, and by more than this number of nats. A correct model, trained with beta = 4, reaches half of these limits.
 _SCALE_FRACTION, _SCALE_NATS = 0.06, 2.0
 
 
@@ -40,7 +44,7 @@ def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
     Args:
         spec: The specification of the export.
         examples: At least 3 examples.
-        real: Whether the examples are the caller's; the check of the meaning of the outputs needs real data.
+        real: Whether the examples are real data. The check of the meaning of the outputs is omitted without real data.
 
     Raises:
         ExportError: A module raises an exception.
@@ -59,13 +63,13 @@ def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
         first = next(iter(computed[network.name].values()))
         check_dependence(network.name, first, network.main_input, network.inputs(examples)[network.main_input])
     check_logits(spec.likelihood, computed["decoder"])
-    # The encoders of vaedge_train return (mean, log_var). Their ELBO can be poor for another reason.
+    # The encoders of vaedge_train always return (mean, log_var), even if the ELBO of the model is poor.
     if real and not isinstance(spec.encoder, Encoder | ConvEncoder | Labeled):
         check_meaning(spec, examples)
 
 
 def check_training_mode(name: str, module: nn.Module) -> None:
-    """Refuse a module if it is in training mode, or any of its submodules.
+    """Refuse a module if it or any of its submodules is in training mode.
 
     Raises:
         TrainingModeError: A module or submodule is in training mode. The message names the submodule.
@@ -181,20 +185,21 @@ def check_logits(likelihood: Likelihood, outputs: Mapping[str, Array]) -> None:
 
 
 def check_meaning(spec: Spec, examples: Inputs) -> None:
-    """Refuse an encoder whose outputs reach a much better ELBO under another reading than (mean, log_var).
+    """Refuse an encoder if the ELBO is much better when its outputs are not read as (mean, log_var).
 
-    The other readings are swapped outputs, and a standard deviation or its logarithm in the place of log_var. The ELBO
-    is that in standardized units; its KL divergence is that to N(0, I), and its noise is `examples.z`. An untrained
-    model passes, and so does a model that reaches about the same ELBO under another reading. The logarithm of a
-    standard deviation is recognized only where twice the output is better than 1.5 times and 3 times the output: the
-    posteriors of a model that was trained too briefly are too wide by any factor.
+    The check tries three other readings: (log_var, mean), (mean, sigma) and (mean, log sigma). It computes the ELBO in
+    standardized units, with the prior N(0, I) and the noise `examples.z`. A model passes if all readings give about the
+    same ELBO, as those of an untrained model do.
+
+    For (mean, log sigma), log_var is twice the second output. This reading must also be better than 1.5 times and 3
+    times the second output. Otherwise the posterior is only too wide, because the training was too short.
 
     Args:
         spec: The specification of the export.
         examples: Real examples.
 
     Raises:
-        MeaningError: The outputs seem to have another meaning.
+        MeaningError: The outputs do not seem to be (mean, log_var).
     """
     conditions = [torch.from_numpy(values) for values in examples.conditions.values()]
     x, eps = torch.from_numpy(examples.x), torch.from_numpy(examples.z).flatten(1)
@@ -245,7 +250,7 @@ class _Constant(nn.Module):
 
 
 class _FlatDecoder(nn.Module):
-    """A decoder with fixed conditions. It takes z as an (n, latents) tensor."""
+    """A wrapper of a decoder. It takes z as an (n, latents) tensor, and gives fixed conditions to the decoder."""
 
     def __init__(self, decoder: nn.Module, latent_shape: tuple[int, ...], conditions: list[Tensor]) -> None:
         super().__init__()

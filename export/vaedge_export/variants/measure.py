@@ -20,7 +20,7 @@ _SEED = 0
 _BUDGET, _RELATIVE_BUDGET = 0.3, 0.001
 _TIMED_BATCH_SIZES = (1, 64)
 _SECONDS = 0.5
-_SLOWER = 1.05  # smaller differences of two times are noise
+_SLOWER = 1.05  # a variant is called slower above this ratio of times; smaller ratios are noise
 
 Open = Callable[[str, Graphs], vaedge.VAE]
 
@@ -58,7 +58,7 @@ class Measurements:
     threads: int
 
     def to_manifest(self) -> dict[str, object]:
-        """Return the value of `measured` in the manifest. Two of its keys differ from the attributes."""
+        """Return the value of `measured` in the manifest. Two of its keys differ from the names of the attributes."""
         keys = {"examples": "items", "cpu": "processor"}
         return {keys.get(name, name): value for name, value in {**asdict(self), "kept": list(self.kept)}.items()}
 
@@ -85,7 +85,10 @@ class Comparison:
         self.budget = default_budget(float(self._bounds.elbo.mean()))
 
     def loss(self, name: str, graphs: Graphs) -> float:
-        """Return the loss of ELBO of a variant, in nats per example. If the variant returns NaN, return infinity."""
+        """Return the mean ELBO of fp32 minus that of a variant, in nats per example.
+
+        If the variant returns NaN, return infinity.
+        """
         change = float((self._score(self._open(name, graphs)).elbo - self._bounds.elbo).mean())
         return -change if np.isfinite(change) else float("inf")
 
@@ -93,7 +96,7 @@ class Comparison:
         """Time `reconstruct` of all variants in turn.
 
         Returns:
-            Dict from the name of a variant to a dict, which maps the batch size to the median time in microseconds.
+            Nested dict: name of a variant -> batch size -> median time of a call in microseconds.
         """
         vaes = {name: self._open(name, graphs) for name, graphs in variants.items()}
         times: dict[str, dict[str, float]] = {name: {} for name in variants}
@@ -113,7 +116,7 @@ class Comparison:
             name: Name of the variant.
             graphs: Graphs of the variant.
             kept: Names of the layers that stay in float32.
-            microseconds: Dict from batch size to time: the part of the result of `time` for this variant.
+            microseconds: Dict from batch size to the median time of a call, as `time` measured it for this variant.
         """
         vae = self._open(name, graphs)
         bounds = self._score(vae)
@@ -142,7 +145,7 @@ def describe_costs(measured: Mapping[str, Measurements]) -> list[str]:
     """Return one line for each variant other than fp32: the nats that it loses, and whether it is slower.
 
     Args:
-        measured: The measurements by the name of the variant; fp32 is among them.
+        measured: Dict from the name of each variant, including fp32, to its measurements.
     """
     lines = []
     for name, found in measured.items():

@@ -18,8 +18,8 @@ from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge_export.graphs import logging_off
 from vaedge_export.networks import Array
 
-# A quantile of the maxima of the channels. Channels with a larger maximum are scaled down to it, because a tensor of
-# activations has only one scale. A few large channels would leave only a few quantization steps for the others.
+# Channels of activations whose maximum exceeds this quantile of all maxima are scaled down to the quantile. A tensor of
+# activations has only one scale, so a few large channels would leave few quantization steps for the other channels.
 _OUTLIERS = 0.9
 _BLOCK = 32  # number of weights that share a scale in 4 bits
 _CALIBRATION_BATCH_SIZE = 32
@@ -123,7 +123,7 @@ def to_fp16(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
 
     with logging_off():
         half = ONNXModel(convert_float_to_float16(onnx.load_model_from_string(content), keep_io_types=True))
-        half.topological_sort()  # the converter appends its casts at the end
+        half.topological_sort()  # the converter appends Cast nodes at the end, which is an invalid order
     result: onnx.ModelProto = half.model
     return result
 
@@ -207,9 +207,10 @@ def _scale_outliers_down(model: onnx.ModelProto, inputs: Mapping[str, Array], ke
 
 
 def outlier_factors(activations: Array) -> Array:
-    """Return the factors by which outlier channels are too large. The factor of other channels is 1.
+    """Return the factor by which each channel is too large.
 
-    The factor of an outlier channel is its maximum, divided by the 90th percentile of the maxima of all channels.
+    An outlier is a channel whose maximum exceeds the 90th percentile of the maxima of all channels. Its factor is its
+    maximum divided by this percentile. The factor of other channels is 1.
 
     Args:
         activations: (n, channels) float32.
@@ -226,7 +227,7 @@ def outlier_factors(activations: Array) -> Array:
 
 
 def _activations(model: onnx.ModelProto, inputs: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
-    """Run the graph, and return a dict from the names of tensors to values. Tensors without rank 2 are omitted."""
+    """Run the graph. Return a dict from the name of each given tensor to its values, for tensors with two axes."""
     if not names:
         return {}
     probe = onnx.ModelProto()
@@ -239,7 +240,7 @@ def _activations(model: onnx.ModelProto, inputs: Mapping[str, Array], names: Col
 
 
 def _calibration_reader(inputs: Mapping[str, Array]) -> Any:
-    """Return an object that gives the examples to the static quantizer, one batch after another."""
+    """Return an object from which the static quantizer of ONNX Runtime reads the examples in batches."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]

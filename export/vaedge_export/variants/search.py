@@ -1,4 +1,4 @@
-"""Make a variant whose loss is within the budget. Only the layers that need float32 are kept in float32."""
+"""Make a variant whose loss is within the budget. Layers stay in float32 only if the loss would exceed the budget."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -21,8 +21,8 @@ def make_variant(
 ) -> tuple[Graphs, list[str]]:
     """Quantize both graphs, and keep layers in float32 until the loss is within the budget.
 
-    If the loss of the fully quantized model exceeds the budget, the loss is measured with each layer alone in float32.
-    Layers are then kept in float32 one after another. The layer that recovers the most nats per weight is the first.
+    If the loss of the fully quantized model exceeds the budget, one layer after another is kept in float32. The first
+    one is the layer that recovers the most nats per weight. This number is measured with only that layer in float32.
 
     Args:
         name: Name of the variant, a key of QUANTIZERS.
@@ -58,7 +58,7 @@ def make_variant(
             (network.name, layer): count for network, content in parts for layer, count in layers(content).items()
         }
         recovered = {layer: loss - comparison.loss(name, quantize([layer])) for layer in weights}
-        for layer in keeping_order(weights, recovered)[:-1]:  # with every layer kept, nothing would be quantized
+        for layer in keeping_order(weights, recovered)[:-1]:  # the last layer is always quantized
             kept.append(layer)
             graphs = quantize(kept)
             loss = comparison.loss(name, graphs)

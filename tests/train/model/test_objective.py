@@ -119,7 +119,7 @@ def test_path_gradient_has_the_same_mean(linear_vae, x, name):
 
 
 def test_path_gradient_vanishes_at_the_exact_posterior(linear_vae, x):
-    """It is zero for every single draw, where the usual gradient is zero only on average."""
+    """At the exact posterior, the path gradient of every draw is zero. The usual gradient is zero only on average."""
     prior = MixturePrior(1, LATENT)  # N(0, I) without a closed form of the KL, so that the usual gradient has variance
     with torch.no_grad():
         prior.mean.zero_()

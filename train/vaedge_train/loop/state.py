@@ -123,7 +123,7 @@ class TrainingState:
             raise RunError(f"{path} is damaged: {(str(error) or repr(error)).splitlines()[0]}") from error
         if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
             raise RunError(f"{path} was written by another version of vaedge; resume with that version")
-        # A checkpoint of an earlier version lacks the fields that are new since then.
+        # A checkpoint of an earlier version lacks newer fields, whose defaults mean the behavior of that version.
         require_same_config(self.config, {**TrainConfig().to_dict(), **saved["config"]}, folder)
         if saved["data"] != self.data:
             raise DataError(
@@ -163,8 +163,8 @@ def require_same_config(config: TrainConfig, saved: dict[str, Any], folder: Path
 def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
     """Return the update function of an exponential moving average, for `AveragedModel`.
 
-    After n updates, the decay is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. The
-    first decays are small, so the average soon forgets the random initial weights.
+    After n updates, the decay is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. It is
+    small at first, so the random initial weights soon have little influence on the average.
 
     Args:
         decay: The final decay, at least 0 and less than 1.

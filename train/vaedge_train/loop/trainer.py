@@ -49,7 +49,7 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
         ConfigError: The resumed run has another configuration, or the network does not fit the data.
         NonFiniteError: The loss became NaN or infinite; the last checkpoint is intact.
         KeyboardInterrupt: Ctrl-C was pressed; the state is saved.
-        OSError: The run folder cannot be written to.
+        OSError: A file of the run folder cannot be written.
     """
     folder = Path(out)
     if resume:
@@ -80,7 +80,7 @@ class Trainer:
         state: The state of the run. Each step changes it.
         dataset: The data set.
         workers: The processes that train together.
-        writer: Writes the run folder.
+        writer: The writer of the run folder.
         progress: Whether to show a progress bar on a terminal.
     """
 
@@ -185,10 +185,11 @@ class Trainer:
         state.step += 1
 
     def evaluate(self) -> dict[str, Any]:
-        """Evaluate the model on the monitored part, and decide whether to keep its weights.
+        """Evaluate the model, and decide whether to keep its weights.
 
-        If there is no validation part, the weights of every epoch replace the earlier weights. The test part therefore
-        does not influence which weights are kept.
+        If the data set has a validation part, the model is evaluated on it, and the weights with the best ELBO are
+        kept. Otherwise, the model is evaluated on the test part, and the weights of the last epoch are kept. The test
+        part therefore does not influence which weights are kept.
 
         Returns:
             Dict from the name of each metric to its value in nats per example. The key "kept" holds the decision.

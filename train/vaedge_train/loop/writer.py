@@ -33,7 +33,7 @@ _EXAMPLES = 500  # number of test examples in the run folder; the export measure
 _GRID_EXAMPLES = 64
 _GRID_COLUMNS, _MAX_GRID_COLUMNS = 8, 16
 _GRID_SEED = 1  # constant, so that the grids of epochs and runs are comparable
-_GRID_SECONDS = 5.0  # minimum time between grids; with grids after every short epoch, a run takes twice as long
+_GRID_SECONDS = 5.0  # minimum time between grids; grids after every short epoch would double the time of a run
 
 
 class SilentWriter:
@@ -102,7 +102,7 @@ class Writer(SilentWriter):
         """
         if row["kept"]:
             write_weights(self._folder, self._state.trained)
-            (self._folder / EVALUATION).unlink(missing_ok=True)  # the evaluation is that of earlier weights
+            (self._folder / EVALUATION).unlink(missing_ok=True)  # it describes the earlier weights
             if time.perf_counter() - self._grid_time > _GRID_SECONDS:
                 self._write_grids(self._state.trained)
                 self._grid_time = time.perf_counter()

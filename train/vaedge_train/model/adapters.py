@@ -16,7 +16,7 @@ class Labeled(nn.Module):
         """Wrap a network.
 
         Args:
-            network: The network. Its input has the columns or channels of x or z, followed by `classes` further ones.
+            network: The network. Its input has the columns or channels of x or z, and then one for each class.
             classes: Number of classes.
             flatten: Whether to flatten each example to one row first. Use it for a network that takes rows.
         """

@@ -10,7 +10,7 @@ from vaedge_train.model.gaussian import LOG_VAR_RANGE
 
 
 class Residual(nn.Module):
-    """x + convolution(SiLU(convolution(SiLU(x)))), the pre-activation block of He et al. 2016."""
+    """A residual block with pre-activation (He et al. 2016): x + convolution(SiLU(convolution(SiLU(x))))."""
 
     def __init__(self, channels: int) -> None:
         """Create the two 3 x 3 convolutions.
@@ -96,7 +96,9 @@ class ConvDecoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, parameters: Sequence[Tensor]) -> None:
-        """Set the bias of the output layer, so that the untrained decoder returns about the mean color.
+        """Set the bias of the output layer, so that the untrained decoder returns about the given parameters.
+
+        A channel of an image has one bias, so the parameters are averaged over the pixels.
 
         Args:
             parameters: One (*output_shape) tensor for each parameter of p(x|z).

@@ -59,7 +59,7 @@ class Likelihood:
         """Return the mean of p(x|z), in the shape of the parameters."""
 
     def bounded(self, *parameters: Tensor) -> tuple[Tensor, ...]:
-        """Return the parameters within the limits that the likelihood uses; exported graphs contain this step."""
+        """Return the parameters, clamped to the limits of the likelihood. Exported graphs contain this clamp."""
         return parameters
 
     @abstractmethod
@@ -85,7 +85,7 @@ class Likelihood:
 
 
 class Bernoulli(Likelihood):
-    """The likelihood of binary x: log p(x|z) = x * logits - softplus(logits). This form is stable for all logits."""
+    """The likelihood of binary x: log p(x|z) = x * logits - softplus(logits). It is accurate for all logits."""
 
     name = "bernoulli"
     parameters = ("logits",)
@@ -103,7 +103,7 @@ class Bernoulli(Likelihood):
         return (torch.logit(mean, eps=1e-3),)
 
     def refusal(self, x: Tensor) -> str | None:
-        """Return a reason if x has values other than 0 and 1."""
+        """Return a reason if x has values other than 0 and 1, otherwise None."""
         if bool(((x == 0) | (x == 1)).all()):
             return None
         return (
@@ -122,7 +122,7 @@ class BceSurrogate(Bernoulli):
     name = "bce_surrogate"
 
     def refusal(self, x: Tensor) -> str | None:
-        """Return a reason if x has NaN, or values outside of [0, 1]."""
+        """Return a reason if x has NaN or values outside [0, 1], otherwise None."""
         return Likelihood.refusal(self, x)
 
 
@@ -130,8 +130,9 @@ class ContinuousBernoulli(Likelihood):
     """The likelihood of x in [0, 1]: the Bernoulli formula, normalized to a density (Loaiza-Ganem & Cunningham 2019).
 
     For logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)). The mean is
-    1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so a Taylor series replaces
-    them near 0. There, the unused formula gets the input 1, because `where` does not stop NaN in its gradient.
+    1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so Taylor series replace them
+    near 0. The formulas are then computed at 1, and their results are not used. Otherwise their gradients would be NaN,
+    which `torch.where` would pass on.
     """
 
     name = "continuous_bernoulli"
@@ -228,7 +229,10 @@ class DiscretizedLogistic(Likelihood):
         return torch.where((x < self._HALF_BIN) | (x > 1 - self._HALF_BIN), at_ends, inside)
 
     def mean(self, *parameters: Tensor) -> Tensor:
-        """Return the mean of the logistic clipped to [0, 1], which differs from the mean of the bins by O(width^2)."""
+        """Return the mean of a logistic variable that is clipped to [0, 1].
+
+        It differs from the mean over the 256 bins by O(width^2), where width is the width of a bin.
+        """
         loc, log_scale = self.bounded(*parameters)
         scale = torch.exp(log_scale)
         return (scale * (F.softplus(loc / scale) - F.softplus((loc - 1) / scale))).clamp(0, 1)
@@ -238,7 +242,7 @@ class DiscretizedLogistic(Likelihood):
         return mean, torch.full_like(mean, -2.5)
 
     def refusal(self, x: Tensor) -> str | None:
-        """Return a reason if x has values other than the 256 levels."""
+        """Return a reason if x has values other than the 256 levels 0, 1/255, ..., 1, otherwise None."""
         reason = super().refusal(x)
         if reason is None and not bool(((x * 255).round() - x * 255).abs().max() < 1e-3):
             return "discretized_logistic takes 8-bit images, but the data has values between the 256 levels"

@@ -1,7 +1,7 @@
 """The losses of training: the ELBO or the importance-weighted bound, each with the usual or the path gradient.
 
 The path gradient omits the part of the gradient that flows into the encoder through log q(z|x). The mean of that part
-is zero, so the estimate stays unbiased. Near the optimum, the variance of the path gradient is smaller.
+is zero, so the path gradient is unbiased. Near the optimum, its variance is smaller than that of the usual gradient.
 """
 
 import math

@@ -221,12 +221,12 @@ class VampPrior(_GaussianMixture):
     name = "vamp"
 
     def __init__(self, pseudo_inputs: Tensor, value_range: tuple[float, float] | None) -> None:
-        """Start at the given pseudo-inputs.
+        """Store the initial pseudo-inputs, with equal weights.
 
         Args:
             pseudo_inputs: (K, *input_shape) in the units of the encoder, for example the first examples of the
                 training set.
-            value_range: Limits to which the pseudo-inputs are clamped: those of the data, or None if it has none.
+            value_range: Limits to which the pseudo-inputs are clamped: those of the data. None means no limits.
         """
         super().__init__()
         self.value_range = value_range

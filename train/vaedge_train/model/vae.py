@@ -31,27 +31,27 @@ class Terms:
 
     @property
     def distortion(self) -> Tensor:
-        """(n,): the reconstruction error -E_q[log p(x|z)], estimated from the draws."""
+        """The reconstruction error -E_q[log p(x|z)], estimated from the draws: (n,) in nats."""
         return -self.log_likelihood.mean(0)
 
     @property
     def log_ratio(self) -> Tensor:
-        """(L, n): the log-ratio log q(z|x) - log p(z). Its mean over the draws estimates the KL divergence."""
+        """The log-ratio log q(z|x) - log p(z), (L, n) in nats. Its mean over the draws estimates the KL divergence."""
         return self.log_posterior - self.log_prior
 
     @property
     def rate(self) -> Tensor:
-        """(n,): the KL divergence KL(q(z|x) || p(z)), in closed form or estimated from the draws."""
+        """The KL divergence KL(q(z|x) || p(z)), in closed form or estimated from the draws: (n,) in nats."""
         return self.log_ratio.mean(0) if self.kl is None else self.kl
 
     @property
     def elbo(self) -> Tensor:
-        """(n,): the evidence lower bound, -(distortion + rate)."""
+        """The evidence lower bound, -(distortion + rate): (n,) in nats."""
         return -(self.distortion + self.rate)
 
     @property
     def log_weight(self) -> Tensor:
-        """(L, n): the logarithm of the importance weight p(x|z) p(z) / q(z|x)."""
+        """The logarithm of the importance weight p(x|z) p(z) / q(z|x): (L, n) in nats."""
         return self.log_likelihood + self.log_prior - self.log_posterior
 
 
@@ -175,7 +175,16 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
-        """Draw z from the prior and return the means of p(x|z), (n, *input_shape), for y (n,)."""
+        """Draw n latents z from the prior, and return the means of p(x|z).
+
+        Args:
+            n: Number of draws.
+            generator: Source of the random numbers.
+            y: (n,) int64, the class of each draw, for a conditional model.
+
+        Returns:
+            (n, *input_shape) float32.
+        """
         z = self.prior.sample(n, self._encode, generator)
         return self.likelihood.mean(*self.generative(z, y))
 
