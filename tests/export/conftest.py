@@ -42,7 +42,7 @@ def examples():
 
 @pytest.fixture(scope="session")
 def bundle(make_vae, shapes, examples, tmp_path_factory):
-    """The bundle of the modules that the fixture `vae` returns, which have the same seed."""
+    """A bundle of an encoder and a decoder with the same weights as those of the fixture `vae`."""
     torch.manual_seed(0)
     vae = make_vae()
     out = tmp_path_factory.mktemp("export") / "bundle"
@@ -51,7 +51,7 @@ def bundle(make_vae, shapes, examples, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make_spec(shapes):
-    """Return a function that validates arguments of an export; those that are not given have their defaults."""
+    """Return a function that validates the arguments of an export. Arguments that are not given have defaults."""
 
     def make(encoder, decoder, **arguments):
         defaults = {"likelihood": "bernoulli", "prior": None, "conditions": {}, "variants": ("fp32",)}

@@ -1,7 +1,7 @@
 """In fp32, results of convolutions depend on the rest of the batch only by rounding.
 
 With several threads, ONNX Runtime splits the convolutions of small batches differently from those of large ones. Graphs
-of matrix products give the same bits for every batch size; the tests of the runtime hold that.
+of matrix products give the same bits for every batch size, as tests of the runtime verify.
 """
 
 import numpy as np

@@ -92,14 +92,14 @@ def test_log_prob_is_that_of_the_standardized_model_minus_the_log_standard_devia
 
 
 def test_metrics_of_the_run_compare_with_log_prob(run, exported):
-    """Both are of the test part, in the units of the data, with one draw of z per example."""
+    """The ELBO in the metrics of a run is that of its test examples in the units of the data, as in the runtime."""
     scores = vaedge.load(exported).bounds(run.examples["x"], k=50, seed=0).elbo
     assert scores.mean() == pytest.approx(run.metrics["test_elbo"], abs=1.0)
 
 
 @pytest.mark.parametrize("variant", ["", ".int8"])
 def test_affine_maps_are_nodes_in_float32(run, exported, variant):
-    """The map of x precedes the first product of matrices, and int8 does not quantize it."""
+    """The graphs standardize x and map the outputs back with float32 operators, which int8 does not quantize."""
     encoder, decoder = graph(exported, f"encoder{variant}"), graph(exported, f"decoder{variant}")
     units = run.vae.standardization
     constants = [
@@ -120,7 +120,7 @@ def test_affine_maps_are_nodes_in_float32(run, exported, variant):
     assert any(node.op_type == ("MatMulInteger" if variant else "Gemm") for node in encoder.node)
 
 
-def test_int8_of_a_standardized_model_is_measured_and_gated(run, exported, tmp_path, monkeypatch):
+def test_int8_of_a_standardized_model_is_measured_and_limited(run, exported, tmp_path, monkeypatch):
     manifest = vaedge.load(exported).manifest
     measured = manifest.variants["int8"].measured
     assert -0.3 <= measured["elbo_change"] < 1
@@ -152,7 +152,7 @@ def test_check_finds_a_column_that_is_off_by_a_hundredth_of_its_standard_deviati
     assert not vaedge.check(folder).passed
 
 
-def test_export_vae_maps_the_units_of_models_of_others(modules, x, tmp_path):
+def test_export_vae_standardizes_x_for_modules_of_any_origin(modules, x, tmp_path):
     bundle = export_vae(
         modules.encoder, modules.decoder, tmp_path / "b", **SHAPES, input_mean=MEAN, input_std=STD, examples=x
     )

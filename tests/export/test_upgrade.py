@@ -59,7 +59,10 @@ def test_old_and_upgraded_bundle_give_the_same_results(old):
 
 @pytest.fixture
 def gaussian(tmp_path):
-    """A bundle of format 1 whose decoder does not limit log_scale, as those of earlier releases; and that decoder."""
+    """A bundle of format 1 whose decoder does not limit log_scale, and this decoder as a module.
+
+    Earlier releases exported such decoders.
+    """
 
     class Decoder(nn.Module):
         def forward(self, z):
@@ -88,7 +91,7 @@ def gaussian(tmp_path):
 def test_upgraded_gaussian_bundle_is_clipped_by_the_runtime_as_before(gaussian):
     old = vaedge.load(gaussian)
     assert old.manifest.log_scale_range == (-6, 10)
-    x = np.float32([[-10, 10, 0, 1]])  # the posterior's mean is half of it, where log_scale is about -20 and 20
+    x = np.float32([[-10, 10, 0, 1]])  # the posterior's mean is x / 2, so log_scale is about -20 and 20
     before = old.log_prob(x, k=50, seed=0)
     z = old.encode(x).mean
     log_scale = old.parameters(z)["log_scale"]

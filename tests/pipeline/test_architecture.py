@@ -38,7 +38,7 @@ LONGER_FILES = {"runtime/vaedge/vae.py": "the public methods of one class, each 
 
 
 def modules(package):
-    """Return the paths of the modules of a package by name; a folder's name is that of its `__init__`."""
+    """Return a dict from the name of each module of a package to its path. A folder's name means its `__init__`."""
     paths = {}
     for path in (FOLDERS[package] / package).rglob("*.py"):
         name = ".".join(path.relative_to(FOLDERS[package]).with_suffix("").parts)
@@ -69,7 +69,7 @@ def entry(module):
 
 
 def imports_between_modules(package):
-    """Return the imports inside a package: the names of the imported modules by the name of the importing one."""
+    """Return a dict from the name of each module of a package to the names of the modules that it imports from it."""
     paths = modules(package)
     return {name: {found for found in imports(path) if found in paths} - {name} for name, path in paths.items()}
 
@@ -83,7 +83,10 @@ def imports_between_entries(package):
 
 
 def assert_no_cycle(graph):
-    """Remove the nodes without imports until none is left; a rest that cannot be removed contains a cycle."""
+    """Fail if modules import each other in a cycle.
+
+    Modules without remaining imports are removed one after another. The modules of a cycle can never be removed.
+    """
     rest = dict(graph)
     while rest:
         free = {name for name, found in rest.items() if not found & rest.keys()}
@@ -159,7 +162,7 @@ def test_every_folder_says_what_it_contains(package):
 
 @pytest.mark.parametrize("package", FOLDERS)
 def test_no_imported_name_shadows_a_module(package):
-    """`vaedge.check` is a function, so there is no module `vaedge/check.py`."""
+    """A module `vaedge/check.py` would hide the function `vaedge.check`, for example."""
     for path in modules(package).values():
         if path.name != "__init__.py":
             continue

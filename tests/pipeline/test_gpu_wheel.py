@@ -1,4 +1,4 @@
-"""The wheel onnxruntime-gpu on a machine without CUDA: the rule for devices holds, and nothing is printed to stderr."""
+"""The wheel onnxruntime-gpu without CUDA: "cuda" is an error, "auto" chooses the CPU, and stderr stays empty."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The interpreter of an environment that has only numpy and the wheel, without the packages of CUDA."""
+    """The Python interpreter of an environment with numpy and onnxruntime-gpu, but without the packages of CUDA."""
     folder = tmp_path_factory.mktemp("gpu")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"

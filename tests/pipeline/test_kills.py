@@ -146,7 +146,7 @@ def read_means(folder):
 
 @pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_bulk_encode_resumes_after_every_kill(commands, examples, tmp_path, kills):
-    """After any number of kills, the same command completes the result of one call."""
+    """A job that is killed and started again writes the same result as a job without kills."""
     expected = vaedge.load(MODEL).encode(np.load(examples)).mean
     words = "encode", MODEL, examples, "--out"
     lines = commands.kill(*words, tmp_path / "complete")

@@ -71,7 +71,7 @@ def test_bounds_agree_with_torch_for_the_same_noise(run, vae):
 
 
 def test_log_prob_of_a_linear_model_is_the_exact_evidence(tmp_path):
-    """With the exact posterior, every importance weight is the evidence, for any k and any seed."""
+    """With the exact posterior, every importance weight equals the evidence p(x), for any k and any seed."""
 
     class Encoder(torch.nn.Module):
         def forward(self, x):

@@ -43,7 +43,7 @@ class TestEveryShippedModel:
         np.testing.assert_allclose(vae.parameters(mean)["logits"], logits, rtol=1e-5, atol=1e-4)
 
     def test_int8_does_not_saturate(self, folder):
-        """The loss on the card was measured with exact products of integers, which some CPUs would saturate."""
+        """The runtime computes exact integer products on every CPU, although default kernels of some CPUs saturate."""
         vae = vaedge.load(folder, variant="int8")
         with np.load(folder / "reference.npz") as archive:
             x = archive["x"]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def correlated_table():
-    """Twelve columns that follow three factors, with a correlation of 0.95 with a combination of them."""
+    """A table of twelve columns. Each column has a correlation of 0.95 with a combination of three factors."""
     rng = np.random.default_rng(0)
     weights = np.random.default_rng(99).standard_normal((3, 12))
     weights /= np.linalg.norm(weights, axis=0)
@@ -26,7 +26,13 @@ def correlated_table():
 
 
 def plant_outliers(x):
-    """Replace three columns of 50 rows by values of other rows; return the table, and which rows are outliers."""
+    """Make 50 rows of a table outliers: take the values of three columns from other rows.
+
+    Each value alone is usual, and only the correlations are violated.
+
+    Returns:
+        The changed table, and a bool array that marks the outliers.
+    """
     rng = np.random.default_rng(1)
     x, is_outlier = x.copy(), np.zeros(ROWS, bool)
     rows = rng.choice(ROWS, OUTLIERS, replace=False)

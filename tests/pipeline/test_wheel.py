@@ -20,7 +20,7 @@ def run(*words, **options):
 
 
 def pip(python, *words):
-    """Run pip for another environment, which does not need a pip itself: that saves seconds for each environment."""
+    """Run this environment's pip for another environment. Installing pip there would take seconds each time."""
     return run(sys.executable, "-m", "pip", "--python", python, *words)
 
 
@@ -41,9 +41,10 @@ def wheel(tmp_path_factory):
     ],
 )
 def python(request, wheel, tmp_path_factory):
-    """The interpreter of an environment with the wheel, numpy, ONNX Runtime, and pytest for the tests.
+    """The Python interpreter of an environment with the wheel of vaedge, numpy, ONNX Runtime and pytest.
 
-    The pinned and the oldest versions are compared with their SHA-256. The newest ones are those of the package index.
+    The requirement files of the pinned and the oldest versions hold SHA-256 hashes, which pip verifies. The newest
+    versions have no such file.
     """
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", folder)
@@ -60,7 +61,7 @@ def python(request, wheel, tmp_path_factory):
 
 
 def without_network():
-    """Return the start of a command that runs without network; empty where the system does not let users do that."""
+    """Return the first words of a command that runs without network, or [] if the system does not allow this."""
     words = ["unshare", "--map-root-user", "--net"]
     possible = shutil.which("unshare") and subprocess.run([*words, "true"], capture_output=True).returncode == 0
     return words if possible else []

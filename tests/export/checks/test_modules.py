@@ -182,7 +182,7 @@ def test_parameters_other_than_logits_may_be_between_0_and_1():
 
 
 class Outputs(nn.Module):
-    """An encoder that returns constants for mean and log_var, in any order."""
+    """An encoder that returns two constants, which need not be in the order (mean, log_var)."""
 
     def __init__(self, first, second):
         super().__init__()
@@ -193,7 +193,7 @@ class Outputs(nn.Module):
 
 
 class Zeros(nn.Module):
-    """A decoder whose Gaussian has the location 0 and the given log_scale."""
+    """A decoder that returns loc = 0 and a constant log_scale."""
 
     def __init__(self, log_scale):
         super().__init__()
@@ -205,7 +205,7 @@ class Zeros(nn.Module):
 
 
 def losses(mean, log_var, log_scale):
-    """Return the negative ELBO with the outputs as given and in the other order, for x = 0 and the prior N(0, I)."""
+    """Return the negative ELBO for x = 0 and the prior N(0, I), twice: for these outputs, and for swapped outputs."""
     reconstruction = 4 * (log_scale + 0.5 * np.log(2 * np.pi))
     given, swapped = (6 * 0.5 * (m**2 + np.exp(v) - v - 1) for m, v in ((mean, log_var), (log_var, mean)))
     return given + reconstruction, swapped + reconstruction
@@ -262,7 +262,7 @@ def test_swapped_outputs_of_a_trained_model_are_refused(run, make_spec, wrap):
 
 
 def test_poor_encoder_of_vaedge_train_is_not_taken_for_swapped(run, make_spec):
-    """A run can have a poor ELBO for another reason, and its encoder returns (mean, log_var) in any case."""
+    """An encoder of vaedge_train always returns (mean, log_var), so a poor ELBO does not mean swapped outputs."""
     encoder = copy.deepcopy(run.vae.encoder)
     with torch.no_grad():
         for parameter in (encoder.output.weight, encoder.output.bias):
@@ -303,7 +303,10 @@ def test_scale_is_found_in_standardized_units(factors, make_spec, wrap, scale):
 
 
 class Posterior(nn.Module):
-    """The exact posterior of six elements that repeat two latents with noise, its variance times a factor."""
+    """An encoder that returns the exact posterior of a linear model, but with the variance multiplied by a factor.
+
+    The six elements of x are three noisy copies of two latents.
+    """
 
     def __init__(self, factor=1.0):
         super().__init__()
@@ -326,7 +329,7 @@ NOISE = 0.1
 
 @pytest.fixture
 def factors():
-    """The exact VAE of a table of two factors, and examples."""
+    """A VAE with the exact posterior of a table whose columns are noisy copies of two factors, and the table."""
     rng = np.random.default_rng(0)
     x = np.tile(rng.standard_normal((64, 2)), 3) + NOISE * rng.standard_normal((64, 6))
     vae = VAE(Posterior(), Repeats(), LIKELIHOODS["gaussian"], StandardNormal(2)).eval()
@@ -335,7 +338,7 @@ def factors():
 
 @pytest.mark.parametrize("factor", [0.1, 0.5, 2, 4])
 def test_posteriors_that_are_too_narrow_or_too_wide_pass(factors, make_spec, factor):
-    """They are as wide as beta makes them, not the square root of the right width."""
+    """Training with another beta makes posteriors narrower or wider. Such an encoder still returns log_var."""
     vae, x = factors
     shapes = {"input_shape": (6,), "latent_shape": (2,), "likelihood": "gaussian"}
     spec = make_spec(Posterior(factor).eval(), vae.decoder, **shapes)

@@ -41,6 +41,6 @@ def comparison(run, spec, fp32, open_vae):
 
 @pytest.fixture(scope="package")
 def hundred(run, spec):
-    """A hundred of the run's test examples."""
+    """The first hundred test examples of the run."""
     inputs: Inputs = validate_examples(run.examples, spec)
     return inputs.repeated(100)

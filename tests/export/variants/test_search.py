@@ -19,7 +19,7 @@ def test_variants_are_the_same_bytes_the_second_time(small, spec, comparison):
 
 
 def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, comparison):
-    """4 bits cost this small model much more than the noise of the measurement."""
+    """The loss of int4 of this small model is much larger than the noise of the measurement."""
     whole, none_kept = make_variant("int4", spec.networks, comparison, 1000)
     assert none_kept == []
     loss = comparison.loss("int4", whole)
@@ -36,7 +36,7 @@ def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, compar
 
 
 class Losses:
-    """A comparison whose losses follow from the number of layers that are kept."""
+    """A substitute for Comparison, whose losses depend only on the number of layers that stay in float32."""
 
     def __init__(self, comparison, losses):
         self.fp32, self.examples, self.budget = comparison.fp32, comparison.examples, 0.5
@@ -58,7 +58,7 @@ def test_variant_over_its_budget_is_refused_with_its_loss(spec, comparison):
 
 @pytest.fixture
 def unchanged(monkeypatch):
-    """Quantizers that return the graph itself, and the layers that each call keeps."""
+    """Replace the quantizers by functions that return the graph unchanged and record the layers to keep."""
     kept = []
 
     def quantize(content, inputs, keep):
