@@ -1,6 +1,6 @@
 """The class VAE, which samples, reconstructs, encodes, decodes, scores and interpolates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -19,9 +19,8 @@ from vaedge.engine.chunks import as_output, rows_per_run, run, without_overlap
 from vaedge.engine.merge import RECONSTRUCTION
 from vaedge.engine.sessions import Sessions
 from vaedge.errors import BundleError, InputError
-from vaedge.validation import LATENT_RANGE, as_batch, as_condition, as_count, as_example
+from vaedge.validation import LATENT_RANGE, Conditions, as_batch, as_conditions, as_count, as_example
 
-Conditions: TypeAlias = Mapping[str, npt.ArrayLike]
 _Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
@@ -34,9 +33,14 @@ class VAE:
     Sessions are opened lazily. The first call that needs the encoder opens the encoder's session. This call raises
     BundleError if ONNX Runtime cannot load the graph. ONNX Runtime can load every graph of the exporter.
 
-    A conditional model needs its conditions in every call: `vae.sample(10, conditions={"y": range(10)})`. `conditions`
-    maps the name of each condition to one value per example, or to one value for all examples. The keyword `y` is a
-    shorthand for the condition "y". `manifest.conditions` lists the conditions of a model.
+    A conditional model needs its conditions in every call: `vae.sample(2, conditions={"y": ["circle", "square"]})`.
+    `conditions` maps the name of each condition to one value per example, or to one value for all examples. A class is
+    its number or its name. The keyword `y` is a shorthand for the condition "y". `manifest.conditions` lists the
+    conditions of a model and the names of their classes.
+
+    The methods raise InputError if an argument is invalid, or if a condition is missing or unknown. Invalid arrays are
+    empty, have a wrong shape or type, or hold NaN or values out of range. The methods raise InferenceError if ONNX
+    Runtime fails, and ClosedError after `close()`.
 
     Attributes:
         manifest: The bundle's manifest.
@@ -83,18 +87,13 @@ class VAE:
         """Return the posterior q(z|x) of each example. The result is deterministic.
 
         Args:
-            x: (n, *input_shape), floating point, inside the manifest's input range; or uint8, if the manifest has an
-                encoding.
-            conditions: Values of a conditional model's conditions, by name.
+            x: (n, *input_shape) with n >= 1, floating point, inside the manifest's input range; or uint8, if the
+                manifest has an encoding.
+            conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
 
         Returns:
             The posterior. Its `mean` and `log_var` are float32 arrays of shape (n, *latent_shape).
-
-        Raises:
-            InputError: `x` is empty, has a wrong shape or dtype, or holds NaN or values out of range. A missing,
-                unknown or invalid condition also raises this error.
-            InferenceError: ONNX Runtime failed.
         """
         x = self._as_examples(x)
         return self._encode(x, self._as_conditions(conditions, y, len(x)))
@@ -111,16 +110,12 @@ class VAE:
 
         Args:
             z: Latents, floating point, shape (n, *latent_shape). Absolute values must be at most 1e6.
-            conditions: Mapping from the name of each condition to its values, for a conditional model.
+            conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
             out: Array that receives the result and is returned, float32, shape (n, *input_shape).
 
         Returns:
             The means of p(x|z), float32, shape (n, *input_shape).
-
-        Raises:
-            InputError: `z`, `out` or a condition is invalid, or a condition is missing.
-            InferenceError: ONNX Runtime failed.
         """
         z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
         return self._decode(z, self._as_conditions(conditions, y, len(z)), out)
@@ -132,15 +127,11 @@ class VAE:
 
         Args:
             z: Latents, floating point, shape (n, *latent_shape). Absolute values must be at most 1e6.
-            conditions: Mapping from the name of each condition to its values, for a conditional model.
+            conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
 
         Returns:
             Dict from each name in the manifest's `parameters` to a float32 array of shape (n, *input_shape).
-
-        Raises:
-            InputError: `z` or a condition is invalid, or a condition is missing.
-            InferenceError: ONNX Runtime failed.
         """
         z = as_batch(z, "z", self.latent_shape, LATENT_RANGE)
         found = self._parameters(z, self._as_conditions(conditions, y, len(z)))
@@ -162,7 +153,7 @@ class VAE:
             n: Number of samples, at least 1.
             seed: The same seed gives the same z on every machine; None uses fresh entropy.
             draw: Draw x from p(x|z) instead of taking its mean. Only draws have the spread of the data.
-            conditions: Values of a conditional model's conditions, by name.
+            conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
             out: Array that receives the result and is returned, float32, shape (n, *input_shape).
 
@@ -170,9 +161,7 @@ class VAE:
             The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
-            InputError: n, the seed, `out` or a condition is invalid or missing; or draw=True, and p(x|z) is not a
-                distribution (bce_surrogate).
-            InferenceError: ONNX Runtime failed.
+            InputError: draw=True, and p(x|z) is not a distribution (bce_surrogate).
         """
         n = as_count(n, "n")
         values = self._as_conditions(conditions, y, n)
@@ -197,7 +186,7 @@ class VAE:
             sample: Draw z from q(z|x) instead of taking its mean.
             draw: Draw x from p(x|z) instead of taking its mean.
             seed: Seed of the draws, only with sample=True or draw=True; None uses fresh entropy.
-            conditions: Values of a conditional model's conditions, by name; both graphs receive the same.
+            conditions: Values of the conditions by name, for a conditional model. Both graphs receive the same.
             y: Shorthand for the condition "y".
             out: Array that receives the result and is returned, float32, shape (n, *input_shape). It may overlap `x`.
 
@@ -205,9 +194,7 @@ class VAE:
             The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
-            InputError: x, the seed, `out` or a condition is invalid or missing; a seed was given, and nothing is drawn;
-                or draw=True, and p(x|z) is not a distribution (bce_surrogate).
-            InferenceError: ONNX Runtime failed.
+            InputError: A seed was given, and nothing is drawn; or draw=True, and p(x|z) is not a distribution.
         """
         x = self._as_examples(x)
         values = self._as_conditions(conditions, y, len(x))
@@ -234,17 +221,14 @@ class VAE:
             x: As for `encode`; 0 and 1 for a Bernoulli.
             k: Number of draws of z per example. The bound becomes tighter with more draws; one draw estimates the ELBO.
             seed: The same seed gives the same draws; None uses fresh entropy.
-            conditions: Values of a conditional model's conditions, by name. The bound is then one on
-                log p(x | conditions).
+            conditions: Values of the conditions by name. The bound is then one on log p(x | conditions).
             y: Shorthand for the condition "y".
 
         Returns:
             One bound per example, in nats, float64, shape (n,). A larger value means a more likely example.
 
         Raises:
-            InputError: `x`, `k`, `seed` or a condition is invalid, or a condition is missing. A likelihood that is not
-                normalized (`bce_surrogate`) also raises this error.
-            InferenceError: ONNX Runtime failed.
+            InputError: The likelihood is not normalized (`bce_surrogate`) or unknown.
         """
         require_scorable(self.manifest.likelihood)
         return self.bounds(x, k=k, seed=seed, conditions=conditions, y=y).importance_weighted
@@ -273,9 +257,7 @@ class VAE:
             The bounds `elbo` and `importance_weighted`, both in nats, float64, shape (n,).
 
         Raises:
-            InputError: `x`, `k`, `seed` or a condition is invalid, or a condition is missing. An unknown likelihood
-                also raises this error.
-            InferenceError: ONNX Runtime failed.
+            InputError: The likelihood is unknown.
         """
         k = as_count(k, "k")
         x = self._as_examples(x)
@@ -308,16 +290,11 @@ class VAE:
             a: The first example, shape input_shape, without a batch axis.
             b: The last example, shape input_shape, without a batch axis.
             steps: Number of latents on the line, including both ends; at least 2.
-            conditions: Mapping from the name of each condition to one value for all steps, or to one value per step.
-                Only a conditional model has conditions.
+            conditions: Values of the conditions by name: one for all steps, or one per step.
             y: Shorthand for the condition "y".
 
         Returns:
             The means of p(x|z) along the line, float32, shape (steps, *input_shape).
-
-        Raises:
-            InputError: An example, `steps` or a condition is invalid, or a condition is missing.
-            InferenceError: ONNX Runtime failed.
         """
         steps = as_count(steps, "steps", 2)
         limits = self.manifest.input_range, self.manifest.encoding
@@ -377,23 +354,7 @@ class VAE:
         return as_batch(x, "x", self.input_shape, self.manifest.input_range, self.manifest.encoding)
 
     def _as_conditions(self, given: Conditions | None, y: npt.ArrayLike | None, n: int) -> _Arrays:
-        """Return a dict from the name of each condition to its values for a batch of n examples."""
-        expected = self.manifest.conditions
-        if not given and not expected and y is None:
-            return {}
-        if given is not None and not isinstance(given, Mapping):
-            raise InputError(f"conditions is a {type(given).__name__}; expected a mapping from names to values")
-        values = dict(given or {})
-        if y is not None:
-            if "y" in values:
-                raise InputError("y was given twice: as a keyword and in conditions")
-            values["y"] = y
-        if values.keys() != expected.keys():
-            raise InputError(
-                f"conditions given: {', '.join(map(str, values)) or 'none'}; "
-                f"this model takes: {', '.join(expected) or 'none'}"
-            )
-        return {name: as_condition(values[name], name, condition, n) for name, condition in expected.items()}
+        return as_conditions(given, y, self.manifest.conditions, n)
 
 
 def _read_prior(files: ModelFiles) -> Prior:

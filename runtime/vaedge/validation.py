@@ -7,13 +7,16 @@ uint8 is accepted, where the bundle says that it was trained on 8-bit data and b
 Masked arrays with masked values are refused, because a mask means that a value is unknown.
 """
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from vaedge._types import Condition, FloatArray, Range
 from vaedge.errors import InputError
+
+Conditions: TypeAlias = Mapping[str, npt.ArrayLike]
 
 # Maximum absolute value of a latent. No prior has mass at larger values, and their products could overflow.
 MAX_LATENT = 1e6
@@ -47,8 +50,8 @@ def as_batch(
     if array.dtype is not _FLOAT32 and array.dtype != _FLOAT32:
         array = _as_float32(array, name, value_range, encoding)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1:
-        hint = f"; for a single example pass {name}[None]" if array.shape == shape else ""
-        raise InputError(f"{name} has shape {array.shape}; expected (n, {', '.join(map(str, shape))}){hint}")
+        expected = f"(n, {', '.join(map(str, shape))})"
+        raise InputError(f"{name} has shape {array.shape}; expected {expected}{_axis_hint(name, array.shape, shape)}")
     if not len(array):
         raise InputError(f"{name} is an empty batch of shape {array.shape}; give at least one example")
     array = np.ascontiguousarray(array)
@@ -62,11 +65,31 @@ def _as_float32(array: npt.NDArray[Any], name: str, value_range: Range | None, e
         scaled: FloatArray = np.divide(array, _PIXELS[array.dtype], dtype=np.float32)
         return scaled
     if array.dtype.kind != "f":
-        maximum = _PIXELS.get(array.dtype) if value_range == (0, 1) else None
-        hint = f"; scale pixels of 0..{maximum} with {name} / np.float32({maximum})" if maximum else ""
-        raise InputError(f"{name} is an array of {array.dtype}; expected float32{hint}")
+        raise InputError(
+            f"{name} is an array of {array.dtype}; expected float32{_pixel_hint(name, array, value_range)}"
+        )
     with np.errstate(over="ignore"):  # an overflow becomes infinity, which is refused later
         return array.astype(np.float32)
+
+
+def _axis_hint(name: str, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Return how to add the axes that an array lacks to be a batch of examples of this shape, if axes are missing."""
+    if given == shape:
+        return f"; for a single example pass {name}[None]"
+    if (1, *given) == shape:
+        return f"; for a single example pass {name}[None, None]"
+    return f"; add the missing axis with {name}[:, None]" if given and (1, *given[1:]) == shape else ""
+
+
+def _pixel_hint(name: str, array: npt.NDArray[Any], value_range: Range | None) -> str:
+    """Return how to convert an array that may hold pixels."""
+    maximum = _PIXELS.get(array.dtype)
+    if maximum and value_range == (0, 1):
+        return f"; scale pixels of 0..{maximum} with {name} / np.float32({maximum})"
+    if maximum and value_range is None:
+        scaled = f"{name} / np.float32({maximum}) if the model was trained on values in [0, 1]"
+        return f"; convert it with {scaled}, otherwise with {name}.astype(np.float32)"
+    return ""
 
 
 def _is_surely_within(flat: FloatArray, value_range: Range | None) -> bool:
@@ -95,11 +118,41 @@ def _require_within(array: FloatArray, name: str, value_range: Range | None) -> 
     )
 
 
+def as_conditions(
+    given: Conditions | None, y: npt.ArrayLike | None, expected: Mapping[str, Condition], n: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the values of all conditions for a batch.
+
+    Args:
+        given: Dict from the name of each condition to its values, as `as_condition` takes them; None is empty.
+        y: Values of the condition "y"; None if `given` holds them, or the model has no condition of this name.
+        expected: Dict from name to condition, the conditions of the model.
+        n: Number of examples in the batch.
+
+    Raises:
+        InputError: A condition is missing, unknown, or given twice, or `as_condition` refuses its values.
+    """
+    if not given and not expected and y is None:
+        return {}
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"conditions is a {type(given).__name__}; expected a mapping from names to values")
+    values = dict(given or {})
+    if y is not None:
+        if "y" in values:
+            raise InputError("y was given twice: as a keyword and in conditions")
+        values["y"] = y
+    if values.keys() != expected.keys():
+        takes = f"this model takes: {', '.join(expected)}" if expected else "this model has no conditions"
+        raise InputError(f"conditions given: {', '.join(map(str, values)) or 'none'}; {takes}")
+    return {name: as_condition(values[name], name, condition, n) for name, condition in expected.items()}
+
+
 def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDArray[Any]:
     """Return the values of a condition for a batch as a C-contiguous array with one value per example.
 
     Args:
-        value: Array of shape (n, *condition.shape), or one value of shape condition.shape for all examples.
+        value: Array of shape (n, *condition.shape), or one value of shape condition.shape for all examples. Classes are
+            numbers or names.
         name: Name of the condition, for the error.
         condition: Type, shape and classes of the condition.
         n: Number of examples in the batch.
@@ -118,12 +171,45 @@ def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDA
         raise InputError(f"{name} has shape {array.shape}; expected {expected}")
     if condition.dtype == "float32":
         return as_batch(array, name, condition.shape)
-    count = len(condition.classes)
-    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= count:
-        raise InputError(
-            f"{name} is {_describe(array)}; expected integers from 0 to {count - 1}: {_class_names(condition)}"
-        )
+    array = class_numbers(array, name, condition)
+    last = len(condition.classes) - 1
+    if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > last:
+        names = _quoted(condition.classes)
+        raise InputError(f"{name} is {_describe(array)}; expected integers from 0 to {last}, or the names {names}")
     return np.ascontiguousarray(array, np.int64)
+
+
+def class_numbers(labels: npt.NDArray[Any], name: str, condition: Condition) -> npt.NDArray[Any]:
+    """Return the number of the class of each label. Arrays that hold no texts are returned as they are.
+
+    Args:
+        labels: Array of texts: the name of a class, with or without spaces around it; or its number, where no class has
+            that name.
+        name: Name of the condition, for the error.
+        condition: The condition. Without classes, texts are returned as they are, too.
+
+    Raises:
+        InputError: A text is not a class.
+    """
+    texts = labels.ravel().tolist() if condition.classes and labels.dtype.kind in "UTO" else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        return labels
+    numbers = {text: number for number, text in enumerate(condition.classes)}
+    found = [_class_number(text, name, numbers) for text in texts]
+    return np.array(found, np.int64).reshape(labels.shape)
+
+
+def _class_number(label: str, name: str, numbers: Mapping[str, int]) -> int:
+    for text in (label, label.strip()):
+        if text in numbers:
+            return numbers[text]
+    number = label.strip()
+    if number.isdecimal() and len(number) < 10 and int(number) < len(numbers):
+        return int(number)
+    raise InputError(
+        f"{name}: {label!r} is not a class of this model; expected one of {_quoted(numbers)}, or a number from 0 to "
+        f"{len(numbers) - 1}"
+    )
 
 
 def as_example(
@@ -136,7 +222,8 @@ def as_example(
     """
     array = _as_array(value, name)
     if array.shape != shape:
-        raise InputError(f"{name} has shape {array.shape}; expected one example of shape {shape}")
+        hint = f"; add the missing axis with {name}[None]" if (1, *array.shape) == shape else ""
+        raise InputError(f"{name} has shape {array.shape}; expected one example of shape {shape}{hint}")
     return as_batch(array[None], name, shape, value_range, encoding)
 
 
@@ -166,9 +253,10 @@ def _describe(array: npt.NDArray[Any]) -> str:
     return f"an array of {array.dtype} from {array.min()} to {array.max()}"
 
 
-def _class_names(condition: Condition) -> str:
-    names = ", ".join(condition.classes)
-    return names if len(names) <= 80 else names[:77] + "..."
+def _quoted(names: Iterable[str]) -> str:
+    """Return names in quotes; a long list is shortened."""
+    text = ", ".join(map(repr, names))
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _first(mask: npt.NDArray[np.bool_]) -> int:

@@ -110,10 +110,10 @@ def test_interpolate_takes_one_label_or_one_per_step(vae, run):
         ({"label": 1}, "conditions given: label; this model takes: y"),
         ({"y": 1, "label": 1}, "conditions given: y, label; this model takes: y"),
         ([("y", 1)], "conditions is a list; expected a mapping"),
-        ({"y": 10}, "from 10 to 10; expected integers from 0 to 9: 0, 1, 2"),
+        ({"y": 10}, "from 10 to 10; expected integers from 0 to 9, or the names '0', '1', '2'"),
         ({"y": -1}, "from -1 to -1; expected"),
         ({"y": 1.0}, "float64"),
-        ({"y": "three"}, "expected integers"),
+        ({"y": "three"}, "y: 'three' is not a class of this model; expected one of '0', '1', '2'"),
         ({"y": [1, 2]}, r"y has shape \(2,\); expected \(3,\), or \(\) for all examples"),
         ({"y": None}, "expected integers"),
     ],
@@ -130,7 +130,7 @@ def test_sample_rejects_a_condition_that_is_given_twice(vae):
 
 def test_unconditional_model_rejects_conditions():
     unconditional = vaedge.load(Path(__file__).parents[2] / "models" / "article")
-    with pytest.raises(vaedge.InputError, match="conditions given: y; this model takes: none"):
+    with pytest.raises(vaedge.InputError, match="conditions given: y; this model has no conditions"):
         unconditional.sample(3, y=1)
 
 

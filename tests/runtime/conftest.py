@@ -4,13 +4,17 @@ import hashlib
 import json
 import shutil
 import socket
+import struct
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile.graphs import graph, model, node, tensor, value
 
 import vaedge
+from vaedge.bundle.manifest import FileEntry, Manifest, Variant
+from vaedge.bundle.protobuf import bytes_field
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -81,3 +85,58 @@ def replace_file(copied, edit_manifest):
         return edit_manifest(lambda tree: tree["files"].update({name: entry}))
 
     return replace
+
+
+def _graph(nodes, tensors, first, outputs):
+    fields = [bytes_field(11, value(first, (None, 2))), bytes_field(11, value(b"y", (None,), 7))]
+    fields += [bytes_field(12, value(name, (None, 2))) for name in outputs]
+    return model(graph(nodes, tensors, b"".join(fields)))
+
+
+@pytest.fixture(scope="session")
+def table_bundle(tmp_path_factory):
+    """The folder of a bundle with mean = x + 10 * y, log_var = -4, loc = z + 10 * y, and log_scale = -4."""
+    tensors = [
+        tensor(b"levels", (3,), 1, struct.pack("<3f", 0, 10, 20)),
+        tensor(b"axis", (1,), 7, struct.pack("<q", 1)),
+        tensor(b"zero", (), 1, struct.pack("<f", 0)),
+        tensor(b"four", (), 1, struct.pack("<f", 4)),
+    ]
+
+    def nodes(first, shifted, constant):
+        return [
+            node(b"Gather", (b"levels", b"y"), (b"level",)),
+            node(b"Unsqueeze", (b"level", b"axis"), (b"column",)),
+            node(b"Add", (first, b"column"), (shifted,)),
+            node(b"Mul", (first, b"zero"), (b"zeros",)),
+            node(b"Sub", (b"zeros", b"four"), (constant,)),
+        ]
+
+    mean = node(b"Add", (b"z", b"column"), (b"x",))
+    graphs = {
+        "encoder.onnx": _graph(nodes(b"x", b"mean", b"log_var"), tensors, b"x", (b"mean", b"log_var")),
+        "decoder.onnx": _graph([*nodes(b"z", b"loc", b"log_scale"), mean], tensors, b"z", (b"x", b"loc", b"log_scale")),
+    }
+    manifest = Manifest(
+        name="table",
+        input_shape=(2,),
+        input_range=None,
+        latent_shape=(2,),
+        likelihood="gaussian",
+        parameters=("loc", "log_scale"),
+        prior="standard_normal",
+        prior_file=None,
+        conditions={"y": vaedge.Condition("int64", (), ("red, dark", "blue", "green"))},
+        variants={"fp32": Variant("encoder.onnx", "decoder.onnx", 20, 10, "reference.npz")},
+        files={
+            name: FileEntry(hashlib.sha256(content).hexdigest(), len(content))
+            for name, content in {**graphs, "reference.npz": b""}.items()
+        },
+        minimum_onnxruntime="1.24",
+        features=("height", "weight (kg)"),
+    )
+    folder = tmp_path_factory.mktemp("table")
+    for name, content in graphs.items():
+        (folder / name).write_bytes(content)
+    (folder / "manifest.json").write_text(manifest.to_json())
+    return folder

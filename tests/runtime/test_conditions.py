@@ -88,6 +88,19 @@ def test_interpolation_takes_conditions_for_its_steps(conditional, y):
     np.testing.assert_allclose(conditional.interpolate(X[0], X[1], steps=5, y=y), sigmoid(line), rtol=1e-5)
 
 
+def test_classes_are_given_by_name(table_bundle):
+    vae = vaedge.load(table_bundle)
+    names, numbers = ["green", "blue", "red, dark", "green"], [2, 1, 0, 2]
+    np.testing.assert_array_equal(vae.sample(3, seed=0, y="blue"), vae.sample(3, seed=0, y=1))
+    x = vae.sample(4, seed=0, conditions={"y": names})
+    np.testing.assert_array_equal(x, vae.sample(4, seed=0, y=numbers))
+    np.testing.assert_array_equal(vae.encode(x, y=np.array(names, object)).mean, vae.encode(x, y=numbers).mean)
+    batch = vaedge.Batch(table_bundle, "decode")({"z": x, "y": np.array(names)})
+    np.testing.assert_array_equal(batch["x"], vae.decode(x, y=numbers))
+    with pytest.raises(vaedge.InputError, match="y: 'pink' is not a class .* one of 'red, dark', 'blue', 'green', or"):
+        vae.sample(3, y=["blue", "pink", "green"])
+
+
 @pytest.mark.parametrize("k", [1, 3, 2500])
 def test_bounds_use_the_conditions_of_each_example(conditional, k):
     """Each example gets the same bound as alone, up to the noise: the first example also gets the same draws."""

@@ -261,13 +261,51 @@ def test_other_examples_are_named():
 
 
 @pytest.mark.parametrize(("dtype", "maximum"), [("u1", 255), ("u2", 65535)])
-def test_hint_to_scale_pixels_is_given_only_for_a_range_of_0_to_1(dtype, maximum):
+def test_hint_to_convert_pixels_fits_the_range_of_the_model(dtype, maximum):
     pixels = np.zeros((1, 2), dtype)
-    with pytest.raises(vaedge.InputError, match=rf"scale pixels of 0..{maximum} with x / np.float32\({maximum}\)"):
+    refused = rf"x is an array of {pixels.dtype}; expected float32"
+    division = rf"x / np.float32\({maximum}\)"
+    with pytest.raises(vaedge.InputError, match=rf"{refused}; scale pixels of 0..{maximum} with {division}$"):
         as_batch(pixels, "x", (2,), (0, 1))
-    for value_range in (None, (0, 2), (-1, 1)):
-        with pytest.raises(vaedge.InputError, match="expected float32$"):
+    hint = rf"convert it with {division} if the model was trained on values in \[0, 1\], otherwise with x.astype"
+    with pytest.raises(vaedge.InputError, match=f"{refused}; {hint}"):
+        as_batch(pixels, "x", (2,))
+    for value_range in ((0, 2), (-1, 1)):
+        with pytest.raises(vaedge.InputError, match=f"{refused}$"):
             as_batch(pixels, "x", (2,), value_range)
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "index"),
+    [
+        ((1, 4, 6), (1, 4, 6), "[None]"),
+        ((3, 4, 6), (3, 4, 6), "[None]"),
+        ((5, 4, 6), (1, 4, 6), "[:, None]"),
+        ((4, 6), (1, 4, 6), "[None, None]"),
+        ((7,), (1,), "[:, None]"),
+        ((5, 4, 7), (1, 4, 6), None),
+        ((5, 4, 6), (3, 4, 6), None),
+        ((4, 6), (3, 4, 6), None),
+    ],
+)
+def test_missing_axis_is_suggested_where_the_shape_fits(given, shape, index):
+    x = np.zeros(given, np.float32)
+    with pytest.raises(vaedge.InputError) as caught:
+        as_batch(x, "x", shape)
+    message = str(caught.value)
+    assert message.startswith(f"x has shape {given}; expected (n, ")
+    if index is None:
+        assert "None" not in message
+    else:
+        assert message.endswith(f" x{index}")
+        assert as_batch(eval(f"x{index}"), "x", shape).shape[1:] == shape
+
+
+def test_missing_axis_of_one_example_is_suggested(vae):
+    with pytest.raises(vaedge.InputError, match=r"a has shape \(28, 28\); .*; add the missing axis with a\[None\]$"):
+        vae.interpolate(VALID[0, 0], VALID[1])
+    with pytest.raises(vaedge.InputError, match=r"b has shape \(1, 27, 28\); .* of shape \(1, 28, 28\)$"):
+        vae.interpolate(VALID[0], VALID[1, :, :27])
 
 
 @pytest.mark.parametrize(
@@ -304,6 +342,12 @@ ATTRIBUTES = vaedge.Condition("float32", (2,))
         (2, CLASSES, [2, 2, 2]),
         (np.uint8(0), CLASSES, [0, 0, 0]),
         ([0, 1, 2], CLASSES, [0, 1, 2]),
+        ("b", CLASSES, [1, 1, 1]),
+        (["c", "a", " b "], CLASSES, [2, 0, 1]),
+        (["1", "a", "2"], CLASSES, [1, 0, 2]),
+        (np.array(["c", "a", "c"], object), CLASSES, [2, 0, 2]),
+        (["1", "0", "7"], vaedge.Condition("int64", (), ("7", "1", "0")), [1, 2, 0]),
+        ([["a", "b"], ["c", "a"], ["b", "b"]], vaedge.Condition("int64", (2,), "abc"), [[0, 1], [2, 0], [1, 1]]),
         (range(3), CLASSES, [0, 1, 2]),
         ([0.5, 1], ATTRIBUTES, [[0.5, 1]] * 3),
         ([[1.0, 2], [3, 4], [5, 6]], ATTRIBUTES, [[1, 2], [3, 4], [5, 6]]),
@@ -320,11 +364,15 @@ def test_condition_is_given_for_each_example_or_for_all(value, condition, expect
 @pytest.mark.parametrize(
     ("value", "condition", "message"),
     [
-        (3, CLASSES, "expected integers from 0 to 2: a, b, c"),
-        (-1, CLASSES, "expected integers from 0 to 2: a, b, c"),
+        (3, CLASSES, "y is an array of int64 from 3 to 3; expected integers from 0 to 2, or the names 'a', 'b', 'c'"),
+        (-1, CLASSES, "expected integers from 0 to 2, or the names 'a', 'b', 'c'"),
         (1.0, CLASSES, "y is an array of float64 from 1.0 to 1.0; expected integers"),
         (True, CLASSES, "y is an array of bool; expected integers"),
-        ("b", CLASSES, "expected integers"),
+        ("d", CLASSES, "y: 'd' is not a class of this model; expected one of 'a', 'b', 'c', or a number from 0 to 2"),
+        (["a", "b", "3"], CLASSES, "y: '3' is not a class"),
+        (["a", "b", ""], CLASSES, "y: '' is not a class"),
+        (np.array(["a", "b", None], object), CLASSES, "y is an array of object; expected integers"),
+        ("b", vaedge.Condition("float32"), "expected float32"),
         ([0, 1], CLASSES, r"y has shape \(2,\); expected \(3,\), or \(\) for all examples"),
         ([[0], [1], [2]], CLASSES, r"y has shape \(3, 1\)"),
         (0.5, ATTRIBUTES, r"y has shape \(\); expected \(3, 2\), or \(2,\) for all examples"),
@@ -337,17 +385,17 @@ def test_invalid_condition_is_refused(value, condition, message):
         as_condition(value, "y", condition, 3)
 
 
-@pytest.mark.parametrize(("names", "shortened"), [(["x" * 80], False), (["x" * 81], True)])
-def test_long_names_of_classes_are_shortened(names, shortened):
+@pytest.mark.parametrize(("length", "end"), [(198, "'" + "x" * 198 + "'"), (199, "'" + "x" * 196 + "...")])
+def test_long_names_of_classes_are_shortened(length, end):
     with pytest.raises(vaedge.InputError) as caught:
-        as_condition(5, "y", vaedge.Condition("int64", (), tuple(names)), 1)
-    assert str(caught.value).endswith("x" * 77 + "..." if shortened else ": " + "x" * 80)
+        as_condition(5, "y", vaedge.Condition("int64", (), ("x" * length,)), 1)
+    assert str(caught.value).endswith(f"or the names {end}")
 
 
 def test_conditions_of_a_model_without_conditions_are_refused(vae):
-    with pytest.raises(vaedge.InputError, match="conditions given: y; this model takes: none"):
+    with pytest.raises(vaedge.InputError, match="conditions given: y; this model has no conditions"):
         vae.sample(2, y=1)
-    with pytest.raises(vaedge.InputError, match="conditions given: a, b; this model takes: none"):
+    with pytest.raises(vaedge.InputError, match="conditions given: a, b; this model has no conditions"):
         vae.encode(VALID, conditions={"a": 1, "b": 2})
     with pytest.raises(vaedge.InputError, match="y was given twice"):
         vae.sample(2, y=1, conditions={"y": 1})

@@ -1,6 +1,7 @@
 """Conditions of a conditional model: --condition, and the labels of the examples."""
 
 import argparse
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from vaedge import Condition, InputError, Manifest
 from vaedge.files.arrays import LABEL_NAMES, read_array
+from vaedge.validation import class_numbers
 
 Conditions = dict[str, npt.NDArray[Any]]
 _LABELED = "y"  # the condition whose values the labels of examples are
@@ -24,7 +26,7 @@ def add_condition_argument(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="condition of a conditional model: one class name or number for all examples, several with commas "
-        "between them, or a .npy file",
+        "between them, or a .npy file; names that hold commas are quoted as in CSV: 'y=\"red, dark\",blue'",
     )
 
 
@@ -47,12 +49,14 @@ def read_conditions(
     for text in args.condition:
         name, _, value = text.partition("=")
         if name not in manifest.conditions:
-            takes = ", ".join(manifest.conditions) or "none"
-            raise InputError(f"--condition {text!r}: this model's conditions are: {takes}; expected NAME=VALUE")
+            if not manifest.conditions:
+                raise InputError(f"--condition {text!r}: this model has no conditions; remove the option")
+            names = ", ".join(manifest.conditions)
+            raise InputError(f"--condition {text!r}: this model's conditions are: {names}; expected NAME=VALUE")
         conditions[name] = _read_values(text, name, value, manifest.conditions[name])
     labeled = manifest.conditions.get(_LABELED)
     if labels is not None and labeled is not None and labeled.classes and _LABELED not in conditions:
-        conditions[_LABELED] = _class_indices(labels, labeled)
+        conditions[_LABELED] = class_numbers(np.asarray(labels), _LABELED, labeled)
     for name in manifest.conditions:
         if name not in conditions:
             names = f"; or give labels in the file: {LABEL_NAMES}, or --label-column of a .csv file"
@@ -84,10 +88,15 @@ def grid_columns(conditions: Conditions, manifest: Manifest) -> int | None:
     return max(counts) if counts and max(counts) <= _MAX_COLUMNS else None
 
 
+def class_names(values: npt.NDArray[Any], condition: Condition) -> npt.NDArray[Any]:
+    """Return the names of classes; values of another condition are returned as they are."""
+    return np.array(condition.classes)[values] if condition.classes else values
+
+
 def captions(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: int) -> list[str]:
     """Return the names of the classes of n examples, for the captions of a grid; nothing without such conditions."""
     named = [
-        [condition.classes[index] for index in np.broadcast_to(conditions[name], n)]
+        np.broadcast_to(class_names(conditions[name], condition), n)
         for name, condition in manifest.conditions.items()
         if condition.classes and not condition.shape
     ]
@@ -96,17 +105,26 @@ def captions(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: 
 
 def _read_values(text: str, name: str, value: str, condition: Condition) -> npt.NDArray[Any]:
     """Read the value of one --condition."""
-    if value in condition.classes:
-        parts = [value]  # the name of a class may hold a comma
-    elif value.endswith(".npy"):
-        return read_array(Path(value), name)
-    else:
-        parts = value.split(",")
-    values = np.array(_class_indices(parts, condition) if condition.classes else _numbers(parts, text))
+    if value.endswith(".npy") and value not in condition.classes:
+        return class_numbers(read_array(Path(value), name), name, condition)
+    # A single name needs no quotes.
+    parts = [value] if value in condition.classes else _split(value, text)
+    values = class_numbers(np.array(parts), name, condition) if condition.classes else np.array(_numbers(parts, text))
     size = int(np.prod(condition.shape))
     if values.size % size:
         return values  # the model refuses this shape
     return values.reshape(condition.shape if values.size == size else (-1, *condition.shape))
+
+
+def _split(value: str, text: str) -> list[str]:
+    """Split the values of a --condition like a line of a CSV file."""
+    try:
+        return next(csv.reader([value], skipinitialspace=True, strict=True)) or [""]
+    except csv.Error as error:
+        raise InputError(
+            f"--condition {text!r}: {error}; expected values with commas between them, and double quotes around a name "
+            "that holds commas"
+        ) from error
 
 
 def _numbers(parts: Sequence[str], text: str) -> list[float]:
@@ -114,25 +132,3 @@ def _numbers(parts: Sequence[str], text: str) -> list[float]:
         return [float(part) for part in parts]
     except ValueError as error:
         raise InputError(f"--condition {text!r}: expected numbers with commas between them, or a .npy file") from error
-
-
-def _class_indices(labels: npt.NDArray[Any] | Sequence[str], condition: Condition) -> npt.NDArray[Any]:
-    """Return the number of each class; a text is the name of a class or, if no class has that name, its number."""
-    if isinstance(labels, np.ndarray):
-        return labels
-    indices = {name: index for index, name in enumerate(condition.classes)}
-    return np.array([_class_index(label, indices) for label in labels], np.int64)
-
-
-def _class_index(label: str, indices: Mapping[str, int]) -> int:
-    for text in (label, label.strip()):
-        if text in indices:
-            return indices[text]
-    number = label.strip()
-    if number.isdecimal() and len(number) < 10 and int(number) < len(indices):
-        return int(number)
-    names = ", ".join(indices)
-    raise InputError(
-        f"{label!r} is not a class of this model; expected one of {names if len(names) <= 200 else names[:197] + '...'}"
-        f", or a number from 0 to {len(indices) - 1}"
-    )
