@@ -1,4 +1,4 @@
-"""What `vaedge train` reads, every other command reads; and what the commands write can be read again."""
+"""Every command reads the files that `vaedge train` reads, and the commands read the files that they write."""
 
 import csv
 import json
@@ -73,7 +73,8 @@ def labeled_rows():
     return [[*row, shape] for row, shape in zip(NUMBERS.tolist(), SHAPES, strict=True)]
 
 
-# How each kind of file is written, the further words of `train`, the words of `encode`, and the number of examples.
+# Dict from a kind of file to a function that writes it, further arguments of `train`, arguments of `encode`, and the
+# number of examples.
 FILES = {
     "gray images": (lambda folder: save_images(folder / "images", PIXELS), (), (), 40),
     "color images": (lambda folder: save_images(folder / "images", COLORS), (), (), 40),
@@ -198,7 +199,8 @@ def test_tables_have_the_documented_columns(table, tmp_path):
     y = ("--condition", "y=circle")
     vaedge_command("sample", bundle, *y, "-n", 5, "--seed", 2, "--out", tmp_path / "x.csv")
     header, rows = read_csv(tmp_path / "x.csv")
-    assert header == list(NAMES)
+    assert header == [*NAMES, "y"]
+    assert {row.pop() for row in rows} == {"circle"}
     np.testing.assert_array_equal(np.array(rows, np.float32), vae.sample(5, seed=2, y=0))
 
     vaedge_command("encode", bundle, *source, *y, "--out", tmp_path / "e.csv")
@@ -286,7 +288,12 @@ ROW = [1.0, 2.0, 3.0]
         ((*NAMES, "shape"), [[*ROW, "hexagon"]], ("--label-column", "shape"), "'hexagon' is not a class of this model"),
         ((*NAMES, "shape"), [[*ROW, ""]], ("--label-column", "shape"), "line 2, column 'shape': the label is ''"),
         (NAMES, [ROW], ("--label-column", "shape"), "has no column 'shape'"),
-        (NAMES, [ROW], ("--condition", "y=hexagon"), "'hexagon' is not a class of this model; expected one of circle"),
+        (
+            NAMES,
+            [ROW],
+            ("--condition", "y=hexagon"),
+            "'hexagon' is not a class of this model; expected one of 'circle'",
+        ),
         (NAMES, [ROW], (), "this model takes the condition y, which is missing"),
         (NAMES, [ROW], ("--split", "train"), "x.csv has no parts, but --split asks for 'train'"),
     ],
@@ -318,7 +325,7 @@ def test_invalid_labels_of_an_archive_are_an_error(table, tmp_path, capsys):
         assert "Labels are train_labels and test_labels beside train and test, or y beside x" in text
     np.savez(tmp_path / "x.npz", x=NUMBERS, y=np.full(40, 3))
     text = failure(capsys, "encode", table / "bundle", tmp_path / "x.npz", "--out", tmp_path / "z.npz")
-    assert "expected integers from 0 to 2: circle, square, triangle" in text
+    assert "expected integers from 0 to 2, or the names 'circle', 'square', 'triangle'" in text
 
 
 def test_eight_bit_data_of_a_model_of_floats_is_an_error(tmp_path, capsys):
@@ -388,7 +395,7 @@ def test_next_command_of_a_conditional_model_gives_a_class(table, tmp_path, caps
 
 
 def test_samples_of_a_class_of_a_table_are_like_its_rows(tmp_path):
-    """Classes are in another order in the file than by name, so that a mistake in their numbers would show."""
+    """The classes are not in alphabetical order in the file, so the test fails if their numbers are exchanged."""
     level = {"square": 300.0, "circle": -100.0}
     rng = np.random.default_rng(0)
     rows = [[*(level[name] + rng.standard_normal(2)), name] for name in ("square", "circle") * 150]
@@ -401,6 +408,6 @@ def test_samples_of_a_class_of_a_table_are_like_its_rows(tmp_path):
     vaedge_command("export", tmp_path / "run", "--out", tmp_path / "bundle")
     condition = ("--condition", "y=circle,square")
     vaedge_command("sample", tmp_path / "bundle", "-n", 40, *condition, "--seed", 0, "--out", tmp_path / "s.csv")
-    x = np.array(read_csv(tmp_path / "s.csv")[1], float)
+    x = np.array([row[:2] for row in read_csv(tmp_path / "s.csv")[1]], float)
     assert (x[::2] < 0).all()
     assert (x[1::2] > 200).all()

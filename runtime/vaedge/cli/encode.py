@@ -35,20 +35,20 @@ def run(args: argparse.Namespace) -> int:
     output = Output.of(args.out, ".npz", ".csv", SHARDS)
     vae = load_bundle(args)
     names = _column_names(output, vae)
-    examples, conditions = read_input(args, vae)
-    x = examples.x
 
     def encode(rows: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
         posterior = vae.encode(rows, conditions=conditions)
         return {"mean": posterior.mean, "log_var": posterior.log_var}
 
-    if output.suffix == ".npz":
-        output.write_archive(**encode(x, conditions))
-        print(f"{output.path}: mean and log_var of {len(x)} examples")
-        return 0
-    row_bytes = 4 * (2 * math.prod(vae.latent_shape) + math.prod(vae.input_shape))
-    source = Mapped(x, repeat_conditions(conditions, vae.manifest, len(x)), encode, row_bytes)
-    return output.write_stream(source, describe_job(args, vae, conditions), names)
+    with read_input(args, vae) as (examples, conditions):
+        x = examples.x
+        if output.suffix == ".npz":
+            output.write_archive(**encode(x, conditions))
+            print(f"{output.path}: mean and log_var of {len(x)} examples")
+            return 0
+        row_bytes = 4 * (2 * math.prod(vae.latent_shape) + math.prod(vae.input_shape))
+        source = Mapped(x, repeat_conditions(conditions, vae.manifest, len(x)), encode, row_bytes)
+        return output.write_stream(source, describe_job(args, vae, conditions), names)
 
 
 def _column_names(output: Output, vae: VAE) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from vaedge import Condition, Manifest
+from vaedge.bundle.optional_fields import ENCODINGS
 from vaedge.bundle.reader import read_manifest
+from vaedge.files.tables import shown_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,13 +23,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _describe(manifest: Manifest, folder: Path, sha256: str) -> str:
-    value_range = manifest.input_range
+    value_range, encoding = manifest.input_range, manifest.encoding
     rows = {
         "name": manifest.name,
         "folder": str(folder),
         "sha256": f"{sha256} (SHA-256 of manifest.json, identifies the bundle)",
         "input x": f"{manifest.input_shape} float32"
-        + (f" in [{value_range[0]:g}, {value_range[1]:g}]" if value_range else ""),
+        + (f" in [{value_range[0]:g}, {value_range[1]:g}]" if value_range else "")
+        + (f", or {encoding} divided by {ENCODINGS[encoding]}" if encoding else ""),
+        **(
+            {"columns of x": f"{len(manifest.features)}: {shown_names(manifest.features)}"} if manifest.features else {}
+        ),
         **{name: _describe_condition(condition) for name, condition in manifest.conditions.items()},
         "latent z": f"{manifest.latent_shape} float32",
         "prior p(z)": manifest.prior,

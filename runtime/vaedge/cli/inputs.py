@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vaedge import VAE, InputError
@@ -52,12 +54,15 @@ def read_options(args: argparse.Namespace, vae: VAE) -> ReadOptions:
         features=vae.manifest.features,
         resize=args.resize,
         background=args.background,
-        skip_broken=getattr(args, "skip_broken", False),
+        skip_broken=getattr(args, "skip_broken", None),
     )
 
 
-def read_input(args: argparse.Namespace, vae: VAE) -> tuple[ExampleSet, Conditions]:
-    """Read INPUT and the conditions, and print to stderr which images were left out.
+@contextmanager
+def read_input(args: argparse.Namespace, vae: VAE) -> Iterator[tuple[ExampleSet, Conditions]]:
+    """Read INPUT and the conditions for a `with` block.
+
+    The images that were left out are named on stderr before the block, and their number is printed after it.
 
     Raises:
         InputError: The examples cannot be read, or a condition is missing or unknown.
@@ -65,10 +70,10 @@ def read_input(args: argparse.Namespace, vae: VAE) -> tuple[ExampleSet, Conditio
     examples = read_examples(args.input, vae.input_shape, read_options(args, vae))
     for reason in examples.skipped:
         print(f"skipped: {reason}", file=sys.stderr)
+    yield examples, read_conditions(args, vae.manifest, examples.labels)
     if examples.skipped:
         found = len(examples.skipped) + len(examples.x)
         print(f"{args.input}: {len(examples.skipped)} of {found} images were left out", file=sys.stderr)
-    return examples, read_conditions(args, vae.manifest, examples.labels)
 
 
 def _color(text: str) -> Color:

@@ -58,8 +58,12 @@ class Output:
             raise InputError(f"{path.parent} is not a folder; create it first")
         return cls(path, suffix)
 
-    def column_names(self, manifest: Manifest) -> tuple[str, ...]:
+    def column_names(self, manifest: Manifest, *, conditions: bool = False) -> tuple[str, ...]:
         """Return the names of the columns of examples in a table: the features, or x0, x1, ...; () for other suffixes.
+
+        Args:
+            manifest: The manifest of the model.
+            conditions: Whether the columns of the conditions follow. "_" is added to a name that is taken.
 
         Raises:
             InputError: The output is a table, and the examples are not rows of numbers.
@@ -70,7 +74,13 @@ class Output:
             raise InputError(
                 f"{self.path}: examples of shape {manifest.input_shape} are not rows of a table; write a .npy file"
             )
-        return manifest.features or numbered("x", manifest.input_shape[0])
+        names = manifest.features or numbered("x", manifest.input_shape[0])
+        for name, condition in manifest.conditions.items() if conditions else ():
+            for column in numbered(name, math.prod(condition.shape)) if condition.shape else (name,):
+                while column in names:
+                    column += "_"
+                names = (*names, column)
+        return names
 
     def write_grid(self, images: FloatArray, columns: int | None = None, captions: Sequence[str] = ()) -> None:
         """Write a grid of images; `vaedge.files.images.grid_png` documents the arguments."""

@@ -38,17 +38,17 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--{drawn} cannot write shards; use a .npy, .csv or .png path")
     vae = load_bundle(args)
     names = output.column_names(vae.manifest)
-    examples, conditions = read_input(args, vae)
-    x = examples.x
-    if output.suffix != ".png" and drawn is None:
-        return write_decoded(args, output, vae, x, conditions, vae.reconstruct)
-    reconstructions = vae.reconstruct(x, sample=args.sample, draw=args.draw, seed=args.seed, conditions=conditions)
-    if output.suffix == ".png":
-        from vaedge.files.images import interleave_rows
+    with read_input(args, vae) as (examples, conditions):
+        x = examples.x
+        if output.suffix != ".png" and drawn is None:
+            return write_decoded(args, output, vae, x, conditions, vae.reconstruct)
+        reconstructions = vae.reconstruct(x, sample=args.sample, draw=args.draw, seed=args.seed, conditions=conditions)
+        if output.suffix == ".png":
+            from vaedge.files.images import interleave_rows
 
-        originals = np.divide(x, 255, dtype=np.float32) if x.dtype == np.uint8 else x
-        output.write_grid(*interleave_rows(originals, reconstructions))
-    else:
-        output.write_array(reconstructions, names)
-    print(f"{output.path}: {len(reconstructions)} reconstructions")
-    return 0
+            originals = np.divide(x, 255, dtype=np.float32) if x.dtype == np.uint8 else x
+            output.write_grid(*interleave_rows(originals, reconstructions))
+        else:
+            output.write_array(reconstructions, names)
+        print(f"{output.path}: {len(reconstructions)} reconstructions")
+        return 0

@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".png (a grid), .npy, .csv (of a table), or a folder of shards, which can be resumed",
+        help=".png (a grid), .npy, .csv (of a table, with a column for each condition), or a folder of shards, which "
+        "can be resumed",
     )
 
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS)
     as_count(args.n, "-n")
     vae = load_bundle(args)
-    names = output.column_names(vae.manifest)
+    names = output.column_names(vae.manifest, conditions=True)
     given = read_conditions(args, vae.manifest)
     conditions = cycled(given, vae.manifest, args.n)
     if output.suffix == ".png":
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
             "--seed is missing: a folder of shards needs it, so that a resumed command makes the same draws"
         )
     chosen = secrets.randbits(32) if args.seed is None else args.seed
-    source = Sampled(vae, args.n, chosen, repeat_conditions(conditions, vae.manifest, args.n), draw=args.draw)
+    repeated = repeat_conditions(conditions, vae.manifest, args.n)
+    source = Sampled(vae, args.n, chosen, repeated, draw=args.draw, with_conditions=output.suffix == ".csv")
     job = {**describe_job(args, vae, conditions), "seed": chosen, **({"draw": True} if args.draw else {})}
     return output.write_stream(source, job, names)

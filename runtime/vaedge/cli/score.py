@@ -10,6 +10,7 @@ from vaedge.cli.arguments import add_bundle_arguments, load_bundle, positive, se
 from vaedge.cli.conditions import add_condition_argument
 from vaedge.cli.inputs import add_input_arguments, read_input
 from vaedge.cli.output import Output
+from vaedge.files.examples import ExampleSet
 
 _QUANTILES = (5, 25, 50, 75, 95)  # percent
 _LOWEST = 5
@@ -25,34 +26,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help=".npy with the nats of each example, or .csv with its index or file name and its nats (default: only a "
-        "summary is printed)",
+        help=".npy with the nats of each example, or .csv with its index or file name and its nats",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the mean bound; write the bound of each example if --out is given, otherwise print a summary."""
+    """Print the mean bound and a summary, and write the bound of each example if --out is given."""
     output = None if args.out is None else Output.of(args.out, ".npy", ".csv")
     vae = load_bundle(args)
-    examples, conditions = read_input(args, vae)
-    nats = vae.log_prob(examples.x, k=args.k, seed=args.seed, conditions=conditions)
-    error = f" +- {nats.std(ddof=1) / np.sqrt(len(nats)):.3f}" if len(nats) > 1 else ""
-    print(f"NLL <= {-nats.mean():.3f}{error} nats per example (k = {args.k}, seed {args.seed}, {len(nats)} examples)")
-    if output is None:
-        _print_summary(nats, examples.names)
-        return 0
+    with read_input(args, vae) as (examples, conditions):
+        nats = vae.log_prob(examples.x, k=args.k, seed=args.seed, conditions=conditions)
+        error = f" +- {nats.std(ddof=1) / np.sqrt(len(nats)):.3f}" if len(nats) > 1 else ""
+        print(
+            f"NLL <= {-nats.mean():.3f}{error} nats per example (k = {args.k}, seed {args.seed}, {len(nats)} examples)"
+        )
+        _print_summary(nats, examples)
+        if output is not None:
+            _write(output, nats, examples.names)
+    return 0
+
+
+def _write(output: Output, nats: Nats, names: tuple[str, ...]) -> None:
     if output.suffix == ".csv":
-        column, keys = ("file", np.array(examples.names)) if examples.names else ("index", np.arange(len(nats)))
+        column, keys = ("file", np.array(names)) if names else ("index", np.arange(len(nats)))
         output.write_table((column, "nats"), keys, nats)
     else:
         output.write_array(nats)
     print(f"{output.path}: {len(nats)} examples")
-    return 0
 
 
-def _print_summary(nats: Nats, names: tuple[str, ...]) -> None:
+def _print_summary(nats: Nats, examples: ExampleSet) -> None:
     """Print quantiles of log p(x), and the examples that are the least likely."""
     quantiles = zip(_QUANTILES, np.percentile(nats, _QUANTILES), strict=True)
     print("log p(x) >= " + ", ".join(f"{value:.3f} ({percent} %)" for percent, value in quantiles) + " nats")
     lowest = np.argsort(nats, kind="stable")[:_LOWEST]
-    print("lowest: " + ", ".join(f"{names[row] if names else row} ({nats[row]:.3f})" for row in lowest))
+    print("lowest: " + ", ".join(f"{examples.name_of(row)} ({nats[row]:.3f})" for row in lowest))

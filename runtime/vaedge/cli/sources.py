@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError
 from vaedge._types import FloatArray
+from vaedge.cli.conditions import class_names
 from vaedge.distributions.draws import Draws
 from vaedge.files.shards import Arrays
 
@@ -75,7 +76,9 @@ class Mapped:
 class Sampled:
     """Decoded draws from the prior: the rows of `vae.sample(n, seed=seed, draw=draw)`."""
 
-    def __init__(self, vae: VAE, n: int, seed: int, conditions: Arrays, *, draw: bool = False) -> None:
+    def __init__(
+        self, vae: VAE, n: int, seed: int, conditions: Arrays, *, draw: bool = False, with_conditions: bool = False
+    ) -> None:
         """Start the streams of draws.
 
         Args:
@@ -84,11 +87,12 @@ class Sampled:
             seed: Seed of the draws.
             conditions: Values of the conditions, each (n, ...).
             draw: Draw x from p(x|z) instead of taking its mean.
+            with_conditions: Let each condition follow the samples, with the names of its classes.
 
         Raises:
             InputError: `draw` is set, and p(x|z) is not a distribution.
         """
-        self._vae, self._conditions = vae, conditions
+        self._vae, self._conditions, self._with_conditions = vae, conditions, with_conditions
         self._draw = vae.prior.stream(seed)
         self._draws = Draws(vae.manifest.likelihood, seed, vae.manifest.log_scale_range) if draw else None
         self._next = 0
@@ -101,8 +105,13 @@ class Sampled:
         self._next += count
         z, out = self._draw(count), self._buffers.next(count)
         if self._draws is None:
-            return {"x": self._vae.decode(z, conditions=conditions, out=out)}
-        return {"x": self._draws.next([*self._vae.parameters(z, conditions=conditions).values()], out)}
+            x = self._vae.decode(z, conditions=conditions, out=out)
+        else:
+            x = self._draws.next([*self._vae.parameters(z, conditions=conditions).values()], out)
+        if not self._with_conditions:
+            return {"x": x}
+        known = self._vae.manifest.conditions
+        return {"x": x, **{name: class_names(values, known[name]) for name, values in conditions.items()}}
 
     def skip(self, count: int) -> None:
         """Draw the latents of the next `count` rows and discard them, so that later rows get the same draws."""

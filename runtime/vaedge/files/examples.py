@@ -23,7 +23,8 @@ class ReadOptions:
         features: Names of the columns that a .csv file must have; empty allows all names.
         resize: Resize images of another size to the one that the shape asks for.
         background: Color on which transparent images are composited; None refuses them.
-        skip_broken: Leave out the images of a folder that cannot be read.
+        skip_broken: Leave out the images of a folder that cannot be read. If False, the error names the option
+            --skip-broken; None is for commands without this option.
     """
 
     split: str | None = None
@@ -31,7 +32,7 @@ class ReadOptions:
     features: tuple[str, ...] = ()
     resize: bool = False
     background: Color | None = None
-    skip_broken: bool = False
+    skip_broken: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,20 @@ class ExampleSet:
         labels: The class of each example, numbers (n,) or names; None if the file has no labels.
         names: Names of the image files, relative to their folder; empty for other files.
         skipped: Why images were left out, one message for each.
+        lines: (n,) number of the line of each row of a table, from 1; None for other files.
     """
 
     x: npt.NDArray[Any]
     labels: npt.NDArray[Any] | tuple[str, ...] | None = None
     names: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    lines: npt.NDArray[np.int64] | None = None
+
+    def name_of(self, index: int) -> str:
+        """Return a name by which a user can find an example: its file, or its row from 0 and its line of the file."""
+        if self.names:
+            return self.names[index]
+        return f"row {index}" if self.lines is None else f"row {index} in line {self.lines[index]}"
 
 
 def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = ReadOptions()) -> ExampleSet:
@@ -117,22 +126,26 @@ def _read_table(path: Path, shape: tuple[int, ...], options: ReadOptions) -> Exa
             f"{path} has {len(table.names)} columns of numbers; this model takes {shape[0]} (--label-column names a "
             "column of classes)"
         )
-    return ExampleSet(table.values, table.labels)
+    return ExampleSet(table.values, table.labels, lines=table.lines)
 
 
 def _read_folder(folder: Path, shape: tuple[int, ...], options: ReadOptions) -> ExampleSet:
-    from vaedge.files.images import IMAGE_SUFFIXES, find_images, read_image, subfolder_labels
+    from vaedge.files.images import IMAGE_SUFFIXES, find_images, is_image_shape, read_image, subfolder_labels
 
     paths = find_images(folder)
     if not paths:
         raise InputError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    if not is_image_shape(shape):
+        raise InputError(f"{folder} holds images, but this model's examples have the shape {shape}; give a .npy file")
     images, names, skipped = [], [], []
     for path in paths:
         try:
             images.append(read_image(path, shape, options.resize, options.background))
         except InputError as error:
-            if not options.skip_broken:
+            if options.skip_broken is None:
                 raise
+            if not options.skip_broken:
+                raise InputError(f"{error}; --skip-broken leaves such images out") from error
             skipped.append(str(error))
         else:
             names.append(path.relative_to(folder))

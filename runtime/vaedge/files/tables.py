@@ -27,11 +27,13 @@ class Table:
         names: Names of the columns of `values`.
         values: (n, columns) float32.
         labels: (n,) texts of the label column, or None without one.
+        lines: (n,) number of the line where each row ends. Lines count from 1; the header is a line, too.
     """
 
     names: tuple[str, ...]
     values: FloatArray
     labels: tuple[str, ...] | None
+    lines: npt.NDArray[np.int64]
 
 
 def read_table(
@@ -109,11 +111,13 @@ def _choose_columns(
 ) -> list[int]:
     """Return the indices of the columns that hold the values."""
     if label_column is not None and label_column not in header:
-        raise InputError(f"{path} has no column {label_column!r} (--label-column); its columns are {_shown(header)}")
+        raise InputError(
+            f"{path} has no column {label_column!r} (--label-column); its columns are {shown_names(header)}"
+        )
     if columns:
         for name in columns:
             if name not in header:
-                raise InputError(f"{path} has no column {name!r}; expected {_shown(columns)}")
+                raise InputError(f"{path} has no column {name!r}; expected {shown_names(columns)}")
         return [header.index(name) for name in columns]
     names = [name for name in header if name != label_column]
     if not names:
@@ -125,7 +129,7 @@ def _choose_columns(
 
 def _difference(names: list[str], features: Sequence[str]) -> str:
     """Describe how the columns of a file differ from the expected ones."""
-    expected = f"expected {_shown(features)}"
+    expected = f"expected {shown_names(features)}"
     if sorted(names) == sorted(features):
         index = next(index for index, name in enumerate(names) if name != features[index])
         return (
@@ -147,6 +151,7 @@ def _read_rows(rows: Any, path: Path, header: list[str], chosen: list[int], labe
     lines: list[int] = []
     labels: list[str] = []
     parts: list[FloatArray] = []
+    ends: list[npt.NDArray[np.int64]] = []
     empty_line = 0
     for row in rows:
         if len(row) != len(header) or empty_line:
@@ -170,12 +175,14 @@ def _read_rows(rows: Any, path: Path, header: list[str], chosen: list[int], labe
         lines.append(rows.line_num)
         if len(values) == _ROWS:
             parts.append(_as_finite(values, path, lines, names))
+            ends.append(np.array(lines))
             values, lines = [], []
     if values:
         parts.append(_as_finite(values, path, lines, names))
+        ends.append(np.array(lines))
     if not parts:
         raise InputError(f"{path} has no rows after the header; expected at least one")
-    return Table(names, np.concatenate(parts), tuple(labels) if label is not None else None)
+    return Table(names, np.concatenate(parts), tuple(labels) if label is not None else None, np.concatenate(ends))
 
 
 def _as_finite(values: list[list[float]], path: Path, lines: list[int], names: Sequence[str]) -> FloatArray:
@@ -201,13 +208,31 @@ def _field_error(path: Path, line: int, names: Sequence[str], fields: Any, colum
     if column is None:
         column = next(index for index, field in enumerate(fields) if not _is_number(field))
     text = str(fields[column]).strip()
+    if _is_missing(text):
+        return _missing_error(path, names)
     place = f"{path}, line {line}, column {names[column]!r}"
-    if text.lower() in _MISSING:
-        held = f" ({text!r})" if text else ""
-        return InputError(f"{place}: the value is missing{held}; fill it in, or remove the row or the column")
     if _is_number(text):
         return InputError(f"{place}: {text} is not a finite number in float32")
     return InputError(f"{place}: {text[:40]!r} is not a number")
+
+
+def _missing_error(path: Path, names: Sequence[str]) -> InputError:
+    """Read the file again, and return the error for the missing values of these columns."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, restval="0")  # rows that are too short are another error
+        rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
+        missing = ((rows.line_num, name, row[name].strip()) for row in rows for name in names if _is_missing(row[name]))
+        line, name, text = next(missing)
+        count = 1 + sum(1 for _ in missing)
+    held = f" ({text!r})" if text else ""
+    return InputError(
+        f"{path}, line {line}, column {name!r}: the value is missing{held}; fill it in, or remove the row or the "
+        f"column. Missing values in the file: {count:,}"
+    )
+
+
+def _is_missing(text: str) -> bool:
+    return text.strip().strip("+-").lower() in _MISSING  # float() also reads "-nan"
 
 
 def _is_number(text: str) -> bool:
@@ -218,6 +243,7 @@ def _is_number(text: str) -> bool:
     return "_" not in text
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown_names(names: Sequence[str]) -> str:
+    """Return the names of columns for a message; a long list is shortened."""
     text = ", ".join(names)
     return text if len(text) <= 300 else text[:297] + "..."

@@ -87,6 +87,29 @@ def test_file_that_is_not_text_is_refused(write, tmp_path):
         read_table(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("a,b\n1,2\n3,\n,\n", {}, "line 3, column 'b': the value is missing; .* Missing values in the file: 3$"),
+        ("a,b\n1,NA\n3,\n", {}, r"line 2, column 'b': the value is missing \('NA'\); .* in the file: 2$"),
+        ("a,b\nnan,2\n3,\n", {}, r"line 2, column 'a': the value is missing \('nan'\); .* in the file: 2$"),
+        ("a,b\n-nan,2\n", {}, r"line 2, column 'a': the value is missing \('-nan'\); .* in the file: 1$"),
+        ("a, b \n1,?\n1\n1,2,3\n", {}, "line 2, column 'b': .* in the file: 1$"),
+        ("a,kind,b\n,no,2\n3,NA,4\n", {"label_column": "kind"}, "line 2, column 'a': .* in the file: 1$"),
+        ("a,text,b\n1,,\n3,,4\n", {"columns": ["b", "a"]}, "line 2, column 'b': .* in the file: 1$"),
+        ("a\n" + "1\n" * 5000 + "nan\n" + "1\n" * 5000 + "NA\n", {}, "line 5002, .* in the file: 2$"),
+    ],
+)
+def test_missing_values_are_counted_and_the_first_one_is_named(write, text, options, message):
+    with pytest.raises(vaedge.InputError, match=message):
+        read_table(write(text), **options)
+
+
+def test_rows_know_their_lines(write):
+    np.testing.assert_array_equal(read_table(write('a,b\n1,2\n3,"4\n"\n5,6\n\n')).lines, [2, 4, 5])
+    np.testing.assert_array_equal(read_table(write("a\n" + "1\n" * 9000)).lines, np.arange(2, 9002))
+
+
 def test_late_row_is_named_by_its_line(write):
     rows = ["1,2"] * 9000
     rows[8500] = "1,inf"
