@@ -56,8 +56,8 @@ def test_exported_manifest_is_valid(tmp_path, conditional):
     assert vaedge.check(tmp_path / "bundle").passed
 
 
-# Rules that JSON Schema cannot express: about products and the order of numbers, about printable text, and about names
-# that must agree with other names or with the files.
+# Manifests that break rules which JSON Schema cannot express. These rules concern products and the order of numbers,
+# printable text, and names that must agree with other names or with the files.
 BEYOND_THE_SCHEMA = {
     "reference that is not listed",
     "terminal escape sequence",

@@ -17,8 +17,8 @@ from vaedge_train.model.standardization import Moments, Standardization
 from vaedge_train.model.vae import VAE
 
 # Minimum width of the default hidden layer for standardized data. By default, the layer is as wide as x has elements,
-# which is too narrow for a table of a dozen columns. With most seeds, such a model uses more latents than the data has
-# factors, and the standard deviations of its samples are a tenth too small.
+# which is too narrow for a table of a dozen columns. With most seeds, such a model uses more latents than it needs, and
+# the standard deviations of its samples are a tenth too small.
 _MIN_WIDTH = 128
 
 

@@ -112,8 +112,8 @@ class TrainConfig:
     standardize: str = _choice(
         "auto",
         "subtract the mean of the data and divide by its standard deviation, for each column of a table or each "
-        "channel of an image; the bundle takes and returns data in its original units. auto: on for the gaussian "
-        "likelihood and floating-point data that is not within [0, 1]",
+        "channel of an image. The bundle takes and returns data in its original units. auto: on for the gaussian "
+        "likelihood, if the data is floating-point data with values outside [0, 1]",
         ("auto", "on", "off"),
     )
     validation: float = _field(
@@ -136,8 +136,8 @@ class TrainConfig:
     )
     hidden: tuple[int, ...] | None = _field(
         None,
-        "widths of the encoder's hidden layers; the decoder has them in reverse order (default: one layer as wide as "
-        "the number of elements of x, and at least 128 wide if the data is standardized)",
+        "widths of the encoder's hidden layers; the decoder has them in reverse order (default: one layer, whose width "
+        "is the number of elements of x; at least 128 if the data is standardized)",
         _SIZES,
     )
     latent: int = _field(20, "size of the latent vector z", _COUNT)

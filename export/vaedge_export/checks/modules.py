@@ -33,8 +33,8 @@ from vaedge_train.model.vae import VAE
 _MAX_BYTES = 2**31 - 2**20  # the limit of protobuf, less a megabyte for the structure of the graph
 # An encoder is refused if its negative ELBO is more than this factor times that of the swapped outputs.
 _SWAP_FACTOR = 1.1
-# An encoder is refused if another reading of its second output improves the ELBO by more than this fraction of the new
-# ELBO, and by more than this number of nats. A correct model, trained with beta = 4, reaches half of these limits.
+# An encoder is refused if another reading of its second output improves the ELBO by more than both limits: a part of
+# the new ELBO, and a number of nats. A correct model, trained with beta = 4, reaches half of these limits.
 _SCALE_FRACTION, _SCALE_NATS = 0.06, 2.0
 
 
@@ -220,7 +220,7 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
     if 0 < swapped * _SWAP_FACTOR < given:
         better[swapped] = (
             f"the encoder's outputs seem to be swapped: the negative ELBO is {given:.1f} nats per example, but only "
-            f"{swapped:.1f} if the outputs are read as (log_var, mean); the encoder must return (mean, log_var)"
+            f"{swapped:.1f} if the outputs are read as (log_var, mean). The encoder must return (mean, log_var)"
         )
     scales = {}
     if bool((second > 0).all()):
@@ -232,7 +232,7 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
         if given - other > max(_SCALE_NATS, _SCALE_FRACTION * abs(other)):
             better[other] = (
                 f"the encoder's second output seems to be {name}: the negative ELBO is {given:.1f} nats per example, "
-                f"but only {other:.1f} if the output is read as {name}; the encoder must return log_var = 2 log sigma"
+                f"but only {other:.1f} if the output is read as {name}. The encoder must return log_var = 2 log sigma"
             )
     if better:
         raise MeaningError(better[min(better)])

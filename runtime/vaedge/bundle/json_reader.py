@@ -80,7 +80,7 @@ class Fields:
         return BundleError(f"{self._file}: {path} is {_shortened(self._tree[key])}; expected {expected}")
 
     def __contains__(self, key: str) -> bool:
-        """Return whether the object has a field, for fields that are optional."""
+        """Return whether the object has the field. Use this method for optional fields."""
         return key in self._tree
 
     def finish(self) -> None:
@@ -129,7 +129,7 @@ class Fields:
 
         Args:
             key: Name of the field.
-            scalar: Whether an empty list is allowed.
+            scalar: Whether an empty list is allowed, which is the shape of a single number.
         """
         value = self._get(key)
         if not isinstance(value, list) or not (value or scalar) or len(value) > MAX_AXES:
@@ -173,7 +173,7 @@ class Fields:
 
 
 def _is_text(value: object) -> bool:
-    """Return whether a value is a string of printable characters. Others could manipulate a terminal."""
+    """Return whether a value is a string of printable characters. Control characters could manipulate a terminal."""
     return isinstance(value, str) and value.isprintable()
 
 

@@ -111,9 +111,9 @@ class Manifest:
         files: Dict from file name to SHA-256 and size, for every file that the runtime may open.
         minimum_onnxruntime: Oldest release of ONNX Runtime that runs the graphs.
         producers: Versions of the packages that made the bundle.
-        verification: Comparisons of the exporter, and their results.
+        verification: How the exporter compared the graphs with PyTorch, and the differences.
         metrics: Measured metrics (nats per example), and how they were measured.
-        training: How the model was trained, with the command.
+        training: Description of the training, with its command.
         format_version: Version of the format that the manifest was read from. The newest version is always written.
         log_scale_range: Limits to which the runtime clips log_scale. None if the graphs limit log_scale themselves.
         encoding: "uint8" if `x` may also be given as uint8, which is divided by 255 in float32; otherwise None.

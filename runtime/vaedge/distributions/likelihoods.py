@@ -91,7 +91,7 @@ def require_drawable(name: str, log_scale_range: Range | None = None) -> tuple[C
     draw = (likelihood if log_scale_range is None else _clipped(likelihood, log_scale_range)).draw
     if draw is None:
         raise InputError(
-            f"this model was trained with {name}, which is not a distribution of x: nothing can be drawn from it; use "
+            f"this model was trained with {name}, which is not a distribution of x: nothing can be drawn from it. Use "
             "the means (without draw or --draw), or train with another likelihood"
         )
     return draw, likelihood.normal_noise
@@ -139,8 +139,8 @@ def _gaussian(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArr
 def _discretized_logistic(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
     """Return the logarithm of the mass that a logistic distribution has in the bin of x.
 
-    There are 256 bins. The first and the last bin extend to infinity. The mass of a bin from a to b, in units of the
-    scale, is S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), where S is the sigmoid.
+    There are 256 bins. The first and the last bin extend to infinity. S is the sigmoid. In units of the scale, the mass
+    of a bin from a to b is S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)).
     """
     inverse_scale = np.exp(-log_scale)
     below = -_softplus(-(x + _HALF_BIN - loc) * inverse_scale)

@@ -62,7 +62,7 @@ class Prior(Protocol):
 
 @dataclass(frozen=True)
 class StandardNormal:
-    """N(0, I).
+    """The prior N(0, I).
 
     Attributes:
         latent_shape: Shape of one z.

@@ -60,7 +60,10 @@ class Workers:
 
 @contextmanager
 def joined_workers() -> Iterator[Workers]:
-    """Connect this process to the other processes of the run, if WORLD_SIZE is more than 1. `torchrun` sets it."""
+    """Connect this process to the other processes of the run, if the environment variable WORLD_SIZE is above 1.
+
+    `torchrun` sets this variable.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Workers()
         return

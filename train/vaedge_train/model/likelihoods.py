@@ -201,9 +201,9 @@ class Gaussian(Likelihood):
 class DiscretizedLogistic(Likelihood):
     """The likelihood of 8-bit x in {0, 1/255, ..., 1}: the mass of a logistic distribution in 256 bins.
 
-    See Salimans et al. 2017. The first and the last bin extend to infinity. The mass of a bin from a to b is
-    S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)), where S is the sigmoid. The logarithm of the product is accurate,
-    because it needs no difference of nearly equal numbers.
+    See Salimans et al. 2017. The first and the last bin extend to infinity. S is the sigmoid. In units of the scale,
+    the mass of a bin from a to b is S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)). The logarithm of the product is
+    accurate, because it needs no difference of nearly equal numbers.
     """
 
     name = "discretized_logistic"

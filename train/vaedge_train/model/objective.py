@@ -88,8 +88,8 @@ class Objective(nn.Module):
             y: (n,) int64, the class of each example, for a conditional model.
 
         Returns:
-            Three scalars: the loss in nats per example, the sum of the distortion over the batch in nats, and the sum
-            of the rate over the batch in nats. The two sums do not depend on beta and have no gradient.
+            Three scalars: the loss in nats per example, and the distortion and the rate in nats, both summed over the
+            batch. The two sums do not depend on beta and have no gradient.
         """
         terms = self.vae(x, eps, y, path_gradient=self.path_gradient)
         if not self.importance_weighted:
