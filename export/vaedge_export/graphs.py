@@ -19,7 +19,7 @@ from vaedge_export.networks import Array, Network
 OPSET = 20
 IR_VERSION = 10
 _TRACE_BATCH_SIZE = 3  # torch.export treats the sizes 0 and 1 as constants
-# The bits of a float32. A denormal number has an exponent of zero and a mantissa other than zero.
+# Masks of the bits of a float32. A denormal number has an exponent of zero and a mantissa other than zero.
 _EXPONENT, _MANTISSA = np.uint32(0x7F800000), np.uint32(0x007FFFFF)
 
 

@@ -63,7 +63,7 @@ def make_spec(shapes):
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    """A model of binary digits after two epochs."""
+    """A finished run of two epochs, which trained a model of binary digits."""
     fields = {"hidden": (256,), "latent": 8, "epochs": 2, "binarize": "dynamic", "likelihood": "bernoulli"}
     return train(TrainConfig(**fields), tmp_path_factory.mktemp("runs") / "run", progress=False)
 

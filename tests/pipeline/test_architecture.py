@@ -38,7 +38,7 @@ LONGER_FILES = {"runtime/vaedge/vae.py": "the public methods of one class, each 
 
 
 def modules(package):
-    """Return a dict from the name of each module of a package to its path. A folder's name means its `__init__`."""
+    """Return a dict from the name of each module of a package to its path. A folder stands for its `__init__`."""
     paths = {}
     for path in (FOLDERS[package] / package).rglob("*.py"):
         name = ".".join(path.relative_to(FOLDERS[package]).with_suffix("").parts)
@@ -69,7 +69,7 @@ def entry(module):
 
 
 def imports_between_modules(package):
-    """Return a dict from the name of each module of a package to the names of the modules that it imports from it."""
+    """Return the imports inside a package: a dict from module name to the names of the imported modules."""
     paths = modules(package)
     return {name: {found for found in imports(path) if found in paths} - {name} for name, path in paths.items()}
 

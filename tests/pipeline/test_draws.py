@@ -9,7 +9,8 @@ from torch.distributions.transforms import AffineTransform, SigmoidTransform
 from vaedge.distributions.draws import Draws
 
 N = 50_000
-LIMIT = 1.95 / np.sqrt(N)  # of the Kolmogorov-Smirnov statistic; a correct sampler exceeds it once in a thousand times
+# Limit of the Kolmogorov-Smirnov statistic. A correct sampler exceeds it once in a thousand tests.
+LIMIT = 1.95 / np.sqrt(N)
 LOGITS = (-60.0, -5.0, -0.3, -1e-4, 0.0, 1e-7, 0.05, 2.0, 40.0, 300.0)
 SCALES = ((0.5, -2.5), (0.1, -4.0), (-0.4, 0.0), (0.97, -8.0), (1.6, 1.5), (1e3, 4.0))
 

@@ -1,4 +1,4 @@
-"""Runs that were trained on 8-bit data give bundles that take uint8 arrays as training did."""
+"""Bundles of models that were trained on 8-bit data take uint8 arrays, and scale them as training does."""
 
 import json
 from pathlib import Path

@@ -81,7 +81,7 @@ def check_purity(content: bytes, name: str, *, contrib: bool = False) -> None:
             format.
     """
     model = onnx.load_model_from_string(content)
-    is_standard = all(node.domain == "" for node in model.graph.node)  # onnx can fully check only these
+    is_standard = all(node.domain == "" for node in model.graph.node)  # onnx fully checks only these
     try:
         onnx.checker.check_model(model, full_check=is_standard)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

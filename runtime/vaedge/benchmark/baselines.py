@@ -36,11 +36,11 @@ class Baseline:
         return self._run("decoder", {"z": z, **conditions})[0]
 
     def sample(self, n: int, *, seed: int | None, conditions: Conditions) -> FloatArray:
-        """Draw from the prior and decode."""
+        """Draw n latents from the prior, and return the means of p(x|z)."""
         return self.decode(self._prior.sample(n, seed), conditions=conditions)
 
     def reconstruct(self, x: FloatArray, *, conditions: Conditions) -> FloatArray:
-        """Decode the posterior's mean."""
+        """Return the mean of p(x|z), where z is the posterior's mean."""
         return self.decode(self.encode(x, conditions=conditions).mean, conditions=conditions)
 
 

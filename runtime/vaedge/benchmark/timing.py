@@ -37,10 +37,10 @@ class Candidate(Protocol):
         """Return the mean of p(x|z)."""
 
     def sample(self, n: int, *, seed: int | None, conditions: Mapping[str, npt.ArrayLike]) -> FloatArray:
-        """Draw from the prior and decode."""
+        """Draw n latents from the prior, and return the means of p(x|z)."""
 
     def reconstruct(self, x: FloatArray, *, conditions: Mapping[str, npt.ArrayLike]) -> FloatArray:
-        """Decode the posterior's mean."""
+        """Return the mean of p(x|z), where z is the posterior's mean."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Likelihood:
 def require_scorable(
     name: str, x: FloatArray | None = None, *, surrogate: bool = False, log_scale_range: Range | None = None
 ) -> Likelihood:
-    """Return the likelihood with a name, after checking that it can compute log p(x|z).
+    """Look up a likelihood by its name, and check that it can compute log p(x|z).
 
     Args:
         name: Name of the likelihood, from the manifest.
@@ -74,7 +74,7 @@ def require_scorable(
 
 
 def require_drawable(name: str, log_scale_range: Range | None = None) -> tuple[Callable[..., _Array], bool]:
-    """Return the function that draws from the likelihood with a name, and whether the function takes N(0, 1) noise.
+    """Return the function that draws from a likelihood, and whether this function takes N(0, 1) noise.
 
     Args:
         name: Name of the likelihood, from the manifest.

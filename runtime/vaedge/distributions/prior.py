@@ -166,7 +166,7 @@ class Mixture:
     def sample(self, n: int, seed: int | None) -> FloatArray:
         """Draw n latents z, float32, shape (n, *latent_shape).
 
-        For each row, a component is chosen with the probability that its weight states, and z is drawn from it.
+        For each row, a component is chosen with its weight as the probability, and z is drawn from this component.
         """
         return self.stream(seed)(n)
 

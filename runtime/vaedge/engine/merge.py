@@ -20,7 +20,9 @@ _TENSOR_NAME, _VALUE_NAME = 8, 1
 
 
 def merge_graphs(encoder: bytes, decoder: bytes, conditions: Collection[str]) -> bytes:
-    """Return a serialized model with one output, RECONSTRUCTION: the decoder's `x` for `z` = the encoder's `mean`.
+    """Merge two serialized models into one, in which the encoder's output `mean` is the decoder's input `z`.
+
+    The merged model has one output: the decoder's output `x` under the name RECONSTRUCTION.
 
     Args:
         encoder: Serialized model that maps x and the conditions to mean and log_var.
