@@ -21,7 +21,8 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         "input",
         metavar="INPUT",
         type=Path,
-        help=f"{INPUT_HELP}; labels of a .npz file are {LABEL_NAMES}, and those of a folder its subfolders",
+        help=f"{INPUT_HELP}; labels of a .npz file are {LABEL_NAMES}, and those of a folder its subfolders; "
+        "--condition y=VALUE replaces these labels",
     )
     add_read_arguments(parser)
     parser.add_argument(

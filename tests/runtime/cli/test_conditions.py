@@ -125,3 +125,43 @@ def test_numbers_have_a_column_for_each_element(table, tmp_path):
     assert names == ("height", "weight (kg)", "age", "place0", "place1")
     places = np.ones((3, 2), np.float32)
     assert class_names(places, conditions["place"]) is places
+
+
+@pytest.fixture
+def labeled(tmp_path):
+    """A table of four rows, three of them with the label "blue"."""
+    path = tmp_path / "labeled.csv"
+    path.write_text("height,weight (kg),kind\n1,2,blue\n3,4,blue\n5,6,green\n7,8,blue\n")
+    return path
+
+
+@pytest.mark.parametrize("command", ["encode", "reconstruct"])
+def test_condition_and_label_column_exclude_each_other(table_bundle, labeled, tmp_path, capsys, command):
+    words = (command, table_bundle, labeled, "--label-column", "kind", "--condition", "y=blue")
+    message = failure(capsys, *words, "--out", tmp_path / "x.csv")
+    assert "y is given by --condition and by --label-column kind; remove --condition, or remove the column" in message
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_condition_replaces_the_labels_of_an_archive(table_bundle, table, tmp_path):
+    x = np.ones((2, 2), np.float32)
+    np.savez(tmp_path / "x.npz", x=x, y=[0, 1])
+    succeed("encode", table_bundle, tmp_path / "x.npz", "--condition", "y=green", "--out", tmp_path / "q.npz")
+    np.testing.assert_array_equal(np.load(tmp_path / "q.npz")["mean"], table.encode(x, y="green").mean)
+
+
+def test_interpolate_uses_the_class_of_both_rows(table_bundle, table, labeled, tmp_path):
+    out = tmp_path / "x.npy"
+    words = ("interpolate", table_bundle, labeled, labeled, "--label-column", "kind", "--steps", 3, "--out", out)
+    succeed(*words, "--rows", 1, 3)
+    np.testing.assert_array_equal(np.load(out), table.interpolate([3.0, 4.0], [7.0, 8.0], 3, y="blue"))
+
+
+def test_interpolate_between_two_classes_needs_a_condition(table_bundle, table, labeled, tmp_path, capsys):
+    out = tmp_path / "x.npy"
+    words = ("interpolate", table_bundle, "--rows", 1, 2, "--steps", 3, "--out", out)
+    message = failure(capsys, *words, labeled, labeled, "--label-column", "kind")
+    assert "the first example has the class blue, the last one the class green; give the class of all steps" in message
+    assert not out.exists()
+    succeed(*words, labeled, labeled, "--label-column", "kind", "--condition", "y=blue")
+    np.testing.assert_array_equal(np.load(out), table.interpolate([3.0, 4.0], [5.0, 6.0], 3, y="blue"))
