@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vaedge
-from vaedge.files.arrays import npy_parts, npz_content, read_array, read_parts
+from vaedge.files.arrays import npy_parts, npz_content, read_array
 from vaedge.files.atomic import atomic_file, write_atomically
 from vaedge.files.examples import read_examples
 
@@ -115,10 +115,3 @@ def test_content_is_on_the_disk_before_the_file_has_its_name(tmp_path, monkeypat
     write_atomically(tmp_path / "x.bin", b"a", memoryview(b"b"))
     assert calls == [False]
     assert (tmp_path / "x.bin").read_bytes() == b"ab"
-
-
-def test_archive_with_one_part_says_what_to_do(tmp_path):
-    np.savez(tmp_path / "x.npz", train=np.zeros((4, 2)), train_labels=np.zeros(4, int))
-    with pytest.raises(vaedge.InputError, match="on train alone, name it x; other commands read it with --split train"):
-        read_parts(tmp_path / "x.npz")
-    assert read_parts(tmp_path / "x.npz", ("train",), required=True)[0].name == "train"
