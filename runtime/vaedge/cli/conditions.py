@@ -99,11 +99,6 @@ def class_names(values: npt.NDArray[Any], condition: Condition) -> npt.NDArray[A
     return np.array(condition.classes)[values] if condition.classes else values
 
 
-def named_classes(conditions: Conditions, manifest: Manifest) -> Conditions:
-    """Return the conditions with the names of their classes, for the columns of a table."""
-    return {name: class_names(values, manifest.conditions[name]) for name, values in conditions.items()}
-
-
 def captions(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: int) -> list[str]:
     """Return the names of the classes of n examples, for the captions of a grid; nothing without such conditions."""
     named = [

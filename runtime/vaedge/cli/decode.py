@@ -7,7 +7,6 @@ from vaedge import InputError
 from vaedge._types import FloatArray
 from vaedge.cli.arguments import add_bundle_arguments, load_bundle
 from vaedge.cli.conditions import add_condition_argument, captions, read_conditions
-from vaedge.cli.inputs import add_label_column_argument
 from vaedge.cli.output import SHARDS, Output, numbered, write_decoded
 from vaedge.files.arrays import ARRAY_SUFFIXES, read_array
 from vaedge.files.tables import TABLE_SUFFIX, read_table
@@ -17,7 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge decode`."""
     add_bundle_arguments(parser)
     add_condition_argument(parser)
-    add_label_column_argument(parser)
     parser.add_argument(
         "input",
         metavar="INPUT",
@@ -28,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".png (a grid), .npy, .csv (of a table, with a column for each condition), or a folder of shards, which "
-        "can be resumed",
+        help=".png (a grid), .npy, .csv (of a table), or a folder of shards, which can be resumed",
     )
 
 
@@ -40,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.input} is not a file of latents; give a .npy, .npz or .csv file")
     vae = load_bundle(args)
     output.column_names(vae.manifest)  # refuses a table of images before the work begins
-    z, labels = _read_latents(args.input, vae.latent_shape, args.label_column)
-    conditions = read_conditions(args, vae.manifest, labels)
+    z = _read_latents(args.input, vae.latent_shape)
+    conditions = read_conditions(args, vae.manifest)
     if output.suffix == ".png":
         output.write_grid(vae.decode(z, conditions=conditions), captions=captions(conditions, vae.manifest, len(z)))
         print(f"{output.path}: {len(z)} examples")
@@ -49,16 +46,11 @@ def run(args: argparse.Namespace) -> int:
     return write_decoded(args, output, vae, z, conditions, vae.decode)
 
 
-def _read_latents(
-    path: Path, shape: tuple[int, ...], label_column: str | None
-) -> tuple[FloatArray, tuple[str, ...] | None]:
-    """Read latents (n, *shape), or one latent, and the classes in the label column of a table."""
+def _read_latents(path: Path, shape: tuple[int, ...]) -> FloatArray:
+    """Read latents (n, *shape), or one latent."""
     if path.suffix.lower() == TABLE_SUFFIX:
         if len(shape) != 1:
             raise InputError(f"{path} is a table, but the latents have the shape {shape}; give a .npy file")
-        table = read_table(path, label_column, columns=numbered("mean", shape[0]))
-        return table.values, table.labels
-    if label_column is not None:
-        raise InputError(f"{path} has no columns, but --label-column was given; only .csv files have them")
+        return read_table(path, columns=numbered("mean", shape[0])).values
     array = read_array(path, "mean")
-    return array[None] if array.shape == shape else array, None
+    return array[None] if array.shape == shape else array

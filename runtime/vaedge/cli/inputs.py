@@ -33,22 +33,17 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
 def add_read_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how examples are read."""
     parser.add_argument("--split", choices=SPLITS, help="part of a .npz file with train and test (default: test)")
-    add_label_column_argument(parser)
+    parser.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="column of a .csv file with the class of each row; it is the condition y of a conditional model",
+    )
     parser.add_argument("--resize", action="store_true", help="resize images of another size to the model's")
     parser.add_argument(
         "--background",
         type=_color,
         metavar="COLOR",
         help="composite transparent images on a color: white, black, or R,G,B (default: they are refused)",
-    )
-
-
-def add_label_column_argument(parser: argparse.ArgumentParser) -> None:
-    """Add --label-column."""
-    parser.add_argument(
-        "--label-column",
-        metavar="NAME",
-        help="column of a .csv file with the class of each row; it is the condition y of a conditional model",
     )
 
 

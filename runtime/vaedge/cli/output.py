@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError, Manifest
 from vaedge._types import FloatArray
-from vaedge.cli.conditions import named_classes
 from vaedge.cli.sources import Buffers, Mapped
 from vaedge.files.arrays import npy_parts, npz_content
 from vaedge.files.atomic import write_atomically
@@ -64,7 +63,7 @@ class Output:
 
         Args:
             manifest: The manifest of the model.
-            conditions: Whether the columns of the conditions follow.
+            conditions: Whether the columns of the conditions follow. "_" is added to a name that is taken.
 
         Raises:
             InputError: The output is a table, and the examples are not rows of numbers.
@@ -76,7 +75,12 @@ class Output:
                 f"{self.path}: examples of shape {manifest.input_shape} are not rows of a table; write a .npy file"
             )
         names = manifest.features or numbered("x", manifest.input_shape[0])
-        return with_condition_columns(names, manifest) if conditions else names
+        for name, condition in manifest.conditions.items() if conditions else ():
+            for column in numbered(name, math.prod(condition.shape)) if condition.shape else (name,):
+                while column in names:
+                    column += "_"
+                names = (*names, column)
+        return names
 
     def write_grid(self, images: FloatArray, columns: int | None = None, captions: Sequence[str] = ()) -> None:
         """Write a grid of images; `vaedge.files.images.grid_png` documents the arguments."""
@@ -146,26 +150,13 @@ def write_decoded(
         return {"x": operation(part, conditions=conditions, out=buffers.next(len(part)))}
 
     values = repeat_conditions(conditions, vae.manifest, len(rows))
-    columns = named_classes(values, vae.manifest) if output.suffix == ".csv" else {}
-    source = Mapped(rows, values, call, 4 * math.prod(vae.input_shape), after=columns)
-    names = output.column_names(vae.manifest, conditions=True)
-    return output.write_stream(source, describe_job(args, vae, values), names)
+    source = Mapped(rows, values, call, 4 * math.prod(vae.input_shape))
+    return output.write_stream(source, describe_job(args, vae, values), output.column_names(vae.manifest))
 
 
 def numbered(name: str, count: int) -> tuple[str, ...]:
     """Return name0, name1, ..."""
     return tuple(f"{name}{index}" for index in range(count))
-
-
-def with_condition_columns(names: Sequence[str], manifest: Manifest) -> tuple[str, ...]:
-    """Return names of columns, followed by those of the conditions. "_" is added to a name that is taken."""
-    names = tuple(names)
-    for name, condition in manifest.conditions.items():
-        for column in numbered(name, math.prod(condition.shape)) if condition.shape else (name,):
-            while column in names:
-                column += "_"
-            names = (*names, column)
-    return names
 
 
 def repeat_conditions(

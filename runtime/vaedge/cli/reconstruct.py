@@ -7,9 +7,9 @@ import numpy as np
 
 from vaedge import InputError
 from vaedge.cli.arguments import add_bundle_arguments, load_bundle, seed
-from vaedge.cli.conditions import add_condition_argument, named_classes
+from vaedge.cli.conditions import add_condition_argument
 from vaedge.cli.inputs import add_input_arguments, read_input
-from vaedge.cli.output import SHARDS, Output, repeat_conditions, write_decoded
+from vaedge.cli.output import SHARDS, Output, write_decoded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".png (rows of originals above their reconstructions), .npy, .csv (of a table, with a column for "
-        "each condition), or a folder of shards",
+        help=".png (rows of originals above their reconstructions), .npy, .csv (of a table), or a folder of shards",
     )
 
 
@@ -38,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if drawn is not None and output.suffix == SHARDS:
         raise InputError(f"--{drawn} cannot write shards; use a .npy, .csv or .png path")
     vae = load_bundle(args)
-    names = output.column_names(vae.manifest, conditions=True)
+    names = output.column_names(vae.manifest)
     with read_input(args, vae) as (examples, conditions):
         x = examples.x
         if output.suffix != ".png" and drawn is None:
@@ -49,10 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
             originals = np.divide(x, 255, dtype=np.float32) if x.dtype == np.uint8 else x
             output.write_grid(*interleave_rows(originals, reconstructions))
-        elif output.suffix == ".csv":
-            columns = named_classes(repeat_conditions(conditions, vae.manifest, len(x)), vae.manifest)
-            output.write_table(names, reconstructions, *columns.values())
         else:
-            output.write_array(reconstructions)
+            output.write_array(reconstructions, names)
         print(f"{output.path}: {len(reconstructions)} reconstructions")
         return 0

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError
 from vaedge._types import FloatArray
-from vaedge.cli.conditions import named_classes
+from vaedge.cli.conditions import class_names
 from vaedge.distributions.draws import Draws
 from vaedge.files.shards import Arrays
 
@@ -39,14 +39,7 @@ class Mapped:
     """The results of an operation on the rows of an array."""
 
     def __init__(
-        self,
-        rows: npt.NDArray[Any],
-        conditions: Arrays,
-        operation: Callable[..., Arrays],
-        row_bytes: int,
-        *,
-        before: Arrays | None = None,
-        after: Arrays | None = None,
+        self, rows: npt.NDArray[Any], conditions: Arrays, operation: Callable[..., Arrays], row_bytes: int
     ) -> None:
         """Store the arguments. No rows are read yet.
 
@@ -55,8 +48,6 @@ class Mapped:
             conditions: Dict from the name of each condition to an array of n values.
             operation: Function that takes some rows and the keyword `conditions`, and returns a dict of result arrays.
             row_bytes: Size in bytes of one row of all results together.
-            before: Arrays of n rows that precede the results.
-            after: Arrays of n rows that follow the results.
 
         Raises:
             InputError: `rows` is empty.
@@ -64,7 +55,6 @@ class Mapped:
         if not len(rows):
             raise InputError(f"the input is empty, shape {rows.shape}; give at least one example")
         self._rows, self._conditions, self._operation = rows, conditions, operation
-        self._before, self._after = before or {}, after or {}
         self._next = 0
         self.n, self.row_bytes = len(rows), row_bytes
 
@@ -72,12 +62,9 @@ class Mapped:
         """Compute the results of the next `count` rows."""
         rows = slice(self._next, self._next + count)
         self.skip(count)
-        before, after, conditions = (
-            {name: values[rows] for name, values in arrays.items()}
-            for arrays in (self._before, self._after, self._conditions)
-        )
+        conditions = {name: values[rows] for name, values in self._conditions.items()}
         try:
-            return {**before, **self._operation(self._rows[rows], conditions=conditions), **after}
+            return self._operation(self._rows[rows], conditions=conditions)
         except InputError as error:
             raise InputError(f"in rows {rows.start} to {min(rows.stop, self.n) - 1}: {error}") from error
 
@@ -123,7 +110,8 @@ class Sampled:
             x = self._draws.next([*self._vae.parameters(z, conditions=conditions).values()], out)
         if not self._with_conditions:
             return {"x": x}
-        return {"x": x, **named_classes(conditions, self._vae.manifest)}
+        known = self._vae.manifest.conditions
+        return {"x": x, **{name: class_names(values, known[name]) for name, values in conditions.items()}}
 
     def skip(self, count: int) -> None:
         """Draw the latents of the next `count` rows and discard them, so that later rows get the same draws."""

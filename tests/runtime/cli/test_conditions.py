@@ -165,9 +165,3 @@ def test_interpolate_between_two_classes_needs_a_condition(table_bundle, table, 
     assert not out.exists()
     succeed(*words, labeled, labeled, "--label-column", "kind", "--condition", "y=blue")
     np.testing.assert_array_equal(np.load(out), table.interpolate([3.0, 4.0], [5.0, 6.0], 3, y="blue"))
-
-
-def test_decode_refuses_a_label_column_of_an_array(table_bundle, tmp_path, capsys):
-    np.save(tmp_path / "z.npy", np.zeros((3, 2), np.float32))
-    words = ("decode", table_bundle, tmp_path / "z.npy", "--label-column", "y", "--out", tmp_path / "x.npy")
-    assert "z.npy has no columns, but --label-column was given" in failure(capsys, *words)
