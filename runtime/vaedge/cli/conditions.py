@@ -38,12 +38,12 @@ def read_conditions(
     Args:
         args: The arguments, with --condition.
         manifest: The manifest of the model.
-        labels: The classes of the examples, or one class for all of them, names or numbers. They are the condition `y`
-            if --condition does not give it.
+        labels: The classes of the examples, names or numbers; they are the condition `y` if --condition does not give
+            it.
 
     Raises:
-        InputError: A condition is missing, or given by --condition and by --label-column. Another reason is that an
-            argument is not of the form NAME=VALUE, names no condition of the model, or a class is unknown.
+        InputError: A condition is missing, an argument is not of the form NAME=VALUE, names no condition of the model,
+            or a class is unknown.
     """
     conditions = {}
     for text in args.condition:
@@ -55,14 +55,8 @@ def read_conditions(
             raise InputError(f"--condition {text!r}: this model's conditions are: {names}; expected NAME=VALUE")
         conditions[name] = _read_values(text, name, value, manifest.conditions[name])
     labeled = manifest.conditions.get(_LABELED)
-    if labels is not None and labeled is not None and labeled.classes:
-        if _LABELED in conditions and getattr(args, "label_column", None) is not None:
-            raise InputError(
-                f"the condition {_LABELED} is given by --condition and by --label-column {args.label_column}; remove "
-                "--condition, or remove the column from the file"
-            )
-        if _LABELED not in conditions:
-            conditions[_LABELED] = class_numbers(np.asarray(labels), _LABELED, labeled)
+    if labels is not None and labeled is not None and labeled.classes and _LABELED not in conditions:
+        conditions[_LABELED] = class_numbers(np.asarray(labels), _LABELED, labeled)
     for name in manifest.conditions:
         if name not in conditions:
             names = f"; or give labels in the file: {LABEL_NAMES}, or --label-column of a .csv file"

@@ -21,8 +21,7 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         "input",
         metavar="INPUT",
         type=Path,
-        help=f"{INPUT_HELP}; labels of a .npz file are {LABEL_NAMES}, and those of a folder its subfolders; "
-        "--condition y=VALUE replaces these labels",
+        help=f"{INPUT_HELP}; labels of a .npz file are {LABEL_NAMES}, and those of a folder its subfolders",
     )
     add_read_arguments(parser)
     parser.add_argument(

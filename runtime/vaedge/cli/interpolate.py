@@ -34,10 +34,9 @@ def run(args: argparse.Namespace) -> int:
     output = Output.of(args.out, ".npy", ".png", ".csv")
     vae = load_bundle(args)
     names = output.column_names(vae.manifest)
-    ends, labels = [], []
+    ends = []
     for path, row in zip((args.a, args.b), args.rows or (None, None), strict=True):
-        examples = read_examples(path, vae.input_shape, read_options(args, vae))
-        x = examples.x
+        x = read_examples(path, vae.input_shape, read_options(args, vae)).x
         if row is None and len(x) != 1:
             raise InputError(
                 f"{path} holds {len(x)} examples; expected one. Choose one example of each input file with --rows"
@@ -45,16 +44,7 @@ def run(args: argparse.Namespace) -> int:
         if row is not None and row >= len(x):
             raise InputError(f"{path} holds {len(x)} examples; row {row} of --rows does not exist")
         ends.append(x[row or 0])
-        labels.append(None if examples.labels is None else examples.labels[row or 0])
-    if any(text.startswith("y=") for text in args.condition):
-        labels = [None, None]  # --condition replaces the labels
-    elif labels[0] != labels[1] and "y" in vae.manifest.conditions:
-        first, last = ("no class" if label is None else f"the class {label}" for label in labels)
-        raise InputError(
-            f"the first example has {first}, the last one {last}; give the class of all steps with --condition y=VALUE"
-        )
-    conditions = read_conditions(args, vae.manifest, labels[0])
-    steps = vae.interpolate(ends[0], ends[1], steps=args.steps, conditions=conditions)
+    steps = vae.interpolate(ends[0], ends[1], steps=args.steps, conditions=read_conditions(args, vae.manifest))
     output.write_array(steps, names, columns=len(steps))
     print(f"{output.path}: {len(steps)} steps from {args.a} to {args.b}")
     return 0
