@@ -1,7 +1,5 @@
 """Data sets from .npy and .npz files: images, and tables."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -40,21 +38,6 @@ def test_floating_point_tables_become_float32(tmp_path):
     source = load_arrays(tmp_path / "x.npy")
     assert source.train.x.dtype == torch.float32
     assert source.train.x.shape == (18, 3)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("shape", [(40, 8, 8, 3), (40, 8, 6, 1)])
-def test_images_with_channels_last_are_refused(tmp_path, shape, dtype):
-    np.save(tmp_path / "x.npy", np.zeros(shape, dtype))
-    expected = rf"{re.escape(str(shape))}.* \(n, channels, height, width\).* x.transpose\(0, 3, 1, 2\)"
-    with pytest.raises(DataError, match=expected):
-        load_arrays(tmp_path / "x.npy")
-
-
-@pytest.mark.parametrize("shape", [(40, 3, 8, 3), (40, 1, 8, 1), (40, 5, 8, 8), (40, 8, 3)])
-def test_arrays_that_may_have_their_channels_first_are_read(tmp_path, shape):
-    np.save(tmp_path / "x.npy", np.zeros(shape, np.float32))
-    assert load_arrays(tmp_path / "x.npy").train.x.shape == (36, *shape[1:])
 
 
 @pytest.mark.parametrize("names", [("x", "y"), ("train", "train_labels")])

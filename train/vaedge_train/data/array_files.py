@@ -47,7 +47,6 @@ def load_arrays(path: Path) -> Source:
 
 def _examples(part: Part, path: Path) -> Examples:
     """Validate a part of a file, and return it as tensors."""
-    _refuse_channels_last(part.x.shape, f"{path}: {part.name}")
     x, y = _tensor(part.x, f"{path}: {part.name}"), part.labels
     if y is None:
         return Examples(x)
@@ -57,14 +56,6 @@ def _examples(part: Part, path: Path) -> Examples:
             f"for each of the {len(x)} examples. Labels are {LABEL_NAMES}"
         )
     return Examples(x, torch.from_numpy(y.astype(np.int64)))
-
-
-def _refuse_channels_last(shape: tuple[int, ...], name: str) -> None:
-    if len(shape) == 4 and shape[-1] in (1, 3) and shape[1] not in (1, 3):
-        raise DataError(
-            f"{name} has shape {shape}; its last axis seems to hold the channels of images, but images have the shape "
-            "(n, channels, height, width). Convert the array with x.transpose(0, 3, 1, 2)"
-        )
 
 
 def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
