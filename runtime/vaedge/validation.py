@@ -7,9 +7,7 @@ uint8 is accepted, where the bundle says that it was trained on 8-bit data and b
 Masked arrays with masked values are refused, because a mask means that a value is unknown.
 """
 
-import warnings
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -131,9 +129,6 @@ def as_conditions(
         expected: Dict from name to condition, the conditions of the model.
         n: Number of examples in the batch.
 
-    A warning says that integers are the numbers of classes, if other integers are the names of the classes. Arrays in
-    `given` cause no warning: commands and the exporter pass the numbers of classes in this way.
-
     Raises:
         InputError: A condition is missing, unknown, or given twice, or `as_condition` refuses its values.
     """
@@ -149,26 +144,7 @@ def as_conditions(
     if values.keys() != expected.keys():
         takes = f"this model takes: {', '.join(expected)}" if expected else "this model has no conditions"
         raise InputError(f"conditions given: {', '.join(map(str, values)) or 'none'}; {takes}")
-    arrays = {name: as_condition(values[name], name, condition, n) for name, condition in expected.items()}
-    for name, condition in expected.items():
-        value = values[name]
-        is_keyword = name == "y" and y is not None
-        if (is_keyword or not isinstance(value, np.ndarray)) and _as_array(value, name).dtype.kind in "iu":
-            _warn_about_numbers(name, condition.classes)
-    return arrays
-
-
-@cache
-def _warn_about_numbers(name: str, classes: tuple[str, ...]) -> None:
-    """Warn that integers are the numbers of classes, if the names are other integers. The cache gives one warning."""
-    for number, text in enumerate(classes):
-        if _is_number(text) and float(text) != number:
-            warnings.warn(
-                f"{name} holds class numbers, which count from 0: class number {number} has the name {text!r}. Give "
-                f"names of classes as text, such as {name}={text!r}",
-                stacklevel=5,  # the caller of a method of VAE
-            )
-            return
+    return {name: as_condition(values[name], name, condition, n) for name, condition in expected.items()}
 
 
 def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDArray[Any]:
@@ -207,8 +183,8 @@ def class_numbers(labels: npt.NDArray[Any], name: str, condition: Condition) -> 
     """Return the number of the class of each label. Arrays that hold no texts are returned as they are.
 
     Args:
-        labels: Array of texts: the name of a class, with or without spaces around it; or its number, if no name of a
-            class is a number.
+        labels: Array of texts: the name of a class, with or without spaces around it; or its number, where no class has
+            that name.
         name: Name of the condition, for the error.
         condition: The condition. Without classes, texts are returned as they are, too.
 
@@ -228,22 +204,12 @@ def _class_number(label: str, name: str, numbers: Mapping[str, int]) -> int:
         if text in numbers:
             return numbers[text]
     number = label.strip()
-    allows_numbers = not any(map(_is_number, numbers))
-    if allows_numbers and number.isdecimal() and len(number) < 10 and int(number) < len(numbers):
+    if number.isdecimal() and len(number) < 10 and int(number) < len(numbers):
         return int(number)
     raise InputError(
-        f"{name}: {label!r} is not a class of this model; expected one of {_quoted(numbers)}"
-        f"{f', or a number from 0 to {len(numbers) - 1}' if allows_numbers else ''}"
+        f"{name}: {label!r} is not a class of this model; expected one of {_quoted(numbers)}, or a number from 0 to "
+        f"{len(numbers) - 1}"
     )
-
-
-def _is_number(name: str) -> bool:
-    """Return whether the name of a class is a number, such as "2" or "1.5"."""
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
 
 
 def as_example(

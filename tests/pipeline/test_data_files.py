@@ -411,16 +411,3 @@ def test_samples_of_a_class_of_a_table_are_like_its_rows(tmp_path):
     x = np.array([row[:2] for row in read_csv(tmp_path / "s.csv")[1]], float)
     assert (x[::2] < 0).all()
     assert (x[1::2] > 200).all()
-
-
-@pytest.mark.filterwarnings("error:y holds class numbers")
-def test_classes_with_other_integers_as_names_are_exported_and_used_without_a_warning(tmp_path):
-    write_csv(tmp_path / "x.csv", [[*row, 1 + index % 3] for index, row in enumerate(NUMBERS)], (*NAMES, "grade"))
-    words = ("--label-column", "grade", "--condition", "label", "--likelihood", "gaussian")
-    vaedge_command("train", "--dataset", tmp_path / "x.csv", *words, *SMALL, "--out", tmp_path / "run")
-    vaedge_command("export", tmp_path / "run", "--out", tmp_path / "bundle")
-    vaedge_command("check", tmp_path / "bundle")
-    condition = ("--condition", "y=2", "--seed", 0)
-    vaedge_command("sample", tmp_path / "bundle", "-n", 2, *condition, "--out", tmp_path / "s.npy")
-    expected = vaedge.load(tmp_path / "bundle").sample(2, seed=0, y="2")
-    np.testing.assert_array_equal(np.load(tmp_path / "s.npy"), expected)

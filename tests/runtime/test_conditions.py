@@ -1,9 +1,6 @@
 """Conditional models receive one value of each condition per example."""
 
-import json
-import shutil
 import struct
-import warnings
 
 import numpy as np
 import pytest
@@ -102,50 +99,6 @@ def test_classes_are_given_by_name(table_bundle):
     np.testing.assert_array_equal(batch["x"], vae.decode(x, y=numbers))
     with pytest.raises(vaedge.InputError, match="y: 'pink' is not a class .* one of 'red, dark', 'blue', 'green', or"):
         vae.sample(3, y=["blue", "pink", "green"])
-
-
-@pytest.fixture
-def renamed(table_bundle, tmp_path):
-    """Load the table model with other names of its classes."""
-
-    def load(*classes):
-        folder = shutil.copytree(table_bundle, tmp_path / "-".join(classes))
-        manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["conditions"]["y"]["classes"] = classes
-        (folder / "manifest.json").write_text(json.dumps(manifest))
-        return vaedge.load(folder)
-
-    return load
-
-
-@pytest.mark.parametrize(
-    ("classes", "conditions"),
-    [(("5", "6", "7"), {"y": 1}), (("6", "7", "8"), {"y": [0, 1, 2]}), (("7", "8", "9"), {"y": range(3)})],
-)
-def test_class_numbers_that_look_like_names_give_one_warning(renamed, classes, conditions):
-    vae = renamed(*classes)
-    expected = f"y holds class numbers, .* class number 0 has the name '{classes[0]}'.* such as y='{classes[0]}'"
-    with pytest.warns(UserWarning, match=expected) as caught:
-        vae.sample(3, conditions=conditions)
-    assert [warning.filename for warning in caught] == [__file__]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        vae.sample(3, conditions=conditions)
-        vae.sample(3, y=np.array([0, 1, 2]))
-
-
-def test_class_numbers_of_the_keyword_give_a_warning_in_an_array_too(renamed):
-    with pytest.warns(UserWarning, match="class number 1 has the name '12'"):
-        renamed("0", "12", "13").sample(3, y=np.array([0, 1, 2]))
-
-
-@pytest.mark.filterwarnings("error")
-def test_class_numbers_that_are_clear_give_no_warning(renamed, table_bundle):
-    renamed("0", "1", "2").sample(3, y=1)
-    vaedge.load(table_bundle).sample(3, y=1)
-    vae = renamed("21", "22", "23")
-    x = vae.sample(3, seed=0, y="22")
-    np.testing.assert_array_equal(vae.sample(3, seed=0, conditions={"y": np.array([1, 1, 1])}), x)
 
 
 @pytest.mark.parametrize("k", [1, 3, 2500])
