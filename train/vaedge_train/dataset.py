@@ -53,12 +53,12 @@ class Dataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one example."""
-        return tuple(self.train.x.shape[1:])
+        return self.train.shape
 
     @property
     def encoding(self) -> str | None:
         """Type of 8-bit data, "uint8", or None for floating-point data. `scale` divides 8-bit data by 255."""
-        return "uint8" if self.train.x.dtype == torch.uint8 else None
+        return "uint8" if self.train.is_8_bit else None
 
     @property
     def monitored(self) -> str:
@@ -66,31 +66,35 @@ class Dataset:
         return "validation" if len(self.validation) else "test"
 
 
-def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
+def binarize(x: Tensor, uniform: Tensor) -> Tensor:
     """Replace each gray level by a random bit. The gray level is the probability of 1.
 
     Args:
         x: Gray levels in [0, 1], of any shape.
-        generator: Source of the random numbers.
+        uniform: Random numbers from the uniform distribution over [0, 1), of the same shape.
 
     Returns:
         float32 tensor with the shape of x.
     """
-    return (torch.rand(x.shape, generator=generator) < x).float()
+    return (uniform < x).float()
 
 
-def load_dataset(config: TrainConfig) -> Dataset:
+def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
     """Load the data set that a configuration names.
 
     If `config.binarize` is "dynamic", this function binarizes the validation and test parts. All runs and evaluations
     use the same bits of these parts. The training loop binarizes the training part again in each epoch.
+
+    Args:
+        config: The configuration.
+        cache_dir: Folder for the decoded images of a folder; None decodes them into memory.
 
     Raises:
         DataError: The data set is unknown, missing, or damaged. Another reason is that it has no classes for a
             conditional model, or values that the likelihood cannot score.
         ConfigError: `standardize` is "on", and the data is 8-bit.
     """
-    source = _read(config)
+    source = _read(config, cache_dir)
     train, validation = source.train.hold_out(round(len(source.train) * config.validation))
     test, labels = source.test, _label_names(source.test, source.classes)
     if config.condition == "label":
@@ -101,14 +105,14 @@ def load_dataset(config: TrainConfig) -> Dataset:
                 f"{LABEL_NAMES}; a .csv file needs --label-column"
             )
     else:
-        train, validation, test = (Examples(part.x) for part in (train, validation, test))
+        train, validation, test = (part.without_classes() for part in (train, validation, test))
     for part in filter(len, (train, validation, test)):
         _require_support(part, config)
     if config.binarize == "dynamic":
         generator = torch.Generator().manual_seed(BINARIZE_SEED)
         test, validation = (_binarized(part, generator) for part in (test, validation))
     classes = source.classes if config.condition == "label" else ()
-    moments = moments_of(train.x, config, source.features)
+    moments = moments_of(train, config, source.features)
     return Dataset(train, validation, test, classes, moments, source.features, labels)
 
 
@@ -117,7 +121,7 @@ def _label_names(part: Examples, classes: tuple[str, ...]) -> tuple[str, ...]:
     return () if part.y is None or not classes else tuple(classes[index] for index in part.y.tolist())
 
 
-def _read(config: TrainConfig) -> Source:
+def _read(config: TrainConfig, cache_dir: Path | None) -> Source:
     """Read the data set with the reader that its name selects."""
     path = Path(config.dataset)
     suffix = path.suffix.lower()
@@ -135,7 +139,9 @@ def _read(config: TrainConfig) -> Source:
     if is_torchvision(config.dataset) or not path.is_dir():
         return load_torchvision(config.dataset, config.data_dir)
     background = None if config.background is None else parse_background(config.background)
-    return load_folder(path, config.image_size, skip_broken=config.skip_broken, background=background)
+    return load_folder(
+        path, config.image_size, skip_broken=config.skip_broken, background=background, cache_dir=cache_dir
+    )
 
 
 def _load_sample() -> Source:
@@ -163,26 +169,29 @@ def _require_support(part: Examples, config: TrainConfig) -> None:
     """
     dynamic = config.binarize == "dynamic"
     likelihood = LIKELIHOODS["bce_surrogate" if dynamic else config.likelihood]
-    for values in _distinct(part.x):
+    for values in _distinct(part):
         if reason := likelihood.refusal(scale(values)):
             expected = "binarize needs gray levels from 0 to 1, but " if dynamic else ""
             raise DataError(f"{config.dataset}: {expected}{reason}")
 
 
-def _distinct(x: Tensor) -> Iterator[Tensor]:
-    """Yield small tensors that together contain every value of x.
+def _distinct(part: Examples) -> Iterator[Tensor]:
+    """Yield small tensors that together contain every value of the examples.
 
     For uint8 there is one tensor, which contains each value once.
     """
-    if x.dtype == torch.uint8:
-        counts = torch.zeros(256, dtype=torch.int64)
-        for chunk in x.split(1000):
-            counts += torch.bincount(chunk.flatten(), minlength=256)
+    chunks = part.chunks("checking values")
+    if part.is_8_bit:
+        counts = sum(torch.bincount(chunk.stored.flatten(), minlength=256) for chunk in chunks)
         yield torch.arange(256, dtype=torch.uint8)[counts > 0]
     else:
-        yield from x.split(1000)
+        yield from (chunk.stored for chunk in chunks)
 
 
 def _binarized(part: Examples, generator: torch.Generator) -> Examples:
     """Return the examples with the uint8 values 0 and 255, drawn by `binarize`."""
-    return Examples(binarize(scale(part.x), generator).mul_(255).byte(), part.y)
+    x = torch.empty(len(part), *part.shape, dtype=torch.uint8)
+    parts = zip(x.split(1000), part.split(1000), strict=True)
+    for bits, chunk in parts:
+        bits.copy_(binarize(scale(chunk.x), torch.rand(bits.shape, generator=generator)).mul_(255))
+    return Examples(x, part.y)

@@ -104,7 +104,8 @@ def write_config(folder: Path, config: TrainConfig, description: Description) ->
 
 def write_weights(folder: Path, vae: VAE) -> None:
     """Write `model.safetensors`."""
-    write_atomically(folder / WEIGHTS, safetensors.torch.save(vae.state_dict()))
+    weights = {name: tensor.cpu().contiguous() for name, tensor in vae.state_dict().items()}
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(weights))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -6,8 +6,7 @@ The suffix of the path selects the kind of output. A path without a suffix selec
 import argparse
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError, Manifest
 from vaedge._types import FloatArray
+from vaedge.cli.progress import progress_bar
 from vaedge.cli.sources import Buffers, Mapped
 from vaedge.files.arrays import npy_parts, npz_content
 from vaedge.files.atomic import write_atomically
@@ -118,7 +118,7 @@ class Output:
         """
         existing = 0
         try:
-            with _progress(source.n) as update:
+            with progress_bar(source.n, "computing", "examples") as update:
                 if self.suffix == SHARDS:
                     existing = write_shards(self.path, source, job, update)
                 elif self.suffix == ".csv":
@@ -181,15 +181,3 @@ def describe_job(args: argparse.Namespace, vae: VAE, conditions: Mapping[str, np
         name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for name, array in conditions.items()
     }
     return {**job, "conditions": digests}
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar if tqdm is installed and stderr is a terminal."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield lambda _: None
-        return
-    with tqdm(total=total, unit="example", unit_scale=True, disable=None) as bar:
-        yield bar.update

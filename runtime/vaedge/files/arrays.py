@@ -58,7 +58,8 @@ def _opened(path: Path) -> Iterator[Any]:
         InputError: The file does not exist, or it or an array that the block reads is damaged.
     """
     try:
-        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
+        # torch takes only writable arrays. Mode "c" keeps writes in memory, and nobody writes.
+        loaded = np.load(path, mmap_mode="c" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
         with nullcontext(loaded) if isinstance(loaded, np.ndarray) else loaded:
             yield loaded
     except VaedgeError:

@@ -36,7 +36,7 @@ def test_archive_with_x_or_one_array_is_read(tmp_path, arrays):
 def test_floating_point_tables_become_float32(tmp_path):
     np.save(tmp_path / "x.npy", np.linspace(-5, 5, 60).reshape(20, 3))
     source = load_arrays(tmp_path / "x.npy")
-    assert source.train.x.dtype == torch.float32
+    assert scale(source.train.x).dtype == torch.float32
     assert source.train.x.shape == (18, 3)
 
 

@@ -34,7 +34,7 @@ def trainer(config):
     from vaedge_train.build import build_vae
 
     dataset = load_dataset(config)
-    vae = build_vae(config, dataset.input_shape, len(dataset.classes), dataset.train.x)
+    vae = build_vae(config, dataset.input_shape, len(dataset.classes), dataset.train)
     state = TrainingState(vae, config, dataset.train)
     return Trainer(state, dataset, Workers(), SilentWriter(), progress=False)
 

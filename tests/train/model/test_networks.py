@@ -7,6 +7,7 @@ from torch import nn
 
 from vaedge_train import TrainConfig
 from vaedge_train.build import build_vae
+from vaedge_train.data.examples import Examples
 from vaedge_train.model.adapters import Labeled, SharedScale
 from vaedge_train.model.conv import Residual
 from vaedge_train.model.mlp import ACTIVATIONS, Decoder, Encoder, Gated
@@ -17,7 +18,7 @@ from vaedge_train.model.mlp import ACTIVATIONS, Decoder, Encoder, Gated
 def test_conv_networks_have_the_right_shapes(shape, likelihood):
     config = TrainConfig(network="conv", channels=4, latent=5, likelihood=likelihood)
     x = torch.rand(2, *shape).round()
-    vae = build_vae(config, shape, x=x)
+    vae = build_vae(config, shape, train=Examples(x))
     mean, log_var = vae.inference(x)
     assert mean.shape == log_var.shape == (2, 5)
     assert all(parameter.shape == x.shape for parameter in vae.generative(mean))
@@ -30,7 +31,9 @@ def test_conv_networks_learn():
     x = torch.zeros(64, 1, 8, 8)
     x[:32, :, :, :4] = 1
     x[32:, :, :4, :] = 1
-    vae = build_vae(TrainConfig(network="conv", channels=8, latent=2, likelihood="bernoulli"), (1, 8, 8), x=x)
+    vae = build_vae(
+        TrainConfig(network="conv", channels=8, latent=2, likelihood="bernoulli"), (1, 8, 8), train=Examples(x)
+    )
     optimizer = torch.optim.Adam(vae.parameters(), 3e-3)
     elbos = []
     for _ in range(120):

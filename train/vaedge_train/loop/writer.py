@@ -148,13 +148,13 @@ class Writer(SilentWriter):
         if not is_image_shape(self._dataset.input_shape):
             return
         columns = min(len(self._dataset.classes), _MAX_GRID_COLUMNS) or _GRID_COLUMNS
-        y = torch.arange(columns).repeat(_GRID_COLUMNS) if self._dataset.classes else None
-        samples = vae.sample(columns * _GRID_COLUMNS, torch.Generator().manual_seed(_GRID_SEED), y)
+        y = torch.arange(columns, device=vae.device).repeat(_GRID_COLUMNS) if self._dataset.classes else None
+        samples = vae.sample(columns * _GRID_COLUMNS, torch.Generator(vae.device).manual_seed(_GRID_SEED), y)
         captions = [] if y is None else [self._dataset.classes[index] for index in y]
-        write_atomically(self._folder / "samples.png", grid_png(samples.numpy(), columns, captions))
+        write_atomically(self._folder / "samples.png", grid_png(samples.cpu().numpy(), columns, captions))
         examples = self._dataset.test[:_GRID_EXAMPLES]
-        x = scale(examples.x)
-        pairs, columns = interleave_rows(x.numpy(), vae.reconstruct(x, examples.y).numpy())
+        x, y = scale(examples.x), None if examples.y is None else examples.y.to(vae.device)
+        pairs, columns = interleave_rows(x.numpy(), vae.reconstruct(x.to(vae.device), y).cpu().numpy())
         write_atomically(self._folder / "reconstructions.png", grid_png(pairs, columns))
 
     def _add_events(self, row: dict[str, Any]) -> None:
