@@ -38,7 +38,10 @@ LONGER_FILES = {"runtime/vaedge/vae.py": "the public methods of one class, each 
 
 
 def modules(package):
-    """Return a dict from the name of each module of a package to its path. A folder stands for its `__init__`."""
+    """Return a dict from the name of each module of a package to its path.
+
+    The name of an `__init__.py` is that of its folder.
+    """
     paths = {}
     for path in (FOLDERS[package] / package).rglob("*.py"):
         name = ".".join(path.relative_to(FOLDERS[package]).with_suffix("").parts)

@@ -75,7 +75,7 @@ def _choice(default: str, help: str, choices: Collection[str]) -> Any:  # noqa: 
 class TrainConfig:
     """The configuration of a run.
 
-    The defaults are those of the article's model. `vaedge train --help` describes the fields.
+    The defaults are those of the model `models/article`. `vaedge train --help` describes the fields.
 
     Raises:
         ConfigError: A value is invalid. The message names the field.

@@ -67,7 +67,7 @@ class Comparison:
     """A comparison of variants with the float32 graphs."""
 
     def __init__(self, fp32: Graphs, open_vae: Open, examples: Inputs) -> None:
-        """Compute the bounds and the reconstructions of the float32 graphs.
+        """Compute bounds on log p(x), and reconstructions, with the float32 graphs.
 
         Args:
             fp32: The float32 graphs.

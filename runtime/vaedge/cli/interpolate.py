@@ -38,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     for path, row in zip((args.a, args.b), args.rows or (None, None), strict=True):
         x = read_examples(path, vae.input_shape, read_options(args, vae)).x
         if row is None and len(x) != 1:
-            raise InputError(f"{path} holds {len(x)} examples; expected one, or --rows to choose one of each file")
+            raise InputError(
+                f"{path} holds {len(x)} examples; expected one. Choose one example of each input file with --rows"
+            )
         if row is not None and row >= len(x):
             raise InputError(f"{path} holds {len(x)} examples; row {row} of --rows does not exist")
         ends.append(x[row or 0])

@@ -205,7 +205,10 @@ class Zeros(nn.Module):
 
 
 def losses(mean, log_var, log_scale):
-    """Return the negative ELBO for x = 0 and the prior N(0, I), twice: for these outputs, and for swapped outputs."""
+    """Return the negative ELBO for x = 0 and the prior N(0, I), twice.
+
+    The second value is for the same outputs with mean and log_var exchanged.
+    """
     reconstruction = 4 * (log_scale + 0.5 * np.log(2 * np.pi))
     given, swapped = (6 * 0.5 * (m**2 + np.exp(v) - v - 1) for m, v in ((mean, log_var), (log_var, mean)))
     return given + reconstruction, swapped + reconstruction

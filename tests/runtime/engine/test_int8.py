@@ -54,7 +54,7 @@ def test_probe_runs_once_per_process(bundle, monkeypatch):
 
 
 def test_probe_finds_saturating_products(monkeypatch):
-    """The products of a fake session saturate as those of AVX2 kernels do."""
+    """The probe must detect a session whose 8-bit products are clipped, as they are on CPUs without VNNI."""
 
     class Saturating:
         def __init__(self, *_, **__):

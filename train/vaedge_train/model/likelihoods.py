@@ -116,7 +116,7 @@ class BceSurrogate(Bernoulli):
     """The formula of the Bernoulli for gray levels in [0, 1]: the usual cross-entropy loss.
 
     This loss is common, but it is not a normalized likelihood: its exponential does not integrate to one over [0, 1]
-    (Loaiza-Ganem & Cunningham 2019). Compare metrics with this loss only with metrics of the same loss.
+    (Loaiza-Ganem & Cunningham 2019). Metrics of this loss are comparable only to metrics of the same loss.
     """
 
     name = "bce_surrogate"
