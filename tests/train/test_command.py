@@ -17,7 +17,7 @@ def table(tmp_path):
 
 
 def test_every_recipe_is_a_valid_configuration():
-    assert recipes() == ["article", "best", "conv", "quick"]
+    assert recipes() == ["article", "best", "mnist-conv", "photo", "quick"]
     for name in recipes():
         purpose, fields = read_recipe(name)
         assert purpose
@@ -25,7 +25,7 @@ def test_every_recipe_is_a_valid_configuration():
 
 
 def test_unknown_recipe_is_an_error():
-    with pytest.raises(ConfigError, match="recipe is 'worst'; expected one of article, best, conv, quick"):
+    with pytest.raises(ConfigError, match="recipe is 'worst'; expected one of article, best, mnist-conv, photo, quick"):
         read_recipe("worst")
 
 

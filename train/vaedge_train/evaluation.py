@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vaedge_train.data.examples import Examples, scale
 from vaedge_train.model.gaussian import reparameterize
-from vaedge_train.model.likelihoods import BceSurrogate
+from vaedge_train.model.likelihoods import BceSurrogate, bits_per_dimension
 from vaedge_train.model.vae import VAE
 
 _MAX_DECODED = 2_500  # rows per call of the decoder; with this limit, the activations of an MLP fit in the CPU's caches
@@ -43,6 +43,7 @@ class Evaluation:
         bound_standard_error: Standard error of `bound` over the examples.
         active_units: Number of latents whose posterior mean has a variance above 0.01 over the examples.
         likelihood: Name of p(x|z). With bce_surrogate, elbo and bound are not bounds on a log-likelihood.
+        bits_per_dimension: The bound in bits per dimension, for likelihoods of 8-bit values; otherwise None.
     """
 
     examples: int
@@ -56,22 +57,24 @@ class Evaluation:
     bound_standard_error: float
     active_units: int
     likelihood: str
+    bits_per_dimension: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dict from the name of each metric to its value, as in `evaluation.json`.
 
         The number of examples has the key "items", which earlier versions also wrote.
         """
-        values = asdict(self)
+        values = {name: value for name, value in asdict(self).items() if value is not None}
         return {"items": values.pop("examples"), **values}
 
     def describe(self) -> str:
         """Return the metrics as two lines of text. Only a bound on a normalized likelihood is called NLL."""
         normalized = self.likelihood != BceSurrogate.name
         bound = f"NLL <= {-self.bound:.3f}" if normalized else f"surrogate bound {self.bound:.3f}"
+        bits = "" if self.bits_per_dimension is None else f", {self.bits_per_dimension:.4f} bits per dimension"
         return (
-            f"{bound} +- {self.bound_standard_error:.3f} nats per example (importance-weighted, k = {self.k}, seed "
-            f"{self.seed}, {self.examples} examples, {self.likelihood})\n"
+            f"{bound} +- {self.bound_standard_error:.3f} nats per example{bits} (importance-weighted, k = {self.k}, "
+            f"seed {self.seed}, {self.examples} examples, {self.likelihood})\n"
             f"ELBO {self.elbo:.3f} +- {self.elbo_standard_error:.3f} (distortion {self.distortion:.3f}, rate "
             f"{self.rate:.3f}), {self.active_units} active units"
         )
@@ -126,6 +129,7 @@ def evaluate(
         if progress is not None:
             done = slice(0, rows.stop)
             progress(len(x), partial(_describe, elbo[done], rate[done], bound[done]))
+    mean_bound = bound.mean().item()
     return Evaluation(
         examples=len(examples),
         k=k,
@@ -134,10 +138,13 @@ def evaluate(
         elbo_standard_error=_standard_error(elbo),
         distortion=-(elbo + rate).mean().item(),
         rate=rate.mean().item(),
-        bound=bound.mean().item(),
+        bound=mean_bound,
         bound_standard_error=_standard_error(bound),
         active_units=int((means.var(0) > ACTIVE_VARIANCE).sum()) if len(examples) > 1 else 0,
         likelihood=vae.likelihood.name,
+        bits_per_dimension=(
+            bits_per_dimension(mean_bound, math.prod(examples.shape)) if vae.likelihood.is_8_bit else None
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from vaedge.files.images import grid_png, interleave_rows, is_image_shape
 from vaedge_train.data.examples import scale
 from vaedge_train.dataset import Dataset
 from vaedge_train.loop.state import TrainingState
+from vaedge_train.model.likelihoods import bits_per_dimension
 from vaedge_train.model.vae import VAE
 from vaedge_train.run_folder import (
     EVALUATION,
@@ -173,5 +174,9 @@ class Writer(SilentWriter):
             f"rate {row[f'{part}_rate']:7.3f})"
             for part in ("train", self._dataset.monitored)
         )
-        epochs = self._state.config.epochs
-        return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:7.1f} s  {parts} nats"
+        epochs, elements = self._state.config.epochs, math.prod(self._dataset.input_shape)
+        bits = ""
+        if self._state.vae.likelihood.is_8_bit:
+            value = bits_per_dimension(row[f"{self._dataset.monitored}_elbo"], elements)
+            bits = f", {self._dataset.monitored} {value:.3f} bits per dimension"
+        return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:7.1f} s  {parts} nats{bits}"
