@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -129,7 +130,8 @@ def _mean(train: Examples, standardization: Standardization | None) -> Tensor:
     """Return the mean of all examples, (*input_shape) float32 in the units of the networks."""
     total = torch.zeros(train.shape, dtype=torch.float64)
     for chunk in train.chunks("averaging data"):
-        total += chunk.stored.sum(0, dtype=torch.int64 if train.is_8_bit else torch.float64)
+        # numpy adds integers ten times faster than torch.
+        total += torch.from_numpy(chunk.stored.numpy().sum(0, dtype=np.int64 if train.is_8_bit else np.float64))
     mean = (total / len(train)).float()
     if standardization is not None:
         return standardization(mean)  # type: ignore[no-any-return]
