@@ -75,9 +75,9 @@ def test_conv_decoder_starts_at_the_mean_color():
     torch.testing.assert_close(vae.decoder.output.bias.detach(), expected)
 
 
-@pytest.mark.parametrize("shape", [(6,), (1, 30, 28), (3, 8, 10)])
-def test_conv_rejects_shapes_that_are_not_multiples_of_four(shape):
-    with pytest.raises(ConfigError, match="multiples of four, but the examples have the shape"):
+@pytest.mark.parametrize("shape", [(6,), (30, 28)])
+def test_conv_rejects_examples_that_are_not_images(shape):
+    with pytest.raises(ConfigError, match="takes images, .* but the examples have the shape"):
         build_vae(TrainConfig(network="conv"), shape)
 
 

@@ -96,7 +96,7 @@ class _ListRecipes(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         for name in recipes():
-            print(f"{name:<10}{read_recipe(name)[0]}")
+            print(f"{name:<12}{read_recipe(name)[0]}")
         parser.exit()
 
 

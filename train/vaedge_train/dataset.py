@@ -25,6 +25,7 @@ from vaedge_train.model.standardization import Moments
 
 SAMPLE_NAME = "mnist-sample"
 BINARIZE_SEED = 123  # a constant: all runs and evaluations use the same bits of the validation and test parts
+_CHUNK = 1000  # examples that are binarized at a time
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _distinct(part: Examples) -> Iterator[Tensor]:
 def _binarized(part: Examples, generator: torch.Generator) -> Examples:
     """Return the examples with the uint8 values 0 and 255, drawn by `binarize`."""
     x = torch.empty(len(part), *part.shape, dtype=torch.uint8)
-    parts = zip(x.split(1000), part.split(1000), strict=True)
-    for bits, chunk in parts:
-        bits.copy_(binarize(scale(chunk.x), torch.rand(bits.shape, generator=generator)).mul_(255))
+    for start in range(0, len(part), _CHUNK):
+        gray = scale(part[start : start + _CHUNK].x)
+        x[start : start + _CHUNK] = binarize(gray, torch.rand(gray.shape, generator=generator)).mul_(255)
     return Examples(x, part.y)

@@ -90,7 +90,8 @@ class Job:
             if self.resize:
                 image = resize_image(image, height, width)
             if image.size != (width, height):
-                failures.append(Failure(index, SIZE, f"{path} has {image.width} x {image.height} pixels"))
+                found = f"{image.width} x {image.height} pixels, but the first image has {width} x {height}"
+                failures.append(Failure(index, SIZE, f"{path} has {found}"))
                 continue
             pixels[position] = np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
         with open(self.file, "r+b") as file:  # noqa: PTH123 - a name, not a path

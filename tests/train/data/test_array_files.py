@@ -6,6 +6,7 @@ import torch
 
 from vaedge_train import DataError
 from vaedge_train.data.array_files import load_arrays
+from vaedge_train.data.examples import scale
 
 PIXELS = np.arange(40 * 4 * 4, dtype=np.uint8).reshape(40, 4, 4)
 
@@ -33,7 +34,7 @@ def test_archive_with_x_or_one_array_is_read(tmp_path, arrays):
     assert len(load_arrays(tmp_path / "x.npz").train) == 36
 
 
-def test_floating_point_tables_become_float32(tmp_path):
+def test_batches_of_floating_point_tables_become_float32(tmp_path):
     np.save(tmp_path / "x.npy", np.linspace(-5, 5, 60).reshape(20, 3))
     source = load_arrays(tmp_path / "x.npy")
     assert scale(source.train.x).dtype == torch.float32

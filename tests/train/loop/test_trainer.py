@@ -10,6 +10,7 @@ from PIL import Image
 from vaedge_train import DataError, RunError, TrainConfig, train
 from vaedge_train.data.examples import scale
 from vaedge_train.dataset import load_dataset
+from vaedge_train.loop.batches import Batch
 from vaedge_train.loop.distributed import Workers
 from vaedge_train.loop.state import TrainingState
 from vaedge_train.loop.trainer import Trainer
@@ -208,12 +209,17 @@ def test_steps_follow_the_schedules(config, monkeypatch):
     assert rates == pytest.approx(1e-3 * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * positions))))
 
 
+def whole(examples):
+    """Return the batch of one process that computes all of the examples."""
+    return Batch(examples.x, examples.y, len(examples))
+
+
 def test_step_is_adam_on_the_loss(config):
     """One step equals one of torch's own Adam on minus the ELBO of the same batch and noise."""
     run, reference = trainer(config), trainer(config)
-    rows = run.state.begin_epoch()[0]
+    rows = next(run.state.begin_epoch())
     reference.state.begin_epoch()
-    batch = run.dataset.train[rows]
+    batch = whole(run.dataset.train[rows])
     run.step(batch)
     vae = reference.state.vae
     optimizer = torch.optim.Adam(vae.parameters(), config.learning_rate)
@@ -227,7 +233,7 @@ def test_step_is_adam_on_the_loss(config):
 
 def test_gradient_is_clipped_to_the_maximum_norm(config):
     run = trainer(changed(config, clip=0.5))
-    run.step(run.dataset.train[:8])
+    run.step(whole(run.dataset.train[:8]))
     norm = torch.cat([parameter.grad.flatten() for parameter in run.state.vae.parameters()]).norm()
     assert norm.item() == pytest.approx(0.5, rel=1e-4)
 
@@ -236,7 +242,7 @@ def test_weight_decay_shrinks_the_weights(config):
     plain, decayed = (trainer(changed(config, weight_decay=decay)) for decay in (0.0, 10.0))
     before = {name: weight.clone() for name, weight in plain.state.vae.named_parameters()}
     for run in (plain, decayed):
-        run.step(run.dataset.train[:8])
+        run.step(whole(run.dataset.train[:8]))
     for (name, a), b in zip(plain.state.vae.named_parameters(), decayed.state.vae.parameters(), strict=True):
         torch.testing.assert_close(a - b, 1e-3 * 10.0 * before[name], rtol=1e-3, atol=1e-7)
 
@@ -245,7 +251,7 @@ def test_totals_are_sums_over_the_examples_of_an_epoch(config):
     run = trainer(config)
     expected = torch.zeros(2, dtype=torch.float64)
     for rows in run.state.begin_epoch():
-        batch = run.dataset.train[rows]
+        batch = whole(run.dataset.train[rows])
         generator = torch.Generator()
         generator.set_state(run.state.generator.get_state())
         terms = run.state.vae(scale(batch.x), torch.randn(1, len(rows), 2, generator=generator))
@@ -266,7 +272,7 @@ def test_average_is_evaluated_and_kept(config, tmp_path, prior):
 def test_half_precision_is_used_for_the_objective_only(config, monkeypatch):
     run, seen = trainer(changed(config, precision="bfloat16")), []
     run.state.vae.encoder.output.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
-    run.step(run.dataset.train[:8])
+    run.step(whole(run.dataset.train[:8]))
     run.evaluate()
     assert seen == [torch.bfloat16, torch.float32]
     assert {weight.dtype for weight in run.state.vae.parameters()} == {torch.float32}

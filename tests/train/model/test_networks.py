@@ -13,7 +13,7 @@ from vaedge_train.model.conv import Residual
 from vaedge_train.model.mlp import ACTIVATIONS, Decoder, Encoder, Gated
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 12)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 12), (3, 5, 6), (1, 1, 3)])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "discretized_logistic"])
 def test_conv_networks_have_the_right_shapes(shape, likelihood):
     config = TrainConfig(network="conv", channels=4, latent=5, likelihood=likelihood)
@@ -47,8 +47,8 @@ def test_conv_networks_learn():
 
 
 def test_residual_block_adds_to_its_input():
-    block, x = Residual(3), torch.randn(2, 3, 4, 4)
-    expected = x + block.second(F.silu(block.first(F.silu(x))))
+    block, x = Residual(6), torch.randn(2, 6, 4, 4)
+    expected = x + block.second(F.silu(block.first(F.silu(block.normalize(x)))))
     torch.testing.assert_close(block(x), expected)
     nn.init.zeros_(block.second.weight)
     nn.init.zeros_(block.second.bias)

@@ -130,9 +130,10 @@ def _decode(
 
 def _first_image(folder: Path, paths: Sequence[Path], background: Color | None) -> Image.Image:
     """Return the first image that can be decoded."""
+    errors = []
     for path in paths:
         try:
             return open_image(path, background)
-        except InputError:
-            continue
-    raise DataError(f"none of the {len(paths):,} images in {folder} can be read; the first is {paths[0]}")
+        except InputError as error:
+            errors.append(error)
+    raise DataError(f"none of the {len(paths):,} images in {folder} can be used. The first: {errors[0]}")

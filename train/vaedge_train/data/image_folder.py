@@ -89,10 +89,7 @@ class _LeftOut:
             DataError: It is broken and must not be left out, or it differs in size from the others.
         """
         if failure.kind == SIZE:
-            raise DataError(
-                f"{failure.message}, unlike the images before it; resize all images to one size, with --image-size "
-                "HEIGHT WIDTH"
-            )
+            raise DataError(f"{failure.message}; resize all images to one size, with --image-size HEIGHT WIDTH")
         if failure.kind == TRANSPARENT:
             self._transparent.append(failure)
             return
