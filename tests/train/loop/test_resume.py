@@ -49,7 +49,7 @@ def config(image_folder):
 
 
 def outcome(folder):
-    """Return the weights and the metrics without the time: what must not depend on interruptions."""
+    """Return the weights, and the metrics except the training time. An interruption must not change them."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return (folder / "model.safetensors").read_bytes(), [{**row, "seconds": 0} for row in rows]
 
