@@ -103,7 +103,7 @@ def _decode(
     """Write all images to a .npy file: as gray images, and as color images if one of them is not gray."""
     first = _first_image(folder, paths, background)
     height, width = image_size or (first.height, first.width)
-    channels = 1 if first.mode in GRAY_MODES else 3
+    channels, reported = 1 if first.mode in GRAY_MODES else 3, -1
     while True:
         shape = (channels, height, width)
         file.seek(0)
@@ -121,7 +121,9 @@ def _decode(
                     channels = 3
                     break
                 for failure in found:
-                    on_failure(failure)
+                    if failure.index > reported:  # it was not found before, when the images were read as gray ones
+                        on_failure(failure)
+                        reported = failure.index
                 failures += found
                 progress(count)
             else:
