@@ -265,7 +265,7 @@ def test_average_is_evaluated_and_kept(config, tmp_path, prior):
     averaged = train(changed(config, average=0.9, prior=prior, components=3), tmp_path / "a", progress=False)
     saved = torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)
     for name, weight in averaged.vae.state_dict().items():
-        assert torch.equal(weight, saved["average"][f"module.{name}"])
+        assert torch.equal(weight, saved["average"][name])
         assert not torch.equal(weight, saved["vae"][name])
 
 

@@ -23,8 +23,8 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises:
         DeviceError: The name is invalid, or the device does not work.
     """
-    kind, _, number = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (number and (kind != "cuda" or not number.isdecimal())):
+    kind, separator, number = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (separator and (kind != "cuda" or not number.isdecimal())):
         raise DeviceError(f"device is {name!r}; expected 'auto', 'cpu', 'cuda', or 'cuda:N'")
     if kind == "cpu" or (kind == "auto" and _reason_against_cuda(0)):
         return torch.device("cpu")

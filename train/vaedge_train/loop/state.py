@@ -1,15 +1,15 @@
 """The state of a run. A checkpoint holds the whole state, so that a resumed run gives the same bits."""
 
+import copy
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from vaedge.files.atomic import write_atomically
 from vaedge_train.config import TrainConfig
@@ -51,7 +51,7 @@ class TrainingState:
         """
         self.vae = vae
         self.config = config
-        self.average = AveragedModel(vae, multi_avg_fn=moving_average(config.average)) if config.average else None
+        self.average = copy.deepcopy(vae).requires_grad_(False) if config.average else None
         # `fused` updates all weights in one pass over memory. The default takes 1.5 times as long for a small MLP.
         self.optimizer = torch.optim.AdamW(
             vae.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -70,9 +70,17 @@ class TrainingState:
     @property
     def trained(self) -> VAE:
         """The model to evaluate and to keep: the moving average if there is one."""
-        if self.average is None:
-            return self.vae
-        return cast("VAE", self.average.module)
+        return self.vae if self.average is None else self.average
+
+    def update_average(self, updates: int) -> None:
+        """Update the moving average of the model, if there is one.
+
+        Args:
+            updates: Number of earlier updates.
+        """
+        if self.average is not None:
+            averages, weights = list(self.average.parameters()), list(self.vae.parameters())
+            update_moving_average(averages, weights, self.config.average, updates)
 
     @property
     def examples_done(self) -> int:
@@ -182,19 +190,20 @@ def require_same_config(config: TrainConfig, saved: dict[str, Any], folder: Path
         )
 
 
-def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Return the update function of an exponential moving average, for `AveragedModel`.
+@torch.no_grad()
+def update_moving_average(averages: Sequence[Tensor], weights: Sequence[Tensor], decay: float, updates: int) -> None:
+    """Update exponential moving averages in place: average <- d average + (1 - d) weight.
 
-    After n updates, the decay is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. It is
-    small at first, so the random initial weights soon have little influence on the average.
+    After n updates, d is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. The first
+    update copies the weights. The first values of d are small, so the average soon forgets the random initial weights.
+
+    torch's `AveragedModel` is not used, because it counts the updates on the device. On a GPU, each update would wait.
 
     Args:
-        decay: The final decay, at least 0 and less than 1.
+        averages: The averages.
+        weights: The weights, in the same order.
+        decay: The final value of d, at least 0 and less than 1.
+        updates: Number of earlier updates.
     """
-
-    @torch.no_grad()
-    def update(averages: Sequence[Tensor], weights: Sequence[Tensor], updates: Tensor | int) -> None:
-        n = float(updates)
-        torch._foreach_lerp_(list(averages), list(weights), 1 - min(decay, (1 + n) / (10 + n)))
-
-    return update
+    rate = min(decay, (1 + updates) / (10 + updates)) if updates else 0.0
+    torch._foreach_lerp_(list(averages), list(weights), 1 - rate)

@@ -219,8 +219,7 @@ class Trainer:
         for group in state.optimizer.param_groups:
             group["lr"] = schedules.learning_rate(config.schedule, config.learning_rate, position / config.epochs)
         state.optimizer.step()
-        if state.average is not None:
-            state.average.update_parameters(state.vae)
+        state.update_average(self._steps_done())
         state.totals += workers.total(torch.stack([distortion, rate]), n)
         state.step += 1
 
