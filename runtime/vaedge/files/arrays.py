@@ -1,6 +1,7 @@
 """Read and write .npy and .npz files."""
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ LABEL_NAMES = "train_labels and test_labels beside train and test, or y beside x
 # What numpy.load raises for a file that is damaged, or that holds pickled objects.
 UNREADABLE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, NotImplementedError, SyntaxError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(OverflowError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 
 

@@ -117,7 +117,7 @@ class Trainer:
         self.writer = writer
         self.config = config = state.config
         # Convolutions are faster if the channels of a pixel are neighbors in memory.
-        self._layout = torch.channels_last if config.network == "conv" else torch.preserve_format
+        self._layout = torch.channels_last if config.network == "conv" else torch.contiguous_format
         state.vae.to(memory_format=self._layout)  # type: ignore[call-overload]
         objective: torch.nn.Module = Objective(state.vae, config.objective, path_gradient=config.path_gradient)
         if config.compile:
