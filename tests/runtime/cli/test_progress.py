@@ -1,70 +1,77 @@
-"""The progress of long operations."""
+"""The progress of long operations: lines of text where stderr is not a terminal."""
 
-import io
 import sys
+import time
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("tqdm")
 
-from vaedge.cli import progress
+import vaedge.cli.progress
 from vaedge.cli.progress import progress_bar
 
 
 @pytest.fixture
-def lines(monkeypatch, capsys):
-    """Return a function that returns the lines on stderr, which is no terminal. There is a line for every call."""
-    monkeypatch.setattr(progress, "_LINE_SECONDS", 1e-9)
-    return lambda: capsys.readouterr().err.splitlines()
+def clock(monkeypatch):
+    """A clock that stands still until a test advances it."""
+    clock = SimpleNamespace(now=time.time())
+    monkeypatch.setattr("tqdm.std.time", lambda: clock.now)
+    monkeypatch.setattr(vaedge.cli.progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
 
 
-def test_piped_output_has_one_line_of_text_for_each_state(lines):
-    with progress_bar(1000, "training", "examples", initial=200) as advance:
-        for _ in range(2):
-            advance(300, lambda: "ELBO -1.5")
-    first, second = found = lines()
-    assert first.startswith("training: 50%, 500 of 1,000 examples, ")
-    assert second.startswith("training: 80%, 800 of 1,000 examples, ")
-    for line in found:
-        assert line.endswith(", ELBO -1.5")
-        assert " examples/s, " in line
-        assert " left, " in line
+def work(clock, parts, seconds, **options):
+    """Do 2,000 examples in the given number of parts and seconds; return how often the metrics were described."""
+    described = []
+    with progress_bar(2000, "training", "examples", **options) as advance:
+        for part in range(parts):
+            clock.now += seconds / parts
+            advance(2000 // parts, lambda part=part: described.append(part) or f"ELBO -{part}.5 nats")
+    return len(described)
 
 
-def test_short_operations_show_nothing(capsys):
-    with progress_bar(10, "reading", "images") as advance:
-        advance(10, lambda: pytest.fail("nothing is shown"))
+def test_piped_output_has_a_line_every_ten_seconds(clock, capsys):
+    assert work(clock, 100, 50) == 5
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"training: {percent}%" for percent in (20, 40, 60, 80, 100)]
+    assert lines[1] == "training: 40%, 800 of 2,000 examples, 40.00 examples/s, 00:30 left, ELBO -39.5 nats"
+
+
+def test_short_operations_are_silent_if_piped(clock, capsys):
+    assert work(clock, 20, 9) == 0
     assert capsys.readouterr().err == ""
 
 
-def test_progress_can_be_turned_off(lines):
-    with progress_bar(10, "reading", "images", shown=False) as advance:
-        advance(10, lambda: pytest.fail("nothing is shown"))
-    assert lines() == []
+def test_terminal_shows_a_bar_with_the_metrics(clock, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    work(clock, 20, 9)
+    printed = capsys.readouterr().err
+    assert "\r" in printed
+    assert "ELBO -19.5 nats" in printed
 
 
-def test_error_inside_the_block_is_raised(lines):
+@pytest.mark.parametrize("terminal", [False, True])
+def test_nothing_is_shown_on_demand(clock, capsys, monkeypatch, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert work(clock, 100, 50, shown=False) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_resumed_work_counts_what_was_done_before(clock, capsys):
+    with progress_bar(2000, "training", "examples", initial=1000) as advance:
+        clock.now += 10
+        advance(500)
+    assert capsys.readouterr().err.startswith("training: 75%, 1,500 of 2,000 examples, 50.00 examples/s, 00:10 left")
+
+
+def test_error_inside_the_block_is_raised():
     with pytest.raises(KeyError), progress_bar(10, "reading", "images"):
         raise KeyError
 
 
-def test_progress_needs_no_tqdm(monkeypatch, capsys):
+def test_work_is_done_without_tqdm(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    with progress_bar(10, "reading", "images") as advance:
-        advance(5)
-        advance(5, lambda: "text")
+    with progress_bar(10, "training", "examples") as advance:
+        advance(10, lambda: "text")
     assert capsys.readouterr().err == ""
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_terminal_shows_a_bar(monkeypatch):
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(progress, "_DELAY", 1e-9)
-    with progress_bar(10, "reading", "images") as advance:
-        advance(5)
-    assert "reading:  50%" in stream.getvalue()

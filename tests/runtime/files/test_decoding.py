@@ -1,6 +1,7 @@
-"""Decoding of many images in several processes."""
+"""Decoding many images into one file, in this process and in several."""
 
-import errno
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,91 +10,142 @@ pytest.importorskip("PIL.Image")
 
 from PIL import Image
 
-from vaedge import InferenceError
+from vaedge.errors import InferenceError
 from vaedge.files import decoding
-from vaedge.files.decoding import Failure, decode_images
+from vaedge.files.decoding import decode_images
 
-COUNT = 300  # more than four jobs, so that other processes decode them
+COUNT = 4 * decoding._IMAGES_PER_JOB + 50  # five jobs, the last of which is smaller
+GRAY = (1, 4, 3)  # channels, height, width
 
 
 @pytest.fixture(scope="module")
-def paths(tmp_path_factory):
-    """Small color images, of which one is broken, one transparent, and one of another size."""
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (COUNT, *GRAY), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def paths(pixels, tmp_path_factory):
+    """Gray images of 3 x 4 pixels."""
     folder = tmp_path_factory.mktemp("images")
-    rng = np.random.default_rng(0)
-    names = [folder / f"{index:03}.png" for index in range(COUNT)]
-    for name in names:
-        Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8)).save(name)
-    names[7].write_bytes(b"\x89PNG\r\n")
-    Image.new("RGBA", (5, 4), (9, 9, 9, 50)).save(names[100])
-    Image.new("RGB", (6, 4)).save(names[299])
-    return names
+    paths = [folder / f"{index:03}.png" for index in range(COUNT)]
+    for path, values in zip(paths, pixels, strict=True):
+        Image.fromarray(values[0]).save(path)
+    return paths
 
 
-def decode(paths, folder, shape=(3, 4, 5), **options):
-    """Return the pixels and the failures."""
-    file = folder / "pixels"
-    file.write_bytes(b"head")
-    options = {"resize": False, "background": None, **options}
-    failures = [failure for _, found in decode_images(paths, file, 4, shape, **options) for failure in found]
-    return np.frombuffer(file.read_bytes()[4:], np.uint8).reshape(len(paths), *shape), failures
+@pytest.fixture
+def file(tmp_path):
+    """A file that starts with a header of seven bytes."""
+    (tmp_path / "pixels").write_bytes(b"header:")
+    return tmp_path / "pixels"
 
 
-def test_processes_give_the_pixels_of_pillow(paths, tmp_path):
-    pixels, failures = decode(paths, tmp_path)
-    assert [(failure.index, failure.kind) for failure in failures] == [
-        (7, "broken"),
-        (100, "transparent"),
-        (299, "size"),
-    ]
-    assert str(paths[7]) in failures[0].message
-    assert "has 6 x 4 pixels, but the first image has 5 x 4" in failures[2].message
-    for index, path in enumerate(paths):
-        expected = 0 if index in (7, 100, 299) else np.asarray(Image.open(path)).transpose(2, 0, 1)
-        assert (pixels[index] == expected).all(), index
+def decode(paths, file, shape=GRAY, *, resize=False, background=None):
+    """Return the number of images in each part, the failures, and the pixels in the file."""
+    parts = list(decode_images(paths, file, 7, shape, resize=resize, background=background))
+    content = file.read_bytes()
+    assert content[:7] == b"header:"
+    pixels = np.frombuffer(content, np.uint8, offset=7).reshape(len(paths), *shape)
+    return [count for count, _ in parts], [failure for _, found in parts for failure in found], pixels
 
 
-def test_few_images_give_the_same_without_other_processes(paths, tmp_path, monkeypatch):
-    many, failures = decode(paths, tmp_path)
-    monkeypatch.setattr(decoding, "_MIN_JOBS", 1000)
-    alone, others = decode(paths, tmp_path)
-    assert (alone == many).all()
-    assert failures == others
+@pytest.fixture
+def processes(monkeypatch):
+    """The processes that decode images."""
+    started = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    return started
 
 
-def test_options_are_used_by_the_processes(paths, tmp_path):
-    pixels, failures = decode(paths, tmp_path, (3, 2, 2), resize=True, background=(1, 2, 3))
-    assert [failure.kind for failure in failures] == ["broken"]
-    assert pixels[100].any()
+def test_processes_decode_every_image_in_order(paths, pixels, file, processes):
+    counts, failures, found = decode(paths, file)
+    assert counts == [64, 64, 64, 64, 50]
+    assert failures == []
+    assert np.array_equal(found, pixels)
+    assert processes
+    assert [process.returncode for process in processes] == [0] * len(processes)  # they have ended
 
 
-def test_color_is_a_failure_where_gray_is_expected(paths, tmp_path):
-    _, failures = decode(paths[10:20], tmp_path, (1, 4, 5))
-    assert {failure.kind for failure in failures} == {"color"}
-    assert len(failures) == 10
+def test_a_few_images_are_decoded_without_other_processes(paths, pixels, file, processes):
+    _, failures, found = decode(paths[:130], file)
+    assert failures == []
+    assert np.array_equal(found, pixels[:130])
+    assert not processes
 
 
-def test_full_disk_in_a_process_is_an_error_that_names_the_file(paths, tmp_path):
-    """A process that cannot write answers with the error number."""
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="folder") as caught:
-        list(decode_images(paths, tmp_path / "folder", 0, (3, 4, 5), resize=False, background=None))
-    assert caught.value.errno == errno.EISDIR
-    assert caught.value.filename == str(tmp_path / "folder")
+def test_processes_find_the_same_as_this_process(paths, file, tmp_path, monkeypatch):
+    """Broken, transparent, colored, and larger images are in several jobs."""
+    mixed = list(paths)
+    for index, image in ((3, None), (70, "LA"), (140, "RGB"), (200, "large"), (COUNT - 1, None)):
+        mixed[index] = tmp_path / f"{index}.png"
+        if image is None:
+            mixed[index].write_bytes(paths[0].read_bytes()[:50])
+        elif image == "large":
+            Image.new("L", (9, 8), 7).save(mixed[index])
+        else:
+            Image.new(image, (3, 4), (90, 20) if image == "LA" else (90, 20, 7)).save(mixed[index])
+    everything = []
+    for minimum in (decoding._MIN_JOBS, 100):
+        monkeypatch.setattr(decoding, "_MIN_JOBS", minimum)
+        everything.append(decode(mixed, file))
+    (_, failures, found), (_, expected_failures, expected) = everything
+    assert failures == expected_failures
+    assert np.array_equal(found, expected)
+    kinds = [(failure.index, failure.kind) for failure in failures]
+    assert kinds == [(3, "broken"), (70, "transparent"), (140, "color"), (200, "size"), (COUNT - 1, "broken")]
+    assert not found[[index for index, _ in kinds]].any()
+    assert all(str(mixed[failure.index]) in failure.message for failure in failures)
+    assert failures[3].message.endswith("has 9 x 8 pixels, but the first image has 3 x 4")
 
 
-def test_process_that_is_killed_is_an_error(paths, tmp_path, monkeypatch):
-    started = decoding.subprocess.Popen
+def test_options_apply_in_other_processes(paths, file):
+    paths = [*paths[:-1], paths[0].with_name("transparent.PNG")]
+    Image.new("LA", (3, 4), (90, 0)).save(paths[-1], "png")
+    _, failures, found = decode(paths, file, (3, 2, 5), resize=True, background=(1, 2, 3))
+    assert failures == []
+    small = Image.open(paths[0]).resize((5, 2), Image.Resampling.LANCZOS)
+    assert (found[0] == np.asarray(small)).all()
+    assert (found[-1] == np.array([1, 2, 3])[:, None, None]).all()
 
-    def killed(*arguments, **options):
-        process = started(*arguments, **options)
-        process.kill()
-        return process
 
-    monkeypatch.setattr(decoding.subprocess, "Popen", killed)
+def test_process_that_is_killed_is_an_error(paths, file, processes, monkeypatch):
+    honest = decoding._Process.run
+
+    def run(self, job):
+        if job.first == 2 * 64:
+            self._process.kill()
+        return honest(self, job)
+
+    monkeypatch.setattr(decoding._Process, "run", run)
     with pytest.raises(InferenceError, match="a process that decodes images ended unexpectedly"):
-        decode(paths, tmp_path)
+        decode(paths, file)
+    assert all(process.poll() is not None for process in processes)
 
 
-def test_failures_can_be_compared():
-    assert Failure(1, "broken", "x") == Failure(1, "broken", "x") != Failure(2, "broken", "x")
+def test_caller_that_stops_early_ends_the_processes(paths, file, processes):
+    parts = decode_images(paths, file, 7, GRAY, resize=False, background=None)
+    next(parts)
+    parts.close()
+    assert [process.returncode for process in processes] == [0] * len(processes)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("count", [COUNT, 130], ids=["processes", "one process"])
+def test_full_disk_is_an_error(paths, file, count):
+    """A limit on the size of files fails in the same way as a full disk."""
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (900, limits[1]))  # other processes inherit the limit
+    try:
+        with pytest.raises(OSError, match="File too large") as failure:
+            decode(paths[:count], file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert count == 130 or failure.value.filename == str(file)
