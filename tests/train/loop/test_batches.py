@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 
+from vaedge_train import TrainConfig, train
 from vaedge_train.data.examples import Examples
 from vaedge_train.loop.batches import prepare_batches
 from vaedge_train.loop.distributed import Workers
@@ -52,4 +53,19 @@ def test_loop_that_ends_early_ends_the_thread(examples):
     next(batches)
     assert background_threads()
     batches.close()
+    assert not background_threads()
+
+
+def test_training_reads_every_batch_in_the_background(image_folder, tmp_path, monkeypatch):
+    readers, honest = [], Examples.__getitem__
+
+    def read(self, chosen):
+        if isinstance(chosen, torch.Tensor):
+            readers.append((threading.current_thread().name, len(chosen)))
+        return honest(self, chosen)
+
+    monkeypatch.setattr(Examples, "__getitem__", read)
+    config = TrainConfig(dataset=image_folder, hidden=(4,), latent=2, epochs=2, batch_size=8)
+    train(config, tmp_path / "run", progress=False)
+    assert readers == [("batches_0", size) for size in [8, 8, 8, 8, 4] * 2]
     assert not background_threads()

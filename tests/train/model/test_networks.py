@@ -13,7 +13,7 @@ from vaedge_train.model.conv import Residual
 from vaedge_train.model.mlp import ACTIVATIONS, Decoder, Encoder, Gated
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 12), (3, 5, 6), (1, 1, 3)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 12), (3, 5, 6), (3, 30, 30), (1, 1, 3)])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "discretized_logistic"])
 def test_conv_networks_have_the_right_shapes(shape, likelihood):
     config = TrainConfig(network="conv", channels=4, latent=5, likelihood=likelihood)
@@ -23,6 +23,24 @@ def test_conv_networks_have_the_right_shapes(shape, likelihood):
     assert mean.shape == log_var.shape == (2, 5)
     assert all(parameter.shape == x.shape for parameter in vae.generative(mean))
     assert vae(x, torch.zeros(1, 2, 5)).elbo.shape == (2,)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 6), (3, 30, 30)])
+@pytest.mark.parametrize("hidden", [None, (7,)])
+def test_every_weight_and_every_pixel_of_conv_networks_has_a_gradient(shape, hidden):
+    """Sides that are no multiples of four are padded for the encoder, and cropped after the decoder."""
+    torch.manual_seed(0)
+    config = TrainConfig(network="conv", channels=4, hidden=hidden, latent=5, likelihood="gaussian")
+    vae = build_vae(config, shape)
+    x = torch.rand(4, *shape, requires_grad=True)
+    mean, log_var = vae.encoder(x)
+    (mean.sum() + log_var.sum()).backward()
+    assert (x.grad != 0).all()
+    vae.zero_grad()
+    vae(x, torch.randn(1, 4, 5)).elbo.sum().backward()
+    for name, weight in vae.named_parameters():
+        assert weight.grad.isfinite().all(), name
+        assert weight.grad.abs().sum() > 0, name
 
 
 def test_conv_networks_learn():
