@@ -142,9 +142,7 @@ def decode_images(
         yield from ((len(job.paths), job.run()) for job in jobs)
         return
     with ExitStack() as stack:
-        count = min(
-            len(jobs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
+        count = min(len(jobs), _available_cpus())
         idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
         for _ in range(count):
             idle.put(stack.enter_context(_Process()))
@@ -171,7 +169,12 @@ class _Process:
     def __enter__(self) -> "_Process":
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,  # Ctrl-C on a terminal interrupts this process alone, which then ends the other
         )
         return self
 
