@@ -1,6 +1,7 @@
 """The commands `vaedge train` and `vaedge evaluate`."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -82,6 +83,17 @@ def test_evaluate_replaces_the_result_of_the_same_draws_and_keeps_others(table, 
     assert [(row["items"], row["k"], row["seed"]) for row in rows] == [(4, 3, 1), (4, 3, 0), (2, 3, 0)]
     assert rows[0]["binarized"] == "as they are"
     assert "surrogate bound" in capsys.readouterr().out
+
+
+def test_evaluate_shows_its_progress_when_piped(table, tmp_path, capsys, monkeypatch):
+    run = tmp_path / "run"
+    assert main(["train", "--dataset", table, "--out", str(run), "--hidden", "4", "--epochs", "1"]) == 0
+    monkeypatch.setattr("vaedge.cli.progress._LINE_SECONDS", 1e-9)
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "-k", "3"]) == 0
+    assert re.search(
+        r"evaluating: 100%, .* left, bound \S+, ELBO \S+, distortion \S+, rate \S+ nats\n", capsys.readouterr().err
+    )
 
 
 def test_evaluate_rejects_a_data_set_that_has_changed(table, tmp_path, capsys):

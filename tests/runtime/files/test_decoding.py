@@ -1,5 +1,7 @@
 """Decoding many images into one file, in this process and in several."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -133,6 +135,33 @@ def test_caller_that_stops_early_ends_the_processes(paths, file, processes):
     next(parts)
     parts.close()
     assert [process.returncode for process in processes] == [0] * len(processes)
+
+
+_INTERRUPTED = """
+import sys, time
+from pathlib import Path
+from vaedge.files.decoding import decode_images
+paths = sorted(Path(sys.argv[1]).glob("*.png"))
+for _ in decode_images(paths, Path(sys.argv[2]), 7, (1, 4, 3), resize=False, background=None):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_interrupts_only_the_caller(paths, file):
+    """A terminal sends the signal to all processes of a group. Each would print its own traceback."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED, paths[0].parent, file],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate()
+    assert errors.count("Traceback") == errors.count("KeyboardInterrupt") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")

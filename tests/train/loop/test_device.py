@@ -1,15 +1,24 @@
 """The choice of the device, and what a step does on it."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vaedge import DeviceError
 from vaedge_train import ConfigError, NonFiniteError, OutOfMemoryError, TrainConfig, load_run, train
+from vaedge_train.build import build_vae
+from vaedge_train.dataset import load_dataset
 from vaedge_train.loop import trainer as trainer_module
+from vaedge_train.loop.batches import Batch
 from vaedge_train.loop.device import choose_device, describe_device, limited_threads
+from vaedge_train.loop.distributed import Workers
+from vaedge_train.loop.state import TrainingState
 from vaedge_train.loop.trainer import Trainer
+from vaedge_train.loop.writer import SilentWriter
 
+CPU = torch.device("cpu")
 FIELDS = {"hidden": (8,), "latent": 2, "epochs": 3, "batch_size": 8}
 
 
@@ -74,6 +83,14 @@ def test_number_of_threads_is_restored():
         pass
 
 
+def test_training_uses_the_given_number_of_threads(config, tmp_path, monkeypatch):
+    before, used, honest = torch.get_num_threads(), set(), Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda self, batch: used.add(torch.get_num_threads()) or honest(self, batch))
+    train(config, tmp_path / "run", progress=False, threads=before + 1)
+    assert used == {before + 1}
+    assert torch.get_num_threads() == before
+
+
 def test_missing_device_creates_no_run(config, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(DeviceError):
@@ -91,14 +108,24 @@ class Transfers(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         options = options or {}
         name = str(function)
-        if "_local_scalar_dense" in name or ("_to_copy" in name and options.get("device") is not None):
+        if "_local_scalar_dense" in name or options.get("device", CPU) != CPU:
             self.found.append(name)
         return function(*arguments, **options)
 
 
-@pytest.mark.parametrize(
-    "fields", [{}, {"prior": "vamp", "components": 3, "average": 0.9, "binarize": "dynamic", "clip": 1.0}]
+every_kind_of_step = pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"prior": "vamp", "components": 3, "average": 0.9, "binarize": "dynamic", "clip": 1.0},
+        {"network": "conv", "channels": 4, "precision": "bfloat16", "likelihood": "discretized_logistic"},
+        {"objective": "iwae", "samples": 3, "path_gradient": True, "prior": "mixture", "components": 3},
+    ],
+    ids=["default", "vamp", "conv", "iwae"],
 )
+
+
+@every_kind_of_step
 def test_step_does_not_wait_for_results_between_checks(config, tmp_path, monkeypatch, fields):
     """On a GPU, each result that Python reads would make the CPU wait."""
     seen = []
@@ -115,6 +142,25 @@ def test_step_does_not_wait_for_results_between_checks(config, tmp_path, monkeyp
     monkeypatch.setattr(Trainer, "step", step)
     train(TrainConfig.from_dict({**config.to_dict(), **fields, "epochs": 1}), tmp_path / "run", progress=False)
     assert seen == [[]] * 5
+
+
+@every_kind_of_step
+def test_step_stays_on_the_device_of_the_model(config, monkeypatch, fields):
+    """A tensor on the device "meta" has no values. Copies to a CPU, and operations with a tensor there, are errors."""
+    config = TrainConfig.from_dict({**config.to_dict(), **fields})
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know the device
+    dataset, meta = load_dataset(config), torch.device("meta")
+    state = TrainingState(build_vae(config, dataset.input_shape, train=dataset.train), config, dataset.train)
+    run = Trainer(state, dataset, Workers(), SilentWriter(), progress=False)
+    run._check_steps = 10**9
+    for model in filter(None, (state.vae, state.average)):
+        model.to(meta)
+    state.device, state.totals = meta, state.totals.to(meta)
+    state.optimizer = torch.optim.AdamW(state.vae.parameters())  # the fused one does not know the device
+    state.step = 1  # step 0 is checked
+    run.step(Batch(dataset.train[:8].x.to(meta), None, 8))
+    assert state.step == 2
+    assert all(weight.grad.device == meta for weight in state.vae.parameters())
 
 
 def test_loss_that_is_not_finite_is_found_at_the_next_check(config, tmp_path, monkeypatch):

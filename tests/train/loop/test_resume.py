@@ -97,6 +97,26 @@ def test_run_that_fails_between_checkpoints_repeats_the_steps_since_the_last_one
     assert outcome(tmp_path / "run") == uninterrupted
 
 
+def test_patience_counts_the_epochs_before_an_interruption(config, tmp_path, monkeypatch):
+    """The learning rate changes nothing, so that the first epoch is the best, and the run ends after the third."""
+    fields = {"patience": 2, "epochs": 9, "learning_rate": 1e-30, "average": 0.0}
+    patient = TrainConfig.from_dict({**config.to_dict(), **fields})
+    train(patient, tmp_path / "whole", progress=False)
+    steps, honest = iter(range(1, 1000)), torch.optim.AdamW.step
+
+    def step(self, *arguments):
+        if next(steps) == 14:  # in the third epoch of six steps
+            raise KilledError
+        return honest(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(KilledError):
+        train(patient, tmp_path / "run", progress=False)
+    train(patient, tmp_path / "run", resume=True, progress=False)
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+    assert [row["kept"] for row in outcome(tmp_path / "run")[1]] == [True, False, False]
+
+
 def test_finished_run_does_not_change_when_resumed(config, uninterrupted, tmp_path):
     train(config, tmp_path / "whole", resume=True, progress=False)
     assert outcome(tmp_path / "whole") == uninterrupted

@@ -1,6 +1,7 @@
 """Training runs: what they write, what they learn, and that they repeat."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -60,6 +61,16 @@ def test_run_folder_has_all_files_and_one_line_per_epoch(config, tmp_path, capsy
     assert run.examples["x"].shape == (4, 1, 5, 6)
     assert not run.vae.training
     assert capsys.readouterr().out.count("nats") == 3
+
+
+def test_piped_progress_shows_the_metrics(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vaedge.cli.progress._LINE_SECONDS", 1e-9)
+    train(config, tmp_path / "run")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
+    assert len(lines) == 15  # one for each step
+    number = r"-?[\d.]+"
+    text = rf"epoch 2 of 3, ELBO {number}, distortion {number}, rate {number} nats"
+    assert re.fullmatch(rf"training: 41%, 44 of 108 examples, .* examples/s, .* left, {text}", lines[5]), lines[5]
 
 
 def test_same_seed_gives_the_same_run(config, tmp_path):
