@@ -99,7 +99,7 @@ class _LeftOut:
         _print(f"skipped: {failure.message}")
 
     def report(self) -> None:
-        """Print how many images are left out.
+        """Print the number of images that are left out.
 
         Raises:
             DataError: There are transparent images, which must not be left out.

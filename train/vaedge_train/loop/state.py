@@ -128,7 +128,7 @@ class TrainingState:
     def load(self, folder: Path) -> None:
         """Restore the state from the checkpoint of a run folder.
 
-        If the checkpoint was written on another kind of device, the noise starts anew, from a seed of its own.
+        If the checkpoint was written on another kind of device, the noise starts anew, from another seed.
 
         Raises:
             RunError: The checkpoint is missing, damaged, or was written by another version of vaedge.
