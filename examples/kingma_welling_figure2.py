@@ -1,6 +1,6 @@
 """Reproduce figure 2 of Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), for MNIST.
 
-    pip install 'vaedge[plot]'
+    pip install -c constraints.txt '.[cpu,cli,train,plot]'
     python examples/kingma_welling_figure2.py --data-dir data --epochs 50 --out runs/figure2
 
 The script trains one model for each latent size, in the folders OUT/latent-N. It draws the ELBO of training and test

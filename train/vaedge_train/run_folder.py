@@ -5,6 +5,7 @@
 - `metrics.jsonl`: one line of metrics for each epoch.
 - `examples.npz`: some test examples, so that the export does not need the data set.
 - `evaluation.json`: the results of `vaedge evaluate`.
+- `metrics.png`: a plot of the metrics, if matplotlib is installed.
 - Two image grids, a checkpoint and the events for TensorBoard.
 """
 

@@ -46,7 +46,7 @@ def test_run_folder_has_all_files_and_one_line_per_epoch(config, tmp_path, capsy
     run = train(config, folder)
     names = {
         *("checkpoint.pt", "config.json", "model.safetensors", "metrics.jsonl", "examples.npz"),
-        *("samples.png", "reconstructions.png", "events"),
+        *("samples.png", "reconstructions.png", "metrics.png", "events"),
     }
     assert {path.name for path in folder.iterdir()} == names
     metrics = rows(folder)

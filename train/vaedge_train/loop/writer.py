@@ -15,6 +15,7 @@ from vaedge.files.atomic import write_atomically
 from vaedge.files.images import grid_png, interleave_rows, is_image_shape
 from vaedge_train.data.examples import scale
 from vaedge_train.dataset import Dataset
+from vaedge_train.loop.plot import metrics_png
 from vaedge_train.loop.state import TrainingState
 from vaedge_train.model.likelihoods import bits_per_dimension
 from vaedge_train.model.vae import VAE
@@ -25,6 +26,7 @@ from vaedge_train.run_folder import (
     append_metrics,
     create_run,
     load_run,
+    read_metrics,
     truncate_metrics,
     write_config,
     write_weights,
@@ -50,7 +52,7 @@ class SilentWriter:
         """Write a checkpoint."""
 
     def finish(self) -> None:
-        """Write the final image grids."""
+        """Write the final images."""
 
     def close(self) -> None:
         """Close open files."""
@@ -118,8 +120,11 @@ class Writer(SilentWriter):
         self._state.save(self._folder)
 
     def finish(self) -> None:
-        """Write the image grids of the weights that were kept."""
+        """Write the image grids of the weights that were kept, and the plot of the metrics."""
         self._write_grids(load_run(self._folder).vae)
+        plot = metrics_png(read_metrics(self._folder), self._dataset.monitored)
+        if plot is not None:
+            write_atomically(self._folder / "metrics.png", plot)
 
     def close(self) -> None:
         """Close the file of TensorBoard's events."""
