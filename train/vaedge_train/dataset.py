@@ -1,5 +1,6 @@
 """Read the data set of a run, split it, and validate its values."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -25,6 +26,7 @@ from vaedge_train.model.standardization import Moments
 
 SAMPLE_NAME = "mnist-sample"
 BINARIZE_SEED = 123  # a constant: all runs and evaluations use the same bits of the validation and test parts
+_MAX_NAMED = 5  # classes in one warning
 _CHUNK = 1000  # examples that are binarized at a time
 
 
@@ -113,8 +115,23 @@ def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
         generator = torch.Generator().manual_seed(BINARIZE_SEED)
         test, validation = (_binarized(part, generator) for part in (test, validation))
     classes = source.classes if config.condition == "label" else ()
+    if train.y is not None:
+        _warn_about_missing_classes(train.y, classes)
     moments = moments_of(train, config, source.features)
     return Dataset(train, validation, test, classes, moments, source.features, labels)
+
+
+def _warn_about_missing_classes(y: Tensor, classes: tuple[str, ...]) -> None:
+    """Give one warning that names the classes without training examples, from which the model learns nothing."""
+    missing = [
+        name for name, count in zip(classes, torch.bincount(y, minlength=len(classes)), strict=True) if not count
+    ]
+    if missing:
+        warnings.warn(
+            f"{len(missing)} of {len(classes)} classes have no training examples: {', '.join(missing[:_MAX_NAMED])}"
+            f"{', ...' if len(missing) > _MAX_NAMED else ''}; the model learns nothing about them",
+            stacklevel=2,
+        )
 
 
 def _label_names(part: Examples, classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -126,7 +126,13 @@ def _part_names(names: Sequence[str], path: Path, splits: Sequence[str], require
     if "x" in names:
         return [("x", "y")]
     if len(names) != 1:
-        raise InputError(f"{held}; expected train and test, or x. Labels are {LABEL_NAMES}")
+        alone = [split for split in SPLITS if split in names]
+        hint = (
+            f". To train on {alone[0]} alone, name it x; other commands read it with --split {alone[0]}"
+            if alone
+            else ""
+        )
+        raise InputError(f"{held}; expected train and test, or x. Labels are {LABEL_NAMES}{hint}")
     return [(names[0], "y")]
 
 

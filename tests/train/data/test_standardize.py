@@ -90,6 +90,13 @@ def test_warning_about_scales_counts_many_columns():
         moments_of(Examples(x), config(standardize="off"))
 
 
+@pytest.mark.parametrize("scale", [101.0, 0.0099])
+def test_off_warns_just_beyond_the_limits(scale):
+    x = torch.tensor([[-1.0], [1.0]]).repeat(50, 1) * scale
+    with pytest.warns(UserWarning, match="use --standardize on"):
+        moments_of(Examples(x), config(standardize="off"))
+
+
 @pytest.mark.usefixtures("no_warnings")
 def test_off_is_silent_about_moderate_scales():
     x = torch.tensor([[-99.0, -0.011], [99, 0.011]]).repeat(50, 1)

@@ -67,6 +67,11 @@ def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
             raise DataError(f"{name} is an array of {array.dtype}; expected uint8 pixels, or floating-point numbers")
     elif array.ndim == 3:
         array = array[:, None]
+    if array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
+        raise DataError(
+            f"{name} has shape {array.shape}; expected images as (n, channels, height, width): use "
+            "x.transpose(0, 3, 1, 2)"
+        )
     if array.ndim < 2 or len(array) < 2 or 0 in array.shape:
         raise DataError(
             f"{name} has shape {array.shape}; expected (n, ...) with at least 2 examples and no axis of size 0"

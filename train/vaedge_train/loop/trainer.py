@@ -1,11 +1,9 @@
 """The training loop."""
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from vaedge_train.evaluation import flushed_denormals, mean_terms
 from vaedge_train.loop.batches import Batch, prepare_batches
 from vaedge_train.loop.device import choose_device, describe_device, limited_threads
 from vaedge_train.loop.distributed import Workers, joined_workers
+from vaedge_train.loop.interrupts import delayed_interrupt
 from vaedge_train.loop.state import TrainingState, require_same_config
 from vaedge_train.loop.writer import SilentWriter, Writer
 from vaedge_train.model.objective import Objective
@@ -145,7 +144,7 @@ class Trainer:
             initial=state.epoch * examples + state.examples_done,
             shown=self._progress,
         )
-        with bar as progress, _delayed_interrupt() as interrupted, flushed_denormals():
+        with bar as progress, delayed_interrupt() as interrupted, flushed_denormals():
             while state.epoch < epochs and not self._out_of_patience():
                 try:
                     self.run_epoch(progress, interrupted)
@@ -284,27 +283,3 @@ def _metrics(part: str, terms: Tensor) -> dict[str, float]:
     """
     distortion, rate = terms.tolist()
     return {f"{part}_elbo": -(distortion + rate), f"{part}_distortion": distortion, f"{part}_rate": rate}
-
-
-@contextmanager
-def _delayed_interrupt() -> Iterator[Callable[[], bool]]:
-    """Finish the current step after the first Ctrl-C. A second Ctrl-C interrupts at once.
-
-    Yields:
-        A function that returns whether Ctrl-C was pressed.
-    """
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set  # only the main thread can handle signals
-        return
-
-    def handle(*_: object) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, previous)

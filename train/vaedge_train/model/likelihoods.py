@@ -82,7 +82,10 @@ class Likelihood:
         if self.support is not None:
             low, high = self.support
             if not bool(((x >= low) & (x <= high)).all()):
-                return f"the data has values outside the range from {low:g} to {high:g} of {self.name}"
+                return (
+                    f"the data has values outside the range from {low:g} to {high:g} of {self.name}; use the "
+                    "likelihood gaussian for tables, and store 8-bit images as uint8"
+                )
         return None
 
 
