@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 from vaedge_train import TrainConfig, train
 
-# Ranges in which the test curves of the paper (AEVB) end, in nats. The paper has no table. The ranges are estimates from
-# memory, not measurements of the published image, and may be wrong by several nats.
+# Ranges in which the test curves of the paper (AEVB) end, in nats. The paper has no table. The ranges are estimates
+# from memory, not measurements of the published image, and may be wrong by several nats.
 PAPER = {3: (-138, -135), 5: (-125, -118), 10: (-110, -104), 20: (-102, -100), 200: (-101, -99)}
 BATCH_SIZE = 100
 EXAMPLES_RANGE = (5e4, 1e8)  # the paper shows 10^5 to 10^8 examples; the first epoch of MNIST ends at 6 * 10^4
