@@ -58,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
             print(f"{output.path}: mean and log_var of {len(x)} examples")
             return 0
 
-        def encode_row(rows: npt.NDArray[Any], values: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-            given = {name: values[name] for name in vae.manifest.conditions}
-            first = {_FILES: values[_FILES]} if files.size else {}
+        def encode_row(rows: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+            given = {name: conditions[name] for name in vae.manifest.conditions}
+            first = {_FILES: conditions[_FILES]} if files.size else {}
             return {**first, **encode(rows, given), **condition_columns(given, vae.manifest)}
 
         row_bytes = 4 * (2 * math.prod(vae.latent_shape) + math.prod(vae.input_shape))
