@@ -1,5 +1,6 @@
 """Types that several parts of the runtime share."""
 
+import json
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,3 +25,8 @@ class Condition:
     dtype: str
     shape: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
+
+    @property
+    def class_list(self) -> str:
+        """The names of the classes as text, with commas between them. Names with other characters are quoted."""
+        return ", ".join(name if name.isalnum() else json.dumps(name, ensure_ascii=False) for name in self.classes)

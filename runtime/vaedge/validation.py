@@ -183,8 +183,8 @@ def class_numbers(labels: npt.NDArray[Any], name: str, condition: Condition) -> 
     """Return the number of the class of each label. Arrays that hold no texts are returned as they are.
 
     Args:
-        labels: Array of texts: the name of a class, with or without spaces around it; or its number, where no class has
-            that name.
+        labels: Array of texts. Each is the name of a class, or its number if no name is an integer. Spaces around a
+            text are ignored.
         name: Name of the condition, for the error.
         condition: The condition. Without classes, texts are returned as they are, too.
 
@@ -204,12 +204,11 @@ def _class_number(label: str, name: str, numbers: Mapping[str, int]) -> int:
         if text in numbers:
             return numbers[text]
     number = label.strip()
-    if number.isdecimal() and len(number) < 10 and int(number) < len(numbers):
+    numbers_are_names = any(map(str.isdecimal, numbers))
+    if number.isdecimal() and len(number) < 10 and int(number) < len(numbers) and not numbers_are_names:
         return int(number)
-    raise InputError(
-        f"{name}: {label!r} is not a class of this model; expected one of {_quoted(numbers)}, or a number from 0 to "
-        f"{len(numbers) - 1}"
-    )
+    other = "" if numbers_are_names else f", or a number from 0 to {len(numbers) - 1}"
+    raise InputError(f"{name}: {label!r} is not a class of this model; expected one of {_quoted(numbers)}{other}")
 
 
 def as_example(

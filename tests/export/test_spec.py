@@ -87,6 +87,13 @@ def test_random_examples_of_a_likelihood_without_limits_are_normal(vae, make_spe
     assert float(x.std()) == pytest.approx(1, abs=0.05)
 
 
+def test_random_examples_of_standardized_data_have_its_moments(vae, make_spec):
+    moments = {"input_mean": np.float32([[[7.0]]]), "input_std": np.float32([[[20.0]]])}
+    x = random_examples(500, make_spec(vae.encoder, vae.decoder, likelihood="gaussian", **moments)).x
+    assert float(x.mean()) == pytest.approx(7, abs=1)
+    assert float(x.std()) == pytest.approx(20, abs=1)
+
+
 @pytest.mark.parametrize(
     ("examples", "message"),
     [

@@ -14,7 +14,7 @@ ALLOWED = {
     "vaedge": {"vaedge", "numpy", "onnxruntime", "PIL", "tqdm", "openvino", "matplotlib"},
     "vaedge_train": {
         *("vaedge_train", "vaedge", "numpy", "torch", "torchvision", "safetensors", "PIL", "tqdm"),
-        *("pydantic", "tensorboard"),
+        *("pydantic", "tensorboard", "matplotlib"),
     },
     "vaedge_export": {
         *("vaedge_export", "vaedge_train", "vaedge", "numpy", "torch", "onnx", "onnxscript", "onnxruntime"),

@@ -11,6 +11,7 @@ from PIL import Image
 
 import vaedge
 from vaedge.cli.main import main
+from vaedge.files.images import grid_png
 from vaedge_export import ExportError, export_run, export_vae
 from vaedge_train import TrainConfig, train
 
@@ -234,3 +235,21 @@ def test_export_rejects_invalid_conditions(tmp_path, conditions):
 def test_samples_of_a_conditional_run_have_a_column_for_each_class(run):
     with Image.open(run.path / "samples.png") as image:
         assert image.width == 10 * (28 + 2) + 2
+
+
+def test_decoded_images_have_the_names_of_their_classes_as_captions(bundle, vae, tmp_path):
+    z = np.zeros((6, 4), np.float32)
+    np.save(tmp_path / "z.npy", z)
+    words = [
+        "decode",
+        str(bundle),
+        str(tmp_path / "z.npy"),
+        "--condition",
+        "y=3,5,3,5,3,5",
+        "--out",
+        str(tmp_path / "z.png"),
+    ]
+    assert main(words) == 0
+    captions = ["3", "5"] * 3
+    expected = grid_png(vae.decode(z, conditions={"y": [3, 5] * 3}), captions=captions)
+    assert (tmp_path / "z.png").read_bytes() == expected

@@ -205,18 +205,21 @@ def test_tables_have_the_documented_columns(table, tmp_path):
 
     vaedge_command("encode", bundle, *source, *y, "--out", tmp_path / "e.csv")
     header, rows = read_csv(tmp_path / "e.csv")
-    assert header == ["mean0", "mean1", "log_var0", "log_var1"]
+    assert header == ["mean0", "mean1", "log_var0", "log_var1", "y"]
+    assert {row.pop() for row in rows} == {"circle"}
     posterior = vae.encode(NUMBERS, y=0)
     np.testing.assert_array_equal(np.array(rows, np.float32), np.hstack([posterior.mean, posterior.log_var]))
 
     vaedge_command("decode", bundle, tmp_path / "e.csv", *y, "--out", tmp_path / "d.csv")
     header, rows = read_csv(tmp_path / "d.csv")
-    assert header == list(NAMES)
+    assert header == [*NAMES, "y"]
+    assert {row.pop() for row in rows} == {"circle"}
     np.testing.assert_array_equal(np.array(rows, np.float32), vae.decode(posterior.mean, y=0))
 
     vaedge_command("reconstruct", bundle, *source, "--sample", "--seed", 1, "--out", tmp_path / "r.csv")
     header, rows = read_csv(tmp_path / "r.csv")
-    assert (header, len(rows)) == (list(NAMES), 40)
+    assert (header, len(rows)) == ([*NAMES, "y"], 40)
+    vaedge_command("score", bundle, tmp_path / "r.csv", "--label-column", "y")
 
     vaedge_command(
         *("interpolate", bundle, table / "x.csv", *source, "--rows", 3, 5, *y),
@@ -302,6 +305,63 @@ def test_invalid_table_is_an_error(table, tmp_path, capsys, header, rows, words,
     path = write_csv(tmp_path / "x.csv", rows, header)
     assert message in failure(capsys, "encode", table / "bundle", path, *words, "--out", tmp_path / "z.npz")
     assert not (tmp_path / "z.npz").exists()
+
+
+def test_reconstructions_of_a_table_can_be_scored_with_their_classes(table, tmp_path, capsys):
+    words = ("reconstruct", table / "bundle", table / "x.csv", "--label-column", "shape", "--out", tmp_path / "r.csv")
+    vaedge_command(*words)
+    _, rows = read_csv(tmp_path / "r.csv")
+    assert [row[3] for row in rows] == SHAPES
+    vaedge_command("score", table / "bundle", tmp_path / "r.csv", "--label-column", "y")
+    assert capsys.readouterr().out.count("NLL <=") == 1
+
+
+def test_rows_of_encoded_images_have_their_files(images, tmp_path):
+    vaedge_command("encode", images / "bundle", images / "images", "--out", tmp_path / "e.csv")
+    header, rows = read_csv(tmp_path / "e.csv")
+    assert header[0] == "file"
+    assert [row[0] for row in rows] == [f"{index:02}.png" for index in range(40)]
+    vaedge_command("encode", images / "bundle", images / "images", "--out", tmp_path / "e.npz")
+    assert np.load(tmp_path / "e.npz")["files"].tolist() == [row[0] for row in rows]
+    vaedge_command("decode", images / "bundle", tmp_path / "e.csv", "--out", tmp_path / "d.npy")
+    assert np.load(tmp_path / "d.npy").shape == (40, 1, 8, 8)
+
+
+def test_note_says_that_a_condition_replaces_the_labels(table, tmp_path, capsys):
+    words = ("score", table / "bundle", table / "x.csv", "--label-column", "shape", "-k", "2")
+    vaedge_command(*words)
+    assert "note" not in capsys.readouterr().err
+    vaedge_command(*words, "--condition", "y=circle")
+    assert "note: --condition y replaces the labels of the examples" in capsys.readouterr().err
+
+
+def test_interpolation_takes_the_class_of_both_examples(table, tmp_path, capsys):
+    words = ("interpolate", table / "bundle", table / "x.csv", table / "x.csv", "--label-column", "shape")
+    vaedge_command(*words, "--rows", 0, 3, "--out", tmp_path / "i.npy")
+    expected = vaedge.load(table / "bundle").interpolate(NUMBERS[0], NUMBERS[3], 8, y="circle")
+    np.testing.assert_array_equal(np.load(tmp_path / "i.npy"), expected)
+    message = failure(capsys, *words, "--rows", 0, 1, "--out", tmp_path / "i.npy")
+    assert "the two examples have the classes circle and square; choose one for all steps with --condition" in message
+
+
+@pytest.mark.parametrize("shape", [(8, 6, 7, 3), (8, 6, 7, 1)])
+def test_images_with_channels_last_are_refused(tmp_path, capsys, shape):
+    np.save(tmp_path / "x.npy", np.zeros(shape, np.uint8))
+    message = failure(capsys, "train", "--dataset", tmp_path / "x.npy", *SMALL, "--out", tmp_path / "run")
+    assert "expected images as (n, channels, height, width): use x.transpose(0, 3, 1, 2)" in message
+
+
+def test_classes_without_examples_are_named(tmp_path):
+    np.savez(tmp_path / "x.npz", x=PIXELS, y=np.resize([1, 2, 7], 40))
+    words = ("train", "--dataset", tmp_path / "x.npz", "--condition", "label", *SMALL, "--out", tmp_path / "run")
+    with pytest.warns(UserWarning, match="5 of 8 classes have no training examples: 0, 3, 4, 5, 6; the model learns"):
+        vaedge_command(*words)
+
+
+def test_archive_with_one_part_says_what_to_do(tmp_path, capsys):
+    np.savez(tmp_path / "x.npz", train=PIXELS, train_labels=np.zeros(40, int))
+    message = failure(capsys, "train", "--dataset", tmp_path / "x.npz", *SMALL, "--out", tmp_path / "run")
+    assert "To train on train alone, name it x; other commands read it with --split train" in message
 
 
 def test_split_that_a_file_does_not_have_is_an_error(images, tmp_path, capsys):

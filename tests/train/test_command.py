@@ -1,6 +1,7 @@
 """The commands `vaedge train` and `vaedge evaluate`."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ def table(tmp_path):
 
 
 def test_every_recipe_is_a_valid_configuration():
-    assert recipes() == ["article", "best", "conv", "quick"]
+    assert recipes() == ["article", "best", "mnist-conv", "photo", "quick"]
     for name in recipes():
         purpose, fields = read_recipe(name)
         assert purpose
@@ -25,7 +26,7 @@ def test_every_recipe_is_a_valid_configuration():
 
 
 def test_unknown_recipe_is_an_error():
-    with pytest.raises(ConfigError, match="recipe is 'worst'; expected one of article, best, conv, quick"):
+    with pytest.raises(ConfigError, match="recipe is 'worst'; expected one of article, best, mnist-conv, photo, quick"):
         read_recipe("worst")
 
 
@@ -82,6 +83,17 @@ def test_evaluate_replaces_the_result_of_the_same_draws_and_keeps_others(table, 
     assert [(row["items"], row["k"], row["seed"]) for row in rows] == [(4, 3, 1), (4, 3, 0), (2, 3, 0)]
     assert rows[0]["binarized"] == "as they are"
     assert "surrogate bound" in capsys.readouterr().out
+
+
+def test_evaluate_shows_its_progress_when_piped(table, tmp_path, capsys, monkeypatch):
+    run = tmp_path / "run"
+    assert main(["train", "--dataset", table, "--out", str(run), "--hidden", "4", "--epochs", "1"]) == 0
+    monkeypatch.setattr("vaedge.cli.progress._LINE_SECONDS", 1e-9)
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "-k", "3"]) == 0
+    assert re.search(
+        r"evaluating: 100%, .* left, bound \S+, ELBO \S+, distortion \S+, rate \S+ nats\n", capsys.readouterr().err
+    )
 
 
 def test_evaluate_rejects_a_data_set_that_has_changed(table, tmp_path, capsys):

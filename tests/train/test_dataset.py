@@ -125,7 +125,7 @@ def test_held_out_parts_are_binarized_once_and_training_examples_are_not(tmp_pat
 
 def test_binarize_draws_one_with_the_probability_of_the_gray_level():
     x = torch.tensor([0.0, 0.2, 0.9, 1.0]).expand(50_000, 4)
-    drawn = binarize(x, torch.Generator().manual_seed(0))
+    drawn = binarize(x, torch.rand(x.shape, generator=torch.Generator().manual_seed(0)))
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
     torch.testing.assert_close(drawn.mean(0), x[0], atol=0.01, rtol=0)
     assert not drawn[:, 0].any()

@@ -126,10 +126,16 @@ def test_encoder_runs_once_for_each_example(bits):
 
 
 def test_progress_reports_every_example_once(bits):
-    done = []
-    evaluate(tiny(), Examples(bits), k=1000, progress=done.append)
+    done, texts = [], []
+
+    def progress(count, describe):
+        done.append(count)
+        texts.append(describe())
+
+    result = evaluate(tiny(), Examples(bits), k=1000, progress=progress)
     assert sum(done) == 20
     assert len(done) > 1
+    assert texts[-1].startswith(f"bound {result.bound:.2f}, ELBO {result.elbo:.2f}, distortion ")
 
 
 def test_evaluation_does_not_change_the_model(bits):

@@ -12,6 +12,7 @@ def test_public_names():
         "DataError",
         "Evaluation",
         "NonFiniteError",
+        "OutOfMemoryError",
         "Run",
         "RunError",
         "Terms",
@@ -33,6 +34,7 @@ def test_public_names():
         (vaedge_train.DataError, ValueError),
         (vaedge_train.RunError, ValueError),
         (vaedge_train.NonFiniteError, ArithmeticError),
+        (vaedge_train.OutOfMemoryError, MemoryError),
     ],
 )
 def test_errors_inherit_from_the_base_and_a_builtin(error, builtin):

@@ -4,8 +4,14 @@
 >>> run = train(TrainConfig(hidden=(400,), epochs=10), "runs/first")
 """
 
+import os
+
+# Threads that wait actively make a step up to 30 times slower if another process keeps a core busy. The OpenMP library
+# of torch reads this variable when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from vaedge_train.config import TrainConfig
-from vaedge_train.errors import ConfigError, DataError, NonFiniteError, RunError, TrainError
+from vaedge_train.errors import ConfigError, DataError, NonFiniteError, OutOfMemoryError, RunError, TrainError
 from vaedge_train.evaluation import Evaluation, evaluate
 from vaedge_train.loop.trainer import train
 from vaedge_train.model.vae import VAE, Terms
@@ -17,6 +23,7 @@ __all__ = [
     "DataError",
     "Evaluation",
     "NonFiniteError",
+    "OutOfMemoryError",
     "Run",
     "RunError",
     "Terms",

@@ -12,6 +12,7 @@ from typing import Any
 from vaedge.distributions.likelihoods import LIKELIHOODS
 from vaedge_train.config import TrainConfig, flag
 from vaedge_train.errors import ConfigError
+from vaedge_train.loop.device import add_device_arguments
 from vaedge_train.loop.trainer import train
 from vaedge_train.run_folder import read_config
 
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge train`, with a flag for each field of TrainConfig."""
     parser.add_argument("--out", type=Path, help="run folder to create, for example runs/first")
     parser.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
+    add_device_arguments(parser)
     parser.add_argument("--recipe", metavar="NAME", help="named set of defaults (default: article)")
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, help="list the recipes and exit")
     for setting in fields(TrainConfig):
@@ -57,7 +59,14 @@ def run(args: argparse.Namespace) -> int:
     if not LIKELIHOODS[config.likelihood].normalized:
         print(_UNSCORABLE.format(config.likelihood))
     try:
-        train(config, args.out, resume=args.resume)
+        train(
+            config,
+            args.out,
+            resume=args.resume,
+            device=args.device,
+            threads=args.threads,
+            cache_dir=args.cache_dir,
+        )
     except KeyboardInterrupt as stop:
         print(f"{args.out}: {stop or 'interrupted'}; resume with: vaedge train --resume --out {args.out}")
         return 130
@@ -87,7 +96,7 @@ class _ListRecipes(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         for name in recipes():
-            print(f"{name:<10}{read_recipe(name)[0]}")
+            print(f"{name:<12}{read_recipe(name)[0]}")
         parser.exit()
 
 
@@ -95,6 +104,8 @@ def _parser_options(setting: "Field[Any]") -> dict[str, Any]:
     """Return the options of `add_argument` that read a value of the field's type."""
     if setting.type == str | None:
         return {"metavar": "TEXT"}
+    if setting.type == int | None:
+        return {"type": int, "metavar": "N"}
     if isinstance(setting.type, types.UnionType):  # tuple[int, ...] | None
         return {"type": int, "nargs": "+", "metavar": "N"}
     if setting.type is bool:

@@ -49,6 +49,7 @@ def _is_color(text: str) -> bool:
 
 
 _COUNT = _Rule("an integer of at least 1", lambda v: v >= 1)
+_MAYBE_COUNT = _Rule("an integer of at least 1", lambda v: v is None or v >= 1)
 _NOT_NEGATIVE = _Rule("a number of at least 0", lambda v: 0 <= v < math.inf)
 _POSITIVE = _Rule("a number greater than 0", lambda v: 0 < v < math.inf)
 _FRACTION = _Rule("a number of at least 0 and less than 1", lambda v: 0 <= v < 1)
@@ -125,7 +126,7 @@ class TrainConfig:
     # Model.
     network: str = _choice(
         "mlp",
-        "mlp (fully connected), or conv (convolutions, for images whose height and width are multiples of four)",
+        "mlp (fully connected), or conv (residual convolutions, for images of any size)",
         ("mlp", "conv"),
     )
     channels: int = _field(
@@ -136,7 +137,8 @@ class TrainConfig:
     )
     hidden: tuple[int, ...] | None = _field(
         None,
-        "widths of the encoder's hidden layers; the decoder has them in reverse order (default: one layer, whose width "
+        "widths of the fully connected hidden layers of the encoder, which in the conv network follow the "
+        "convolutions; the decoder has them in reverse order (default: none for conv; for mlp one layer, whose width "
         "is the number of elements of x; at least 128 if the data is standardized)",
         _SIZES,
     )
@@ -167,6 +169,9 @@ class TrainConfig:
     warm_up: float = _field(0.0, "number of epochs during which beta rises linearly from 0", _NOT_NEGATIVE)
     # Optimization.
     epochs: int = _field(50, "number of passes over the training set", _COUNT)
+    patience: int | None = _field(
+        None, "stop after this number of epochs without a better ELBO on the validation part", _MAYBE_COUNT
+    )
     batch_size: int = _field(128, "number of examples per step", _COUNT)
     learning_rate: float = _field(1e-3, "learning rate of Adam", _POSITIVE)
     schedule: str = _choice("constant", "schedule of the learning rate", SCHEDULES)
@@ -205,6 +210,8 @@ class TrainConfig:
                 f"standardize is 'on', but the likelihood {self.likelihood!r} takes values from 0 to 1 in their own "
                 "units; standardize needs likelihood 'gaussian'"
             )
+        if self.patience is not None and not self.validation:
+            raise ConfigError("patience needs a validation part, but validation is 0; set it, for example to 0.1")
         if self.condition != "none" and self.prior == "vamp":
             raise ConfigError(
                 "prior 'vamp' does not support conditions: with condition 'label' use prior 'mixture' or "
@@ -275,8 +282,8 @@ def _converted(name: str, value: Any, expected: Any) -> Any:
     if isinstance(expected, types.UnionType):
         if value is None:
             return None
-        if expected == str | None:
-            return _converted(name, value, str)
+        if expected in (str | None, int | None):
+            return _converted(name, value, str if expected == str | None else int)
         if isinstance(value, list | tuple) and all(type(size) is int for size in value):
             return tuple(value)
         raise ConfigError(f"{name} is {value!r}; expected a tuple of integers, such as (400, 200)")

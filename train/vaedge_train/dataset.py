@@ -1,5 +1,6 @@
 """Read the data set of a run, split it, and validate its values."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -25,6 +26,8 @@ from vaedge_train.model.standardization import Moments
 
 SAMPLE_NAME = "mnist-sample"
 BINARIZE_SEED = 123  # a constant: all runs and evaluations use the same bits of the validation and test parts
+_MAX_NAMED = 5  # classes in one warning
+_CHUNK = 1000  # examples that are binarized at a time
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,12 @@ class Dataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one example."""
-        return tuple(self.train.x.shape[1:])
+        return self.train.shape
 
     @property
     def encoding(self) -> str | None:
         """Type of 8-bit data, "uint8", or None for floating-point data. `scale` divides 8-bit data by 255."""
-        return "uint8" if self.train.x.dtype == torch.uint8 else None
+        return "uint8" if self.train.is_8_bit else None
 
     @property
     def monitored(self) -> str:
@@ -66,31 +69,35 @@ class Dataset:
         return "validation" if len(self.validation) else "test"
 
 
-def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
+def binarize(x: Tensor, uniform: Tensor) -> Tensor:
     """Replace each gray level by a random bit. The gray level is the probability of 1.
 
     Args:
         x: Gray levels in [0, 1], of any shape.
-        generator: Source of the random numbers.
+        uniform: Random numbers from the uniform distribution over [0, 1), of the same shape.
 
     Returns:
         float32 tensor with the shape of x.
     """
-    return (torch.rand(x.shape, generator=generator) < x).float()
+    return (uniform < x).float()
 
 
-def load_dataset(config: TrainConfig) -> Dataset:
+def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
     """Load the data set that a configuration names.
 
     If `config.binarize` is "dynamic", this function binarizes the validation and test parts. All runs and evaluations
     use the same bits of these parts. The training loop binarizes the training part again in each epoch.
+
+    Args:
+        config: The configuration.
+        cache_dir: Folder for the decoded images of a folder; None decodes them into memory.
 
     Raises:
         DataError: The data set is unknown, missing, or damaged. Another reason is that it has no classes for a
             conditional model, or values that the likelihood cannot score.
         ConfigError: `standardize` is "on", and the data is 8-bit.
     """
-    source = _read(config)
+    source = _read(config, cache_dir)
     train, validation = source.train.hold_out(round(len(source.train) * config.validation))
     test, labels = source.test, _label_names(source.test, source.classes)
     if config.condition == "label":
@@ -101,15 +108,30 @@ def load_dataset(config: TrainConfig) -> Dataset:
                 f"{LABEL_NAMES}; a .csv file needs --label-column"
             )
     else:
-        train, validation, test = (Examples(part.x) for part in (train, validation, test))
+        train, validation, test = (part.without_classes() for part in (train, validation, test))
     for part in filter(len, (train, validation, test)):
         _require_support(part, config)
     if config.binarize == "dynamic":
         generator = torch.Generator().manual_seed(BINARIZE_SEED)
         test, validation = (_binarized(part, generator) for part in (test, validation))
     classes = source.classes if config.condition == "label" else ()
-    moments = moments_of(train.x, config, source.features)
+    if train.y is not None:
+        _warn_about_missing_classes(train.y, classes)
+    moments = moments_of(train, config, source.features)
     return Dataset(train, validation, test, classes, moments, source.features, labels)
+
+
+def _warn_about_missing_classes(y: Tensor, classes: tuple[str, ...]) -> None:
+    """Give one warning that names the classes without training examples, from which the model learns nothing."""
+    missing = [
+        name for name, count in zip(classes, torch.bincount(y, minlength=len(classes)), strict=True) if not count
+    ]
+    if missing:
+        warnings.warn(
+            f"{len(missing)} of {len(classes)} classes have no training examples: {', '.join(missing[:_MAX_NAMED])}"
+            f"{', ...' if len(missing) > _MAX_NAMED else ''}; the model learns nothing about them",
+            stacklevel=2,
+        )
 
 
 def _label_names(part: Examples, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,7 +139,7 @@ def _label_names(part: Examples, classes: tuple[str, ...]) -> tuple[str, ...]:
     return () if part.y is None or not classes else tuple(classes[index] for index in part.y.tolist())
 
 
-def _read(config: TrainConfig) -> Source:
+def _read(config: TrainConfig, cache_dir: Path | None) -> Source:
     """Read the data set with the reader that its name selects."""
     path = Path(config.dataset)
     suffix = path.suffix.lower()
@@ -135,7 +157,9 @@ def _read(config: TrainConfig) -> Source:
     if is_torchvision(config.dataset) or not path.is_dir():
         return load_torchvision(config.dataset, config.data_dir)
     background = None if config.background is None else parse_background(config.background)
-    return load_folder(path, config.image_size, skip_broken=config.skip_broken, background=background)
+    return load_folder(
+        path, config.image_size, skip_broken=config.skip_broken, background=background, cache_dir=cache_dir
+    )
 
 
 def _load_sample() -> Source:
@@ -163,26 +187,29 @@ def _require_support(part: Examples, config: TrainConfig) -> None:
     """
     dynamic = config.binarize == "dynamic"
     likelihood = LIKELIHOODS["bce_surrogate" if dynamic else config.likelihood]
-    for values in _distinct(part.x):
+    for values in _distinct(part):
         if reason := likelihood.refusal(scale(values)):
             expected = "binarize needs gray levels from 0 to 1, but " if dynamic else ""
             raise DataError(f"{config.dataset}: {expected}{reason}")
 
 
-def _distinct(x: Tensor) -> Iterator[Tensor]:
-    """Yield small tensors that together contain every value of x.
+def _distinct(part: Examples) -> Iterator[Tensor]:
+    """Yield small tensors that together contain every value of the examples.
 
     For uint8 there is one tensor, which contains each value once.
     """
-    if x.dtype == torch.uint8:
-        counts = torch.zeros(256, dtype=torch.int64)
-        for chunk in x.split(1000):
-            counts += torch.bincount(chunk.flatten(), minlength=256)
+    chunks = part.chunks("checking values")
+    if part.is_8_bit:
+        counts = sum(torch.bincount(chunk.stored.flatten(), minlength=256) for chunk in chunks)
         yield torch.arange(256, dtype=torch.uint8)[counts > 0]
     else:
-        yield from x.split(1000)
+        yield from (chunk.stored for chunk in chunks)
 
 
 def _binarized(part: Examples, generator: torch.Generator) -> Examples:
     """Return the examples with the uint8 values 0 and 255, drawn by `binarize`."""
-    return Examples(binarize(scale(part.x), generator).mul_(255).byte(), part.y)
+    x = torch.empty(len(part), *part.shape, dtype=torch.uint8)
+    for start in range(0, len(part), _CHUNK):
+        gray = scale(part[start : start + _CHUNK].x)
+        x[start : start + _CHUNK] = binarize(gray, torch.rand(gray.shape, generator=generator)).mul_(255)
+    return Examples(x, part.y)

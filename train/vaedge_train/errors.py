@@ -19,6 +19,22 @@ class RunError(TrainError, ValueError):
     """A run folder exists already, is incomplete, or is damaged."""
 
 
+class OutOfMemoryError(TrainError, MemoryError):
+    """The GPU has not enough memory for a training step."""
+
+    def __init__(self, device: object, reason: str) -> None:
+        """Describe what to lower.
+
+        Args:
+            device: The GPU.
+            reason: Message of torch.
+        """
+        super().__init__(
+            f"{device} ran out of memory: {reason.splitlines()[0]} The last checkpoint is intact. Lower --batch-size, "
+            "--samples or --components, and train again, because a resumed run keeps its configuration"
+        )
+
+
 class NonFiniteError(TrainError, ArithmeticError):
     """The loss became NaN or infinite."""
 

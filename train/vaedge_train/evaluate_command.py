@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from vaedge.cli.progress import progress_bar
 from vaedge_train.data.examples import scale
 from vaedge_train.dataset import BINARIZE_SEED, load_dataset
 from vaedge_train.errors import ConfigError, DataError
 from vaedge_train.evaluation import evaluate, flushed_denormals
+from vaedge_train.loop.device import add_device_arguments, choose_device, describe_device, limited_threads
 from vaedge_train.run_folder import EVALUATION, load_run, write_json
 
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--items", dest="examples", metavar="N", type=int, help="use only the first N test examples (default: all)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")
+    add_device_arguments(parser)
     parser.add_argument("--data-dir", help="folder of the data set (default: the --data-dir of the training)")
 
 
@@ -37,15 +39,18 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"{option} is {value}; expected an integer of at least {minimum}")
     trained = load_run(args.run)
     config = replace(trained.config, data_dir=args.data_dir or trained.config.data_dir)
-    test = load_dataset(config).test
+    device = choose_device(args.device)
+    test = load_dataset(config, args.cache_dir or args.run.parent / "cache").test
     if not np.array_equal(scale(test[: len(trained.examples["x"])].x).numpy(), trained.examples["x"]):
         raise DataError(
             f"the test examples of {config.dataset} differ from the test examples in {args.run}; restore the data set "
             "that the run was trained on"
         )
     examples = test[: args.examples]
-    with flushed_denormals(), tqdm(total=len(examples), unit="example", disable=None) as bar:
-        result = evaluate(trained.vae, examples, args.k, args.seed, bar.update)
+    print(f"evaluating on {describe_device(device)}")
+    bar = progress_bar(len(examples), "evaluating", "examples")
+    with limited_threads(args.threads), flushed_denormals(), bar as progress:
+        result = evaluate(trained.vae.to(device), examples, args.k, args.seed, progress)
     binarized = f"binarized once, seed {BINARIZE_SEED}" if config.binarize == "dynamic" else "as they are"
     with_label = ", each with its label" if config.condition == "label" else ""
     print(f"{result.describe()}\ntest examples {binarized}{with_label}")

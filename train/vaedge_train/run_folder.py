@@ -5,6 +5,7 @@
 - `metrics.jsonl`: one line of metrics for each epoch.
 - `examples.npz`: some test examples, so that the export does not need the data set.
 - `evaluation.json`: the results of `vaedge evaluate`.
+- `metrics.png`: a plot of the metrics, if matplotlib is installed.
 - Two image grids, a checkpoint and the events for TensorBoard.
 """
 
@@ -104,7 +105,8 @@ def write_config(folder: Path, config: TrainConfig, description: Description) ->
 
 def write_weights(folder: Path, vae: VAE) -> None:
     """Write `model.safetensors`."""
-    write_atomically(folder / WEIGHTS, safetensors.torch.save(vae.state_dict()))
+    weights = {name: tensor.cpu().contiguous() for name, tensor in vae.state_dict().items()}
+    write_atomically(folder / WEIGHTS, safetensors.torch.save(weights))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def add_condition_argument(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="condition of a conditional model: one class name or number for all examples, several with commas "
-        "between them, or a .npy file; names that hold commas are quoted as in CSV: 'y=\"red, dark\",blue'",
+        "between them, or a .npy file; names that hold commas are quoted as in CSV: 'y=\"red, dark\",blue'; the "
+        "condition y replaces the labels of the examples",
     )
 
 
@@ -38,8 +40,7 @@ def read_conditions(
     Args:
         args: The arguments, with --condition.
         manifest: The manifest of the model.
-        labels: The classes of the examples, names or numbers; they are the condition `y` if --condition does not give
-            it.
+        labels: The classes of the examples, names or numbers. They are the condition `y`, unless --condition gives it.
 
     Raises:
         InputError: A condition is missing, an argument is not of the form NAME=VALUE, names no condition of the model,
@@ -55,7 +56,9 @@ def read_conditions(
             raise InputError(f"--condition {text!r}: this model's conditions are: {names}; expected NAME=VALUE")
         conditions[name] = _read_values(text, name, value, manifest.conditions[name])
     labeled = manifest.conditions.get(_LABELED)
-    if labels is not None and labeled is not None and labeled.classes and _LABELED not in conditions:
+    if labels is not None and _LABELED in conditions:
+        print(f"note: --condition {_LABELED} replaces the labels of the examples", file=sys.stderr)
+    elif labels is not None and labeled is not None and labeled.classes:
         conditions[_LABELED] = class_numbers(np.asarray(labels), _LABELED, labeled)
     for name in manifest.conditions:
         if name not in conditions:

@@ -6,14 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from vaedge import VAE, InputError
 from vaedge.cli.arguments import add_bundle_arguments, load_bundle
 from vaedge.cli.conditions import add_condition_argument
 from vaedge.cli.inputs import add_input_arguments, read_input
-from vaedge.cli.output import SHARDS, Output, describe_job, numbered, repeat_conditions
+from vaedge.cli.output import (
+    SHARDS,
+    Output,
+    condition_columns,
+    condition_names,
+    describe_job,
+    numbered,
+    repeat_conditions,
+)
 from vaedge.cli.sources import Mapped
+
+_FILES = ""  # key of the names of files beside the conditions, whose names are not empty
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help=".npz with the arrays mean and log_var, .csv with the columns mean0, ..., log_var0, ..., or a folder of "
-        ".npz shards, which can be resumed",
+        ".npz shards, which can be resumed; .npz and .csv of images also have their files",
     )
 
 
@@ -41,13 +52,24 @@ def run(args: argparse.Namespace) -> int:
         return {"mean": posterior.mean, "log_var": posterior.log_var}
 
     with read_input(args, vae) as (examples, conditions):
-        x = examples.x
+        x, files = examples.x, np.array(examples.names)
         if output.suffix == ".npz":
-            output.write_archive(**encode(x, conditions))
+            output.write_archive(**encode(x, conditions), **({"files": files} if files.size else {}))
             print(f"{output.path}: mean and log_var of {len(x)} examples")
             return 0
+
+        def encode_row(rows: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+            given = {name: conditions[name] for name in vae.manifest.conditions}
+            first = {_FILES: conditions[_FILES]} if files.size else {}
+            return {**first, **encode(rows, given), **condition_columns(given, vae.manifest)}
+
         row_bytes = 4 * (2 * math.prod(vae.latent_shape) + math.prod(vae.input_shape))
-        source = Mapped(x, repeat_conditions(conditions, vae.manifest, len(x)), encode, row_bytes)
+        values = repeat_conditions(conditions, vae.manifest, len(x))
+        if output.suffix == ".csv":
+            names = condition_names((*(("file",) if files.size else ()), *names), vae.manifest)
+            source = Mapped(x, {**values, **({_FILES: files} if files.size else {})}, encode_row, row_bytes)
+        else:
+            source = Mapped(x, values, encode, row_bytes)
         return output.write_stream(source, describe_job(args, vae, conditions), names)
 
 

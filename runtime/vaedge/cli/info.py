@@ -58,5 +58,5 @@ def _escape(text: str) -> str:
 
 
 def _describe_condition(condition: Condition) -> str:
-    classes = f", 0 to {len(condition.classes) - 1}: {', '.join(condition.classes)}" if condition.classes else ""
+    classes = f", 0 to {len(condition.classes) - 1}: {condition.class_list}" if condition.classes else ""
     return f"condition, {condition.shape} {condition.dtype}{classes}"

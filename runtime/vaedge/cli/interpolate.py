@@ -34,9 +34,10 @@ def run(args: argparse.Namespace) -> int:
     output = Output.of(args.out, ".npy", ".png", ".csv")
     vae = load_bundle(args)
     names = output.column_names(vae.manifest)
-    ends = []
+    ends, labels = [], []
     for path, row in zip((args.a, args.b), args.rows or (None, None), strict=True):
-        x = read_examples(path, vae.input_shape, read_options(args, vae)).x
+        examples = read_examples(path, vae.input_shape, read_options(args, vae))
+        x = examples.x
         if row is None and len(x) != 1:
             raise InputError(
                 f"{path} holds {len(x)} examples; expected one. Choose one example of each input file with --rows"
@@ -44,7 +45,13 @@ def run(args: argparse.Namespace) -> int:
         if row is not None and row >= len(x):
             raise InputError(f"{path} holds {len(x)} examples; row {row} of --rows does not exist")
         ends.append(x[row or 0])
-    steps = vae.interpolate(ends[0], ends[1], steps=args.steps, conditions=read_conditions(args, vae.manifest))
+        labels.append(None if examples.labels is None else examples.labels[row or 0])
+    if labels[0] != labels[1] and vae.manifest.conditions and not args.condition:
+        raise InputError(
+            f"the two examples have the classes {labels[0]} and {labels[1]}; choose one for all steps with --condition"
+        )
+    conditions = read_conditions(args, vae.manifest, None if args.condition else labels[0])
+    steps = vae.interpolate(ends[0], ends[1], steps=args.steps, conditions=conditions)
     output.write_array(steps, names, columns=len(steps))
     print(f"{output.path}: {len(steps)} steps from {args.a} to {args.b}")
     return 0

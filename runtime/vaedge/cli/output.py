@@ -6,8 +6,7 @@ The suffix of the path selects the kind of output. A path without a suffix selec
 import argparse
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,8 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError, Manifest
 from vaedge._types import FloatArray
+from vaedge.cli.conditions import class_names
+from vaedge.cli.progress import progress_bar
 from vaedge.cli.sources import Buffers, Mapped
 from vaedge.files.arrays import npy_parts, npz_content
 from vaedge.files.atomic import write_atomically
@@ -75,12 +76,7 @@ class Output:
                 f"{self.path}: examples of shape {manifest.input_shape} are not rows of a table; write a .npy file"
             )
         names = manifest.features or numbered("x", manifest.input_shape[0])
-        for name, condition in manifest.conditions.items() if conditions else ():
-            for column in numbered(name, math.prod(condition.shape)) if condition.shape else (name,):
-                while column in names:
-                    column += "_"
-                names = (*names, column)
-        return names
+        return condition_names(names, manifest) if conditions else names
 
     def write_grid(self, images: FloatArray, columns: int | None = None, captions: Sequence[str] = ()) -> None:
         """Write a grid of images; `vaedge.files.images.grid_png` documents the arguments."""
@@ -118,7 +114,7 @@ class Output:
         """
         existing = 0
         try:
-            with _progress(source.n) as update:
+            with progress_bar(source.n, "computing", "examples") as update:
                 if self.suffix == SHARDS:
                     existing = write_shards(self.path, source, job, update)
                 elif self.suffix == ".csv":
@@ -144,14 +140,32 @@ def write_decoded(
     operation: Callable[..., FloatArray],
 ) -> int:
     """Apply `vae.decode` or `vae.reconstruct` to rows, some at a time, and write the results."""
-    buffers = Buffers(vae.input_shape)
+    buffers, is_table = Buffers(vae.input_shape), output.suffix == ".csv"
 
-    def call(part: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, FloatArray]:
-        return {"x": operation(part, conditions=conditions, out=buffers.next(len(part)))}
+    def call(part: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        x = operation(part, conditions=conditions, out=buffers.next(len(part)))
+        return {"x": x, **(condition_columns(conditions, vae.manifest) if is_table else {})}
 
     values = repeat_conditions(conditions, vae.manifest, len(rows))
     source = Mapped(rows, values, call, 4 * math.prod(vae.input_shape))
-    return output.write_stream(source, describe_job(args, vae, values), output.column_names(vae.manifest))
+    return output.write_stream(
+        source, describe_job(args, vae, values), output.column_names(vae.manifest, conditions=True)
+    )
+
+
+def condition_names(names: tuple[str, ...], manifest: Manifest) -> tuple[str, ...]:
+    """Return names of columns, followed by those of the conditions. "_" is added to a name that is taken."""
+    for name, condition in manifest.conditions.items():
+        for column in numbered(name, math.prod(condition.shape)) if condition.shape else (name,):
+            while column in names:
+                column += "_"
+            names = (*names, column)
+    return names
+
+
+def condition_columns(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of a table for the conditions: the names of classes, and other values as they are."""
+    return {name: class_names(values, manifest.conditions[name]) for name, values in conditions.items()}
 
 
 def numbered(name: str, count: int) -> tuple[str, ...]:
@@ -181,15 +195,3 @@ def describe_job(args: argparse.Namespace, vae: VAE, conditions: Mapping[str, np
         name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for name, array in conditions.items()
     }
     return {**job, "conditions": digests}
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar if tqdm is installed and stderr is a terminal."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield lambda _: None
-        return
-    with tqdm(total=total, unit="example", unit_scale=True, disable=None) as bar:
-        yield bar.update

@@ -9,7 +9,7 @@ from vaedge import InputError
 from vaedge.cli.arguments import add_bundle_arguments, load_bundle, seed
 from vaedge.cli.conditions import add_condition_argument
 from vaedge.cli.inputs import add_input_arguments, read_input
-from vaedge.cli.output import SHARDS, Output, write_decoded
+from vaedge.cli.output import SHARDS, Output, condition_columns, repeat_conditions, write_decoded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if drawn is not None and output.suffix == SHARDS:
         raise InputError(f"--{drawn} cannot write shards; use a .npy, .csv or .png path")
     vae = load_bundle(args)
-    names = output.column_names(vae.manifest)
+    names = output.column_names(vae.manifest, conditions=True)
     with read_input(args, vae) as (examples, conditions):
         x = examples.x
         if output.suffix != ".png" and drawn is None:
@@ -48,7 +48,10 @@ def run(args: argparse.Namespace) -> int:
 
             originals = np.divide(x, 255, dtype=np.float32) if x.dtype == np.uint8 else x
             output.write_grid(*interleave_rows(originals, reconstructions))
+        elif output.suffix == ".csv":
+            columns = condition_columns(repeat_conditions(conditions, vae.manifest, len(x)), vae.manifest)
+            output.write_table(names, reconstructions, *columns.values())
         else:
-            output.write_array(reconstructions, names)
+            output.write_array(reconstructions)
         print(f"{output.path}: {len(reconstructions)} reconstructions")
         return 0

@@ -1,6 +1,7 @@
 """Read and write .npy and .npz files."""
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ LABEL_NAMES = "train_labels and test_labels beside train and test, or y beside x
 # What numpy.load raises for a file that is damaged, or that holds pickled objects.
 UNREADABLE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, NotImplementedError, SyntaxError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(OverflowError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 
 
@@ -58,7 +59,8 @@ def _opened(path: Path) -> Iterator[Any]:
         InputError: The file does not exist, or it or an array that the block reads is damaged.
     """
     try:
-        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
+        # torch takes only writable arrays. Mode "c" keeps writes in memory, and nobody writes.
+        loaded = np.load(path, mmap_mode="c" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
         with nullcontext(loaded) if isinstance(loaded, np.ndarray) else loaded:
             yield loaded
     except VaedgeError:
@@ -124,7 +126,13 @@ def _part_names(names: Sequence[str], path: Path, splits: Sequence[str], require
     if "x" in names:
         return [("x", "y")]
     if len(names) != 1:
-        raise InputError(f"{held}; expected train and test, or x. Labels are {LABEL_NAMES}")
+        alone = [split for split in SPLITS if split in names]
+        hint = (
+            f". To train on {alone[0]} alone, name it x; other commands read it with --split {alone[0]}"
+            if alone
+            else ""
+        )
+        raise InputError(f"{held}; expected train and test, or x. Labels are {LABEL_NAMES}{hint}")
     return [(names[0], "y")]
 
 

@@ -213,7 +213,9 @@ def _field_error(path: Path, line: int, names: Sequence[str], fields: Any, colum
     place = f"{path}, line {line}, column {names[column]!r}"
     if _is_number(text):
         return InputError(f"{place}: {text} is not a finite number in float32")
-    return InputError(f"{place}: {text[:40]!r} is not a number")
+    return InputError(
+        f"{place}: {text[:40]!r} is not a number; if the column holds classes, name it with --label-column"
+    )
 
 
 def _missing_error(path: Path, names: Sequence[str]) -> InputError:

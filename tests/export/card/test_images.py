@@ -67,6 +67,18 @@ def test_table_is_shown_as_histograms(tmp_path):
     assert not list(export(tmp_path / "empty", **arguments).glob("*.png"))  # without data there is nothing to compare
 
 
+def test_histograms_show_the_data_as_bars_and_the_samples_as_a_line(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("vaedge_export.card.images.histograms_png", lambda *parts: drawn.append(parts) or b"")
+    x = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    bundle = export(tmp_path / "table", examples=x, likelihood="gaussian", input_shape=(3,))
+    ((data, samples, names),) = drawn
+    np.testing.assert_array_equal(data, x)
+    assert len(samples) > len(x)
+    np.testing.assert_array_equal(samples, vaedge.load(bundle).sample(len(samples), seed=0, draw=True))
+    assert names == ("x0", "x1", "x2")
+
+
 def test_table_with_a_surrogate_shows_means(tmp_path):
     x = np.random.default_rng(0).random((50, 20)).astype(np.float32)
     bundle = export(tmp_path / "table", examples=x, likelihood="bce_surrogate", input_shape=(20,))
@@ -130,3 +142,13 @@ def test_scatter_draws_each_class_in_its_color_and_far_points_at_the_edge():
     colors = {"9": (31, 119, 180), "10": (255, 127, 14), "other": (44, 160, 44)}  # numbers first, in their order
     for name, (row, column) in {"10": (184, 184), "9": (84, 284), "other": (184, 35)}.items():
         assert np.abs(image[row, column] - colors[name]).max() < 40, name
+
+
+def test_scatter_names_the_classes_in_its_legend():
+    """The names are the only difference of two scatter plots with equally many classes."""
+    points = np.array([[0, 0], [2, 2]], np.float32)
+    first, second = (pixels(scatter_png(points, names, 3.0, 300)) for names in (["ax", "b"], ["ay", "b"]))
+    assert first.shape == second.shape
+    different = np.argwhere((first != second).any(-1))
+    assert len(different)
+    assert different[:, 1].min() > 300  # beside the plot

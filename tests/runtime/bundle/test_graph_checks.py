@@ -33,6 +33,11 @@ def test_graphs_of_the_bundle_are_accepted(bundle):
             accepts((bundle / file).read_bytes(), contrib=name != "fp32")
 
 
+@pytest.mark.parametrize("field", [3, 6, 7])
+def test_nodes_may_have_a_name_a_description_and_a_domain(field):
+    accepts(model(graph([node(extra=bytes_field(field, b""))])))
+
+
 @pytest.mark.parametrize(("version", "allowed"), [(7, False), (8, True), (9, True), (10, True), (11, False)])
 def test_ir_version_is_limited(version, allowed):
     if allowed:

@@ -38,8 +38,12 @@ assert all(np.array_equal(*pair) for pair in zip(expected, again))
         "found = vae.reconstruct(x), vae.encode(x).mean, vae.sample(64, seed=0); "
         "assert all(np.array_equal(*pair) for pair in zip(expected, found))",
         "vae.close(); vaedge.load(sys.argv[1]).sample(1)",
+        "import threading; thread = threading.Thread(target=vae.sample, args=(1,)); thread.start(); thread.join()",
     ],
-    ids=["exits", "deletes the VAE", "closes the VAE", "reconstructs", "runs every graph", "loads another VAE"],
+    ids=[
+        *("exits", "deletes the VAE", "closes the VAE", "reconstructs", "runs every graph", "loads another VAE"),
+        "samples in a thread",
+    ],
 )
 def test_child_uses_the_vae_and_exits(bundle, child):
     subprocess.run([sys.executable, "-c", _FORK.format(child=child), str(bundle)], check=True)

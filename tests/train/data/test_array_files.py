@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from vaedge_train import DataError
+from vaedge_train import DataError, TrainConfig, train
 from vaedge_train.data.array_files import load_arrays
+from vaedge_train.data.examples import Examples, scale
 
 PIXELS = np.arange(40 * 4 * 4, dtype=np.uint8).reshape(40, 4, 4)
 
@@ -33,11 +34,55 @@ def test_archive_with_x_or_one_array_is_read(tmp_path, arrays):
     assert len(load_arrays(tmp_path / "x.npz").train) == 36
 
 
-def test_floating_point_tables_become_float32(tmp_path):
+def test_batches_of_floating_point_tables_become_float32(tmp_path):
     np.save(tmp_path / "x.npy", np.linspace(-5, 5, 60).reshape(20, 3))
     source = load_arrays(tmp_path / "x.npy")
-    assert source.train.x.dtype == torch.float32
+    assert scale(source.train.x).dtype == torch.float32
     assert source.train.x.shape == (18, 3)
+
+
+VALUES = np.random.default_rng(0).integers(0, 256, (40, 2, 3))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["u1", "<f2", "<f4", "<f8", ">f4", ">f8"])
+def test_file_keeps_its_type_and_stays_memory_mapped(tmp_path, dtype, order):
+    """torch has no big-endian numbers, so these become float64 in memory."""
+    np.save(tmp_path / "x.npy", np.asarray(VALUES, dtype, order=order))
+    source = load_arrays(tmp_path / "x.npy")
+    stored = source.train.stored
+    expected = VALUES[:, None] if dtype == "u1" else VALUES
+    assert np.array_equal(stored.numpy(), expected)
+    assert stored.numpy().dtype == (np.float64 if dtype.startswith(">") else np.dtype(dtype))
+    assert stored.data_ptr() == source.test.stored.data_ptr()
+    chosen = torch.tensor([5, 0, 31])
+    assert np.array_equal(source.train[chosen].x.numpy(), expected[source.train.rows[chosen].numpy()])
+    copy = Examples(torch.from_numpy(np.ascontiguousarray(stored.numpy())), None, source.train.rows)
+    assert source.train.sha256() == copy.sha256()
+    if not dtype.startswith(">"):
+        with (tmp_path / "x.npy").open("r+b") as file:  # a change of the file is visible, so the data is not a copy
+            file.seek(-np.dtype(dtype).itemsize, 2)
+            file.write(bytes(np.dtype(dtype).itemsize))
+        assert stored.flatten()[-1] == 0 if order == "C" else stored[-1].flatten()[-1] == 0
+
+
+def test_training_reads_the_types_alike(tmp_path):
+    metrics = []
+    for index, (dtype, order) in enumerate([("<f4", "C"), ("<f8", "F"), (">f4", "C")]):
+        np.save(tmp_path / "x.npy", np.asarray(VALUES, dtype, order=order))
+        config = TrainConfig(dataset=tmp_path / "x.npy", likelihood="gaussian", hidden=(4,), latent=2, epochs=1)
+        metrics.append(train(config, tmp_path / str(index), progress=False).metrics["test_elbo"])
+    assert metrics[0] == pytest.approx(metrics[1], rel=1e-6) == pytest.approx(metrics[2], rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", ["(400, 4, 4)", "(40, 4, 400000000000)", "(40, 4, -4)", "(40, 4, 4"])
+def test_header_that_does_not_fit_the_file_is_an_error(tmp_path, shape):
+    np.save(tmp_path / "x.npy", PIXELS)
+    content = (tmp_path / "x.npy").read_bytes()
+    header = content[10:128].replace(b"(40, 4, 4)", shape.encode())
+    (tmp_path / "x.npy").write_bytes(content[:10] + header.replace(b" " * (len(shape) - 10), b"", 1) + content[128:])
+    with pytest.raises(DataError, match=r"x.npy cannot be read as an array"):
+        load_arrays(tmp_path / "x.npy")
 
 
 @pytest.mark.parametrize("names", [("x", "y"), ("train", "train_labels")])

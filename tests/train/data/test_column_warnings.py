@@ -1,11 +1,13 @@
 """The warning about columns that lose digits in float32."""
 
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from vaedge_train import TrainConfig
+from vaedge_train.data import column_warnings
 from vaedge_train.data.array_files import load_arrays
 from vaedge_train.data.column_warnings import warn_about_precision
 from vaedge_train.data.tables import load_table
@@ -121,3 +123,25 @@ def test_values_that_are_refused_later_give_no_warning(tmp_path, value):
     values[3, 2] = value
     np.save(tmp_path / "x.npy", values)
     load_arrays(tmp_path / "x.npy")
+
+
+class Recorded(np.memmap):
+    """A memory-mapped array that records the number of values in each slice of it."""
+
+    sizes: ClassVar[list[int]] = []
+
+    def __getitem__(self, index):
+        part = np.ndarray.__getitem__(self, index)
+        self.sizes.append(part.size)
+        return part
+
+
+@pytest.mark.usefixtures("silent")
+@pytest.mark.parametrize(("shape", "rows"), [((500, 2), 32), ((50, 3, 4, 6), 1)])
+def test_memory_mapped_data_is_read_in_chunks(tmp_path, monkeypatch, shape, rows):
+    monkeypatch.setattr(column_warnings, "_CHUNK", 64)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal(shape))
+    x = np.load(tmp_path / "x.npy", mmap_mode="r").view(Recorded)
+    Recorded.sizes.clear()
+    warn_about_precision(x)
+    assert max(Recorded.sizes) == rows * x[0].size

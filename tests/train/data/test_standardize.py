@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 from vaedge_train import ConfigError, RunError, TrainConfig, load_run, train
+from vaedge_train.data.examples import Examples
 from vaedge_train.data.standardize import moments_of
 
 
@@ -38,7 +39,7 @@ def no_warnings():
 
 @pytest.mark.usefixtures("no_warnings")
 def test_auto_standardizes_floats_outside_of_0_to_1(table):
-    moments = moments_of(table, config())
+    moments = moments_of(Examples(table), config())
     torch.testing.assert_close(moments.std[:2], table.std(0, correction=0)[:2])
     assert moments.std[2] == 1
 
@@ -47,13 +48,13 @@ def test_auto_standardizes_floats_outside_of_0_to_1(table):
 @pytest.mark.parametrize("x", [torch.rand(9, 3), torch.randint(0, 256, (9, 3), dtype=torch.uint8)])
 @pytest.mark.parametrize("standardize", ["auto", "off"])
 def test_data_in_0_to_1_and_8_bit_data_keep_their_units(x, standardize):
-    assert moments_of(x, config(standardize=standardize)) is None
+    assert moments_of(Examples(x), config(standardize=standardize)) is None
 
 
 @pytest.mark.usefixtures("no_warnings")
 @pytest.mark.parametrize("likelihood", ["bernoulli", "bce_surrogate", "continuous_bernoulli", "discretized_logistic"])
 def test_likelihoods_with_a_range_keep_their_units(likelihood):
-    assert moments_of(torch.rand(9, 3), config(likelihood=likelihood)) is None
+    assert moments_of(Examples(torch.rand(9, 3)), config(likelihood=likelihood)) is None
     with pytest.raises(
         ConfigError, match=f"standardize is 'on', but the likelihood '{likelihood}' takes values from 0"
     ):
@@ -62,9 +63,9 @@ def test_likelihoods_with_a_range_keep_their_units(likelihood):
 
 def test_on_standardizes_data_in_0_to_1_and_refuses_8_bit_data():
     x = torch.rand(9, 3)
-    assert moments_of(x, config(standardize="on")) is not None
+    assert moments_of(Examples(x), config(standardize="on")) is not None
     with pytest.raises(ConfigError, match="standardize is 'on', but x.npy is 8-bit data.*use standardize 'auto'"):
-        moments_of((x * 255).byte(), config(standardize="on", dataset="x.npy"))
+        moments_of(Examples((x * 255).byte()), config(standardize="on", dataset="x.npy"))
 
 
 def test_other_values_of_standardize_are_refused():
@@ -75,7 +76,7 @@ def test_other_values_of_standardize_are_refused():
 @pytest.mark.parametrize(("features", "named"), [((), ("1", "3")), (("a", "income", "c", "rate"), ("income", "rate"))])
 def test_off_warns_once_about_columns_on_extreme_scales(table, features, named):
     with pytest.warns(UserWarning, match="use --standardize on") as caught:
-        assert moments_of(table, config(standardize="off"), features) is None
+        assert moments_of(Examples(table), config(standardize="off"), features) is None
     assert len(caught) == 1
     message = str(caught[0].message)
     assert f"{named[0]} (1" in message
@@ -86,13 +87,20 @@ def test_off_warns_once_about_columns_on_extreme_scales(table, features, named):
 def test_warning_about_scales_counts_many_columns():
     x = torch.randn(60, 1205, generator=torch.Generator().manual_seed(0)) * 1000
     with pytest.warns(UserWarning, match=r"above 100 or below 0.01: 0 \(.*4 \(\S+\) and 1,200 more; the model"):
-        moments_of(x, config(standardize="off"))
+        moments_of(Examples(x), config(standardize="off"))
+
+
+@pytest.mark.parametrize("scale", [101.0, 0.0099])
+def test_off_warns_just_beyond_the_limits(scale):
+    x = torch.tensor([[-1.0], [1.0]]).repeat(50, 1) * scale
+    with pytest.warns(UserWarning, match="use --standardize on"):
+        moments_of(Examples(x), config(standardize="off"))
 
 
 @pytest.mark.usefixtures("no_warnings")
 def test_off_is_silent_about_moderate_scales():
     x = torch.tensor([[-99.0, -0.011], [99, 0.011]]).repeat(50, 1)
-    assert moments_of(x, config(standardize="off")) is None
+    assert moments_of(Examples(x), config(standardize="off")) is None
 
 
 def test_moments_are_those_of_the_training_part_alone(saved, tmp_path):

@@ -97,6 +97,26 @@ def test_run_that_fails_between_checkpoints_repeats_the_steps_since_the_last_one
     assert outcome(tmp_path / "run") == uninterrupted
 
 
+def test_patience_counts_the_epochs_before_an_interruption(config, tmp_path, monkeypatch):
+    """The learning rate changes nothing, so that the first epoch is the best, and the run ends after the third."""
+    fields = {"patience": 2, "epochs": 9, "learning_rate": 1e-30, "average": 0.0}
+    patient = TrainConfig.from_dict({**config.to_dict(), **fields})
+    train(patient, tmp_path / "whole", progress=False)
+    steps, honest = iter(range(1, 1000)), torch.optim.AdamW.step
+
+    def step(self, *arguments):
+        if next(steps) == 14:  # in the third epoch of six steps
+            raise KilledError
+        return honest(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(KilledError):
+        train(patient, tmp_path / "run", progress=False)
+    train(patient, tmp_path / "run", resume=True, progress=False)
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+    assert [row["kept"] for row in outcome(tmp_path / "run")[1]] == [True, False, False]
+
+
 def test_finished_run_does_not_change_when_resumed(config, uninterrupted, tmp_path):
     train(config, tmp_path / "whole", resume=True, progress=False)
     assert outcome(tmp_path / "whole") == uninterrupted
@@ -118,7 +138,7 @@ from vaedge_train.data.torchvision_data import import_torchvision
 import_torchvision()
 torch.set_num_threads(1)
 vaedge_train.loop.trainer._CHECKPOINT_SECONDS = 0.0
-for words in children("vaedge_train.run_folder", "vaedge_train.loop", "vaedge.files.atomic"):
+for words in children("vaedge_train.run_folder", "vaedge_train.loop", "vaedge_train.data", "vaedge.files"):
     if main(["train", *words]):
         os._exit(1)
 """
@@ -126,6 +146,7 @@ for words in children("vaedge_train.run_folder", "vaedge_train.loop", "vaedge.fi
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_run_that_is_killed_twenty_times_ends_in_the_same_bits(image_folder, tmp_path, seed):
+    """Every fourth kill may arrive while images are decoded into the cache. A thread reads the batches from it."""
     config = TrainConfig(dataset=str(image_folder), **{**RICH, "epochs": 20})
     moments, resumed = random.Random(seed), 0
     with serving(_TRAINING, tmp_path / "stderr") as server:
@@ -138,10 +159,14 @@ def test_run_that_is_killed_twenty_times_ends_in_the_same_bits(image_folder, tmp
             else:
                 shutil.rmtree(tmp_path / "run", ignore_errors=True)  # no checkpoint to resume from
                 words += command(config)
-            at = moments.randrange(1, lines // 3)
+            decodes = index % 4 == 0
+            if decodes:
+                shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+            at = moments.randrange(1, lines // (30 if decodes else 3))
             server.kill(*words, at=at, delay=moments.uniform(0, 0.1) if index % 2 else None)
         assert resumed >= 10
         assert server.run(["--out", tmp_path / "run", "--resume"]) == [0]
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
     print(f"20 kills of a run of {lines} lines, {resumed} of them of a resumed run")
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 

@@ -1,6 +1,7 @@
 """Training runs: what they write, what they learn, and that they repeat."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from vaedge_train import DataError, RunError, TrainConfig, train
 from vaedge_train.data.examples import scale
 from vaedge_train.dataset import load_dataset
+from vaedge_train.loop.batches import Batch
 from vaedge_train.loop.distributed import Workers
 from vaedge_train.loop.state import TrainingState
 from vaedge_train.loop.trainer import Trainer
@@ -34,7 +36,7 @@ def trainer(config):
     from vaedge_train.build import build_vae
 
     dataset = load_dataset(config)
-    vae = build_vae(config, dataset.input_shape, len(dataset.classes), dataset.train.x)
+    vae = build_vae(config, dataset.input_shape, len(dataset.classes), dataset.train)
     state = TrainingState(vae, config, dataset.train)
     return Trainer(state, dataset, Workers(), SilentWriter(), progress=False)
 
@@ -44,7 +46,7 @@ def test_run_folder_has_all_files_and_one_line_per_epoch(config, tmp_path, capsy
     run = train(config, folder)
     names = {
         *("checkpoint.pt", "config.json", "model.safetensors", "metrics.jsonl", "examples.npz"),
-        *("samples.png", "reconstructions.png", "events"),
+        *("samples.png", "reconstructions.png", "metrics.png", "events"),
     }
     assert {path.name for path in folder.iterdir()} == names
     metrics = rows(folder)
@@ -59,6 +61,16 @@ def test_run_folder_has_all_files_and_one_line_per_epoch(config, tmp_path, capsy
     assert run.examples["x"].shape == (4, 1, 5, 6)
     assert not run.vae.training
     assert capsys.readouterr().out.count("nats") == 3
+
+
+def test_piped_progress_shows_the_metrics(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vaedge.cli.progress._LINE_SECONDS", 1e-9)
+    train(config, tmp_path / "run")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
+    assert len(lines) == 15  # one for each step
+    number = r"-?[\d.]+"
+    text = rf"epoch 2 of 3, ELBO {number}, distortion {number}, rate {number} nats"
+    assert re.fullmatch(rf"training: 41%, 44 of 108 examples, .* examples/s, .* left, {text}", lines[5]), lines[5]
 
 
 def test_same_seed_gives_the_same_run(config, tmp_path):
@@ -208,12 +220,17 @@ def test_steps_follow_the_schedules(config, monkeypatch):
     assert rates == pytest.approx(1e-3 * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * positions))))
 
 
+def whole(examples):
+    """Return the batch of one process that computes all of the examples."""
+    return Batch(examples.x, examples.y, len(examples))
+
+
 def test_step_is_adam_on_the_loss(config):
     """One step equals one of torch's own Adam on minus the ELBO of the same batch and noise."""
     run, reference = trainer(config), trainer(config)
-    rows = run.state.begin_epoch()[0]
+    rows = next(run.state.begin_epoch())
     reference.state.begin_epoch()
-    batch = run.dataset.train[rows]
+    batch = whole(run.dataset.train[rows])
     run.step(batch)
     vae = reference.state.vae
     optimizer = torch.optim.Adam(vae.parameters(), config.learning_rate)
@@ -227,7 +244,7 @@ def test_step_is_adam_on_the_loss(config):
 
 def test_gradient_is_clipped_to_the_maximum_norm(config):
     run = trainer(changed(config, clip=0.5))
-    run.step(run.dataset.train[:8])
+    run.step(whole(run.dataset.train[:8]))
     norm = torch.cat([parameter.grad.flatten() for parameter in run.state.vae.parameters()]).norm()
     assert norm.item() == pytest.approx(0.5, rel=1e-4)
 
@@ -236,7 +253,7 @@ def test_weight_decay_shrinks_the_weights(config):
     plain, decayed = (trainer(changed(config, weight_decay=decay)) for decay in (0.0, 10.0))
     before = {name: weight.clone() for name, weight in plain.state.vae.named_parameters()}
     for run in (plain, decayed):
-        run.step(run.dataset.train[:8])
+        run.step(whole(run.dataset.train[:8]))
     for (name, a), b in zip(plain.state.vae.named_parameters(), decayed.state.vae.parameters(), strict=True):
         torch.testing.assert_close(a - b, 1e-3 * 10.0 * before[name], rtol=1e-3, atol=1e-7)
 
@@ -245,7 +262,7 @@ def test_totals_are_sums_over_the_examples_of_an_epoch(config):
     run = trainer(config)
     expected = torch.zeros(2, dtype=torch.float64)
     for rows in run.state.begin_epoch():
-        batch = run.dataset.train[rows]
+        batch = whole(run.dataset.train[rows])
         generator = torch.Generator()
         generator.set_state(run.state.generator.get_state())
         terms = run.state.vae(scale(batch.x), torch.randn(1, len(rows), 2, generator=generator))
@@ -259,14 +276,14 @@ def test_average_is_evaluated_and_kept(config, tmp_path, prior):
     averaged = train(changed(config, average=0.9, prior=prior, components=3), tmp_path / "a", progress=False)
     saved = torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)
     for name, weight in averaged.vae.state_dict().items():
-        assert torch.equal(weight, saved["average"][f"module.{name}"])
+        assert torch.equal(weight, saved["average"][name])
         assert not torch.equal(weight, saved["vae"][name])
 
 
 def test_half_precision_is_used_for_the_objective_only(config, monkeypatch):
     run, seen = trainer(changed(config, precision="bfloat16")), []
     run.state.vae.encoder.output.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
-    run.step(run.dataset.train[:8])
+    run.step(whole(run.dataset.train[:8]))
     run.evaluate()
     assert seen == [torch.bfloat16, torch.float32]
     assert {weight.dtype for weight in run.state.vae.parameters()} == {torch.float32}

@@ -7,21 +7,40 @@ from torch import nn
 
 from vaedge_train import TrainConfig
 from vaedge_train.build import build_vae
+from vaedge_train.data.examples import Examples
 from vaedge_train.model.adapters import Labeled, SharedScale
 from vaedge_train.model.conv import Residual
 from vaedge_train.model.mlp import ACTIVATIONS, Decoder, Encoder, Gated
 
 
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 12)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 8, 12), (3, 5, 6), (3, 30, 30), (1, 1, 3)])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "discretized_logistic"])
 def test_conv_networks_have_the_right_shapes(shape, likelihood):
     config = TrainConfig(network="conv", channels=4, latent=5, likelihood=likelihood)
     x = torch.rand(2, *shape).round()
-    vae = build_vae(config, shape, x=x)
+    vae = build_vae(config, shape, train=Examples(x))
     mean, log_var = vae.inference(x)
     assert mean.shape == log_var.shape == (2, 5)
     assert all(parameter.shape == x.shape for parameter in vae.generative(mean))
     assert vae(x, torch.zeros(1, 2, 5)).elbo.shape == (2,)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 6), (3, 30, 30)])
+@pytest.mark.parametrize("hidden", [None, (7,)])
+def test_every_weight_and_every_pixel_of_conv_networks_has_a_gradient(shape, hidden):
+    """Sides that are no multiples of four are padded for the encoder, and cropped after the decoder."""
+    torch.manual_seed(0)
+    config = TrainConfig(network="conv", channels=4, hidden=hidden, latent=5, likelihood="gaussian")
+    vae = build_vae(config, shape)
+    x = torch.rand(4, *shape, requires_grad=True)
+    mean, log_var = vae.encoder(x)
+    (mean.sum() + log_var.sum()).backward()
+    assert (x.grad != 0).all()
+    vae.zero_grad()
+    vae(x, torch.randn(1, 4, 5)).elbo.sum().backward()
+    for name, weight in vae.named_parameters():
+        assert weight.grad.isfinite().all(), name
+        assert weight.grad.abs().sum() > 0, name
 
 
 def test_conv_networks_learn():
@@ -30,7 +49,9 @@ def test_conv_networks_learn():
     x = torch.zeros(64, 1, 8, 8)
     x[:32, :, :, :4] = 1
     x[32:, :, :4, :] = 1
-    vae = build_vae(TrainConfig(network="conv", channels=8, latent=2, likelihood="bernoulli"), (1, 8, 8), x=x)
+    vae = build_vae(
+        TrainConfig(network="conv", channels=8, latent=2, likelihood="bernoulli"), (1, 8, 8), train=Examples(x)
+    )
     optimizer = torch.optim.Adam(vae.parameters(), 3e-3)
     elbos = []
     for _ in range(120):
@@ -44,8 +65,8 @@ def test_conv_networks_learn():
 
 
 def test_residual_block_adds_to_its_input():
-    block, x = Residual(3), torch.randn(2, 3, 4, 4)
-    expected = x + block.second(F.silu(block.first(F.silu(x))))
+    block, x = Residual(6), torch.randn(2, 6, 4, 4)
+    expected = x + block.second(F.silu(block.first(F.silu(block.normalize(x)))))
     torch.testing.assert_close(block(x), expected)
     nn.init.zeros_(block.second.weight)
     nn.init.zeros_(block.second.bias)

@@ -17,8 +17,9 @@ from vaedge_train.errors import DataError
 def load_arrays(path: Path) -> Source:
     """Read a data set from a .npy or .npz file.
 
-    uint8 values are pixels from 0 to 255. A uint8 array of shape (n, height, width) holds gray images. Floating-point
-    values are converted to float32, and not scaled. One warning names the columns that lose digits by it.
+    A .npy file is memory-mapped, so it may be larger than memory. uint8 values are pixels from 0 to 255. A uint8 array
+    of shape (n, height, width) holds gray images. Floating-point values are not scaled; training converts each batch to
+    float32. One warning names the columns that lose digits by this conversion.
 
     Args:
         path: A .npy file or a .npz archive. An archive has the arrays `train` and `test`, or the array `x`, or only one
@@ -26,7 +27,8 @@ def load_arrays(path: Path) -> Source:
             are `train_labels` and `test_labels`, or `y` if the examples are in `x`.
 
     Returns:
-        Train and test examples, uint8 or float32. If the file has no test part, a tenth of the examples is held out.
+        Train and test examples, uint8 or floating-point. If the file has no test part, a tenth of the examples is held
+        out.
 
     Raises:
         DataError: The file cannot be read, or its arrays cannot be used for training.
@@ -59,16 +61,21 @@ def _examples(part: Part, path: Path) -> Examples:
 
 
 def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
-    """Return the examples of an array in memory, (n, *input_shape) uint8 or float32."""
+    """Return the examples of an array, (n, *input_shape) uint8 or floating-point, without a copy."""
     if array.dtype != np.uint8:
         if array.dtype.kind != "f":
             raise DataError(f"{name} is an array of {array.dtype}; expected uint8 pixels, or floating-point numbers")
-        with np.errstate(over="ignore"):  # infinite values are refused later
-            array = array.astype(np.float32)
     elif array.ndim == 3:
         array = array[:, None]
+    if array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3):
+        raise DataError(
+            f"{name} has shape {array.shape}; expected images as (n, channels, height, width): use "
+            "x.transpose(0, 3, 1, 2)"
+        )
     if array.ndim < 2 or len(array) < 2 or 0 in array.shape:
         raise DataError(
             f"{name} has shape {array.shape}; expected (n, ...) with at least 2 examples and no axis of size 0"
         )
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # copies a memory-mapped array
+    if not array.dtype.isnative or array.dtype.itemsize > 8:  # torch has no such types
+        array = array.astype(np.float64)
+    return torch.from_numpy(array)

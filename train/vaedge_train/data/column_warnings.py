@@ -11,6 +11,7 @@ from vaedge_train.model.standardization import Moments, statistics
 
 _SMALL, _LARGE = 0.01, 100.0  # standard deviations beyond which training without standardization is unlikely to work
 _MAX_SPACING = 0.01  # largest distance of neighboring float32 numbers, in standard deviations of the column
+_CHUNK = 2**20  # values that are converted to float64 at a time
 _MAX_NAMED = 5  # columns in one warning
 
 
@@ -39,7 +40,8 @@ def warn_about_precision(x: npt.NDArray[np.floating[Any]], features: Sequence[st
         x: (n, *input_shape) data as it was read, before its conversion to float32.
         features: Names of the columns of a table; may be empty.
     """
-    _, std, largest = statistics(x)
+    rows = max(1, _CHUNK // x[0].size)
+    _, std, largest = statistics(x[start : start + rows] for start in range(0, len(x), rows))
     with np.errstate(invalid="ignore", over="ignore"):  # values that float32 cannot hold are refused later
         imprecise = (std > 0) & (np.spacing(largest.astype(np.float32)) > _MAX_SPACING * std)
     if imprecise.any():

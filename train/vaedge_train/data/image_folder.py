@@ -6,24 +6,15 @@ torchvision's `ImageFolder` is not used, because its errors do not name files th
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from vaedge.errors import InputError
 from vaedge.files.background import Color
-from vaedge.files.images import (
-    GRAY_MODES,
-    IMAGE_SUFFIXES,
-    TransparentImageError,
-    find_images,
-    open_image,
-    resize_image,
-    subfolder_labels,
-)
+from vaedge.files.decoding import SIZE, TRANSPARENT, Failure
+from vaedge.files.images import IMAGE_SUFFIXES, find_images, subfolder_labels
 from vaedge_train.data.examples import Examples, Source, with_test_part
+from vaedge_train.data.image_cache import cached_images
 from vaedge_train.errors import DataError
 
 
@@ -33,6 +24,7 @@ def load_folder(
     *,
     skip_broken: bool = False,
     background: Color | None = None,
+    cache_dir: Path | None = None,
 ) -> Source:
     """Read all images of a folder and its subfolders.
 
@@ -46,6 +38,7 @@ def load_folder(
         skip_broken: Leave out images that cannot be read, and transparent images. Messages on stderr name each broken
             image and the first transparent one, and state the number of images that were left out.
         background: Color on which transparent images are composited; None refuses them.
+        cache_dir: Folder for the decoded images, which later runs use again; None decodes them into memory.
 
     Returns:
         Train and test images, each (n, 1 or 3, height, width) uint8.
@@ -58,65 +51,78 @@ def load_folder(
         raise DataError(
             f"{folder} holds {len(paths)} images ({', '.join(sorted(IMAGE_SUFFIXES))}); expected at least 2"
         )
-    images = _read_all(folder, paths, skip_broken, background)
-    if len(images) < 2:
-        raise DataError(f"{folder}: only {len(images)} of {len(paths)} images can be used; expected at least 2")
-    mode = "L" if all(image.mode in GRAY_MODES for image in images.values()) else "RGB"
-    images = {path: image.convert(mode) for path, image in images.items()}
-    if image_size is not None:
-        images = {path: resize_image(image, *image_size) for path, image in images.items()}
-    _require_equal_sizes(images)
-    array = np.stack([np.atleast_3d(np.asarray(image)) for image in images.values()])
-    x = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
-    y, classes = _labels([path.relative_to(folder) for path in images])
-    return with_test_part(Examples(x, y), classes)
+    left_out = _LeftOut(folder, len(paths), skip_broken)
+    images = cached_images(folder, paths, cache_dir, image_size, background, left_out.add)
+    left_out.report()
+    failed = {failure.index for failure in images.failures}
+    rows = [index for index in range(len(paths)) if index not in failed]
+    if len(rows) < 2:
+        raise DataError(f"{folder}: only {len(rows)} of {len(paths)} images can be used; expected at least 2")
+    y, classes = _labels([paths[index].relative_to(folder) for index in rows])
+    if not failed:
+        return with_test_part(Examples(torch.from_numpy(images.pixels), y), classes)
+    labels = None if y is None else torch.zeros(len(paths), dtype=torch.int64).index_copy_(0, torch.tensor(rows), y)
+    chosen = torch.tensor(rows, dtype=torch.int32)
+    return with_test_part(Examples(torch.from_numpy(images.pixels), labels, chosen), classes)
 
 
-def _read_all(folder: Path, paths: list[Path], skip_broken: bool, background: Color | None) -> dict[Path, Image.Image]:
-    """Open the images. See `load_folder` for the images that are refused or left out."""
-    images: dict[Path, Image.Image] = {}
-    transparent: list[Path] = []
-    for path in tqdm(paths, "reading images", unit="", disable=None):
-        try:
-            images[path] = open_image(path, background)
-        except TransparentImageError:
-            transparent.append(path)
-        except InputError as error:
-            if not skip_broken:
-                raise DataError(f"{error}; leave out such images with --skip-broken") from error
-            _print(f"skipped: {error}")
-    if transparent:
-        message = (
-            f"{transparent[0]} has transparent parts; it is the first of {len(transparent):,} such images among "
-            f"{len(paths):,} in {folder}. Composite them on a color with --background (white, black, or R,G,B)"
-        )
-        if not skip_broken:
-            raise DataError(f"{message}, or leave them out with --skip-broken")
-        _print(f"skipped: {message}")
-    left_out = len(paths) - len(images)
-    if left_out:
-        _print(
-            f"Left out {left_out:,} of {len(paths):,} images: {left_out - len(transparent):,} broken, "
-            f"{len(transparent):,} transparent."
-        )
-    return images
+class _LeftOut:
+    """The images of a folder that are left out, or that stop the run.
+
+    Args:
+        folder: The folder.
+        total: Number of images in it.
+        skip_broken: Whether to leave them out.
+    """
+
+    def __init__(self, folder: Path, total: int, skip_broken: bool) -> None:
+        self._folder = folder
+        self._total = total
+        self._skip_broken = skip_broken
+        self._broken = 0
+        self._transparent: list[Failure] = []
+
+    def add(self, failure: Failure) -> None:
+        """Count an image that cannot be decoded.
+
+        Raises:
+            DataError: It is broken and must not be left out, or it differs in size from the others.
+        """
+        if failure.kind == SIZE:
+            raise DataError(f"{failure.message}; resize all images to one size, with --image-size HEIGHT WIDTH")
+        if failure.kind == TRANSPARENT:
+            self._transparent.append(failure)
+            return
+        if not self._skip_broken:
+            raise DataError(f"{failure.message}; leave out such images with --skip-broken")
+        self._broken += 1
+        _print(f"skipped: {failure.message}")
+
+    def report(self) -> None:
+        """Print the number of images that are left out.
+
+        Raises:
+            DataError: There are transparent images, which must not be left out.
+        """
+        if self._transparent:
+            message = (
+                f"{self._transparent[0].message}. It is the first of {len(self._transparent):,} such images among "
+                f"{self._total:,} in {self._folder}"
+            )
+            if not self._skip_broken:
+                raise DataError(f"{message}. --skip-broken leaves them out")
+            _print(f"skipped: {message}")
+        count = self._broken + len(self._transparent)
+        if count:
+            _print(
+                f"Left out {count:,} of {self._total:,} images: {self._broken:,} broken, {len(self._transparent):,} "
+                "transparent."
+            )
 
 
 def _print(message: str) -> None:
     """Print a line to stderr, above the progress bar."""
     tqdm.write(message, file=sys.stderr)
-
-
-def _require_equal_sizes(images: dict[Path, Image.Image]) -> None:
-    """Raise DataError if an image differs in size from the first image."""
-    first, *others = images
-    for path in others:
-        if images[path].size != images[first].size:
-            sizes = ["{} x {}".format(*images[name].size) for name in (path, first)]
-            raise DataError(
-                f"{path} has {sizes[0]} pixels, but {first} has {sizes[1]}; resize all images to one size, with "
-                "--image-size HEIGHT WIDTH"
-            )
 
 
 def _labels(paths: list[Path]) -> tuple[Tensor | None, tuple[str, ...]]:

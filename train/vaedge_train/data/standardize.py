@@ -2,25 +2,21 @@
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from vaedge_train.config import TrainConfig
 from vaedge_train.data.column_warnings import warn_about_scales
+from vaedge_train.data.examples import Examples
 from vaedge_train.errors import ConfigError
 from vaedge_train.model.likelihoods import LIKELIHOODS
 from vaedge_train.model.standardization import Moments, measure
 
-_CHUNK = 10_000  # rows that are compared with 0 and 1 at a time
 
-
-def moments_of(x: Tensor, config: TrainConfig, features: Sequence[str] = ()) -> Moments | None:
+def moments_of(train: Examples, config: TrainConfig, features: Sequence[str] = ()) -> Moments | None:
     """Return the moments of the training data if the run standardizes its data, otherwise None.
 
     With `standardize` "off", one warning names the columns with a very large or a very small standard deviation.
 
     Args:
-        x: (n, *input_shape) training data, uint8 or float32.
+        train: The training examples.
         config: The configuration.
         features: Names of the columns of a table; may be empty.
 
@@ -29,21 +25,22 @@ def moments_of(x: Tensor, config: TrainConfig, features: Sequence[str] = ()) -> 
     """
     if LIKELIHOODS[config.likelihood].support is not None:
         return None
-    if x.dtype == torch.uint8:
+    if train.is_8_bit:
         if config.standardize == "on":
             raise ConfigError(
                 f"standardize is 'on', but {config.dataset} is 8-bit data, which is always divided by 255; use "
                 "standardize 'auto' or 'off', or store the data as floating-point numbers"
             )
         return None
-    if config.standardize != "on" and _is_within_unit_interval(x):
+    if config.standardize != "on" and _is_within_unit_interval(train):
         return None
-    moments = measure(x)
+    moments = measure(chunk.stored for chunk in train.chunks("measuring data"))
     if config.standardize == "off":
         warn_about_scales(moments, features)
         return None
     return moments
 
 
-def _is_within_unit_interval(x: Tensor) -> bool:
-    return all(bool(((chunk >= 0) & (chunk <= 1)).all()) for chunk in x.split(_CHUNK))
+def _is_within_unit_interval(train: Examples) -> bool:
+    chunks = (chunk.stored for chunk in train.chunks("comparing values with 0 and 1"))
+    return all(bool(((chunk >= 0) & (chunk <= 1)).all()) for chunk in chunks)

@@ -53,21 +53,39 @@ class Workers:
         if self.count > 1:
             distributed.barrier()
 
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Run a block in the process of rank 0 first, and then in all others. They find the files that it wrote."""
+        if self.rank:
+            self.wait()
+        try:
+            yield
+        finally:
+            if not self.rank:
+                self.wait()
+
     def distribute(self, objective: torch.nn.Module) -> torch.nn.Module:
         """Return a module whose gradients are averaged over the processes."""
         return objective if self.count == 1 else torch.nn.parallel.DistributedDataParallel(objective)
 
 
 @contextmanager
-def joined_workers() -> Iterator[Workers]:
+def joined_workers(device: torch.device) -> Iterator[Workers]:
     """Connect this process to the other processes of the run, if the environment variable WORLD_SIZE is above 1.
 
-    `torchrun` sets this variable.
+    `torchrun` sets this variable. The processes communicate with NCCL if each has its own GPU, otherwise with gloo.
+
+    Args:
+        device: The device of this process.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Workers()
         return
-    distributed.init_process_group("gloo")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    has_own_gpu = device.type == "cuda" and processes <= torch.cuda.device_count()
+    if has_own_gpu:
+        torch.cuda.set_device(device)  # NCCL uses the current device
+    distributed.init_process_group("nccl" if has_own_gpu else "gloo")
     try:
         yield Workers(distributed.get_rank(), distributed.get_world_size())
     finally:

@@ -1,14 +1,15 @@
 """The state of a run. A checkpoint holds the whole state, so that a resumed run gives the same bits."""
 
+import copy
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from vaedge.files.atomic import write_atomically
 from vaedge_train.config import TrainConfig
@@ -17,8 +18,8 @@ from vaedge_train.errors import ConfigError, DataError, RunError
 from vaedge_train.model.vae import VAE
 
 CHECKPOINT = "checkpoint.pt"
-_FORMAT = 2
-_SAVED_ATTRIBUTES = ("epoch", "step", "order", "totals", "seconds", "best", "data")
+_FORMAT = 3
+_SAVED_ATTRIBUTES = ("epoch", "step", "totals", "seconds", "best", "best_epoch", "data")
 
 
 class TrainingState:
@@ -29,13 +30,14 @@ class TrainingState:
         config: The configuration of the run.
         average: Moving average of the model, or None without `config.average`.
         optimizer: AdamW with its moments. If the weight decay is 0, AdamW is the same as Adam.
-        generator: Source of all random numbers: the order of the examples, the binarization and the noise.
+        device: The device of the model.
+        generator: Source of the binarization and the noise, on the device.
         epoch: Number of complete epochs.
         step: Number of steps in the current epoch.
-        order: (n,) int64, the order of the training set in the current epoch.
-        totals: (2,) float64, distortion and rate summed over the examples of the current epoch, in nats.
+        totals: (2,) float64 on the device, distortion and rate summed over the examples of the current epoch, in nats.
         seconds: Training time in seconds, including the time before the run was resumed.
         best: Largest ELBO so far on the part that is evaluated after each epoch, in nats per example.
+        best_epoch: Number of the epoch with this ELBO, counted from 1.
         data: SHA-256 of the training examples, which must be the same in a resumed run.
     """
 
@@ -43,43 +45,59 @@ class TrainingState:
         """Start a run at step 0.
 
         Args:
-            vae: The untrained model.
+            vae: The untrained model, on the device of the training.
             config: The configuration of the run.
             train: The training examples.
         """
         self.vae = vae
         self.config = config
-        self.average = AveragedModel(vae, multi_avg_fn=moving_average(config.average)) if config.average else None
+        self.average = copy.deepcopy(vae).requires_grad_(False) if config.average else None
         # `fused` updates all weights in one pass over memory. The default takes 1.5 times as long for a small MLP.
         self.optimizer = torch.optim.AdamW(
             vae.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.device = vae.device
+        self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.epoch = 0
         self.step = 0
-        self.order = torch.empty(0, dtype=torch.int64)
-        self.totals = torch.zeros(2, dtype=torch.float64)
+        self.totals = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.seconds = 0.0
         self.best = -math.inf
+        self.best_epoch = 0
         self.data = train.sha256()
         self._examples = len(train)
 
     @property
     def trained(self) -> VAE:
         """The model to evaluate and to keep: the moving average if there is one."""
-        if self.average is None:
-            return self.vae
-        return cast("VAE", self.average.module)
+        return self.vae if self.average is None else self.average
 
-    def begin_epoch(self) -> list[Tensor]:
-        """Return the remaining batches of the epoch: for each batch, (batch_size,) indices of training examples.
+    def update_average(self, updates: int) -> None:
+        """Update the moving average of the model, if there is one.
 
-        At the start of an epoch, a new order of the examples is drawn first.
+        Args:
+            updates: Number of earlier updates.
+        """
+        if self.average is not None:
+            averages, weights = list(self.average.parameters()), list(self.vae.parameters())
+            update_moving_average(averages, weights, self.config.average, updates)
+
+    @property
+    def examples_done(self) -> int:
+        """Number of training examples that the steps of the current epoch have used."""
+        return min(self.step * self.config.batch_size, self._examples)
+
+    def begin_epoch(self) -> Iterator[Tensor]:
+        """Yield the remaining batches of the epoch: for each batch, (batch_size,) int32 indices of training examples.
+
+        The order of the examples depends only on the seed and the epoch.
         """
         if self.step == 0:
-            self.order = torch.randperm(self._examples, generator=self.generator)
-            self.totals = torch.zeros(2, dtype=torch.float64)
-        return list(self.order.split(self.config.batch_size))[self.step :]
+            self.totals.zero_()
+        generator = torch.Generator().manual_seed(_mixed_seed(self.config.seed, self.epoch))
+        order = torch.randperm(self._examples, generator=generator).int()
+        starts = range(self.examples_done, self._examples, self.config.batch_size)
+        return (order[start : start + self.config.batch_size] for start in starts)
 
     def end_epoch(self) -> None:
         """Count the epoch as complete."""
@@ -99,6 +117,7 @@ class TrainingState:
                 "vae": self.vae.state_dict(),
                 "average": self.average.state_dict() if self.average else None,
                 "optimizer": self.optimizer.state_dict(),
+                "device": self.device.type,
                 "generator": self.generator.get_state(),
                 **{name: getattr(self, name) for name in _SAVED_ATTRIBUTES},
             },
@@ -109,6 +128,8 @@ class TrainingState:
     def load(self, folder: Path) -> None:
         """Restore the state from the checkpoint of a run folder.
 
+        If the checkpoint was written on another kind of device, the noise starts anew, from another seed.
+
         Raises:
             RunError: The checkpoint is missing, damaged, or was written by another version of vaedge.
             ConfigError: The checkpoint has another configuration.
@@ -116,7 +137,7 @@ class TrainingState:
         """
         path = folder / CHECKPOINT
         try:
-            saved: dict[str, Any] = torch.load(path, weights_only=True)
+            saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         except FileNotFoundError as error:
             raise RunError(f"{path} is missing; there is nothing to resume") from error
         except Exception as error:  # torch.load may raise almost any exception
@@ -139,9 +160,18 @@ class TrainingState:
         if self.average is not None:
             self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.generator.set_state(saved["generator"])
         for name in _SAVED_ATTRIBUTES:
             setattr(self, name, saved[name])
+        self.totals = self.totals.to(self.device)
+        if saved["device"] == self.device.type:
+            self.generator.set_state(saved["generator"])
+        else:
+            self.generator.manual_seed(_mixed_seed(self.config.seed, self.epoch, self.step))
+
+
+def _mixed_seed(*numbers: int) -> int:
+    """Return a seed that depends on all of the numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def require_same_config(config: TrainConfig, saved: dict[str, Any], folder: Path) -> None:
@@ -160,19 +190,20 @@ def require_same_config(config: TrainConfig, saved: dict[str, Any], folder: Path
         )
 
 
-def moving_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """Return the update function of an exponential moving average, for `AveragedModel`.
+@torch.no_grad()
+def update_moving_average(averages: Sequence[Tensor], weights: Sequence[Tensor], decay: float, updates: int) -> None:
+    """Update exponential moving averages in place: average <- d average + (1 - d) weight.
 
-    After n updates, the decay is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. It is
-    small at first, so the random initial weights soon have little influence on the average.
+    After n updates, d is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. The first
+    update copies the weights. The first values of d are small, so the average soon forgets the random initial weights.
+
+    torch's `AveragedModel` is not used, because it counts the updates on the device. On a GPU, each update would wait.
 
     Args:
-        decay: The final decay, at least 0 and less than 1.
+        averages: The averages.
+        weights: The weights, in the same order.
+        decay: The final value of d, at least 0 and less than 1.
+        updates: Number of earlier updates.
     """
-
-    @torch.no_grad()
-    def update(averages: Sequence[Tensor], weights: Sequence[Tensor], updates: Tensor | int) -> None:
-        n = float(updates)
-        torch._foreach_lerp_(list(averages), list(weights), 1 - min(decay, (1 + n) / (10 + n)))
-
-    return update
+    rate = min(decay, (1 + updates) / (10 + updates)) if updates else 0.0
+    torch._foreach_lerp_(list(averages), list(weights), 1 - rate)

@@ -1,11 +1,9 @@
 """The training loop."""
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +11,51 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vaedge.cli.progress import progress_bar
 from vaedge_train import schedules
 from vaedge_train.build import build_vae
 from vaedge_train.config import TrainConfig
-from vaedge_train.data.examples import Examples, scale
+from vaedge_train.data.examples import scale
 from vaedge_train.dataset import Dataset, binarize, load_dataset
-from vaedge_train.errors import NonFiniteError
+from vaedge_train.errors import NonFiniteError, OutOfMemoryError
 from vaedge_train.evaluation import flushed_denormals, mean_terms
+from vaedge_train.loop.batches import Batch, prepare_batches
+from vaedge_train.loop.device import choose_device, describe_device, limited_threads
 from vaedge_train.loop.distributed import Workers, joined_workers
+from vaedge_train.loop.interrupts import delayed_interrupt
 from vaedge_train.loop.state import TrainingState, require_same_config
 from vaedge_train.loop.writer import SilentWriter, Writer
 from vaedge_train.model.objective import Objective
 from vaedge_train.run_folder import Run, create_run, load_run, read_config
 
 _CHECKPOINT_SECONDS = 60.0
+_CUDA_CHECK_STEPS = 50  # steps between two checks of the loss on a GPU, because each check waits for the GPU
 
 
-def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = False, progress: bool = True) -> Run:
+def train(
+    config: TrainConfig,
+    out: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    device: str = "auto",
+    threads: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> Run:
     """Train a VAE and write its run folder after each epoch.
 
-    An interrupted run can be resumed. The resumed run ends with the same bits as a run without the interruption.
+    An interrupted run can be resumed. On the same kind of device, with the same number of threads, the resumed run ends
+    with the same bits as a run without the interruption.
 
     Args:
         config: The configuration.
         out: The run folder. A new run creates it, so it must not exist. A resumed run needs the existing folder.
         resume: Whether to resume from the checkpoint in the folder.
-        progress: Whether to print a line after each epoch, and to show a progress bar on a terminal.
+        progress: Whether to print a line after each epoch, and to show the progress.
+        device: "cpu", "cuda", "cuda:N", or "auto": CUDA if it works, otherwise the CPU.
+        threads: Number of CPU threads; None keeps the setting of torch.
+        cache_dir: Folder for the decoded images of a folder; None for the folder "cache" beside `out`. Later runs reuse
+            the file while the images are the same.
 
     Returns:
         The finished run.
@@ -47,6 +64,8 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
         DataError: The data set cannot be loaded, does not fit the likelihood, or differs from that of the resumed run.
         RunError: The folder of a new run exists, or the run in the folder cannot be resumed.
         ConfigError: The resumed run has another configuration, or the network does not fit the data.
+        DeviceError: The device is not available.
+        OutOfMemoryError: The GPU has not enough memory; the last checkpoint is intact.
         NonFiniteError: The loss became NaN or infinite; the last checkpoint is intact.
         KeyboardInterrupt: Ctrl-C was pressed; the state is saved.
         OSError: A file of the run folder cannot be written.
@@ -56,13 +75,17 @@ def train(config: TrainConfig, out: str | os.PathLike[str], *, resume: bool = Fa
         require_same_config(config, read_config(folder)[0].to_dict(), folder)
     elif folder.exists():
         create_run(folder)  # raises RunError before the data set is loaded
-    dataset = load_dataset(config)
-    vae = build_vae(config, dataset.input_shape, len(dataset.classes), dataset.train.x, dataset.moments)
-    state = TrainingState(vae, config, dataset.train)
-    if resume:
-        state.load(folder)
-    with joined_workers() as workers:
+    chosen = choose_device(device)
+    with limited_threads(threads), joined_workers(chosen) as workers:
         is_first = workers.rank == 0
+        if progress and is_first:
+            tqdm.write(f"training on {describe_device(chosen)}")
+        with workers.first_alone():
+            dataset = load_dataset(config, folder.parent / "cache" if cache_dir is None else Path(cache_dir))
+        vae = build_vae(config, dataset.input_shape, len(dataset.classes), dataset.train, dataset.moments)
+        state = TrainingState(vae.to(chosen), config, dataset.train)
+        if resume:
+            state.load(folder)
         writer = Writer(folder, state, dataset, progress=progress) if is_first else SilentWriter()
         workers.wait()  # every process has checked that the folder is absent before rank 0 creates it
         with closing(writer):
@@ -92,37 +115,48 @@ class Trainer:
         self.workers = workers
         self.writer = writer
         self.config = config = state.config
+        # Convolutions are faster if the channels of a pixel are neighbors in memory.
+        self._layout = torch.channels_last if config.network == "conv" else torch.contiguous_format
+        state.vae.to(memory_format=self._layout)  # type: ignore[call-overload]
         objective: torch.nn.Module = Objective(state.vae, config.objective, path_gradient=config.path_gradient)
         if config.compile:
             objective = torch.compile(objective)  # type: ignore[assignment]
         self.objective = workers.distribute(objective)
         self.steps_per_epoch = -(-len(dataset.train) // config.batch_size)
+        self._check_steps = 1 if state.device.type == "cpu" else _CUDA_CHECK_STEPS
         self._progress = progress
         self._start = time.perf_counter() - state.seconds
         self._last_save = time.perf_counter()
 
     def fit(self) -> None:
-        """Run the remaining epochs.
+        """Run the remaining epochs. With `patience`, stop when that many epochs did not improve the ELBO.
 
         Raises:
             NonFiniteError: The loss became NaN or infinite.
+            OutOfMemoryError: The GPU has not enough memory.
             KeyboardInterrupt: Ctrl-C was pressed; the state is saved.
         """
-        bar = tqdm(
-            total=self.steps_per_epoch * self.config.epochs,
-            initial=self._steps_done(),
-            unit="step",
-            disable=None if self._progress else True,
+        state, examples, epochs = self.state, len(self.dataset.train), self.config.epochs
+        bar = progress_bar(
+            epochs * examples,
+            "training",
+            "examples",
+            initial=state.epoch * examples + state.examples_done,
+            shown=self._progress,
         )
-        with bar, _delayed_interrupt() as interrupted, flushed_denormals():
-            while self.state.epoch < self.config.epochs:
-                self.run_epoch(bar.update, interrupted)
+        with bar as progress, delayed_interrupt() as interrupted, flushed_denormals():
+            while state.epoch < epochs and not self._out_of_patience():
+                try:
+                    self.run_epoch(progress, interrupted)
+                except torch.OutOfMemoryError as error:
+                    raise OutOfMemoryError(state.device, str(error)) from error
 
-    def run_epoch(self, progress: Callable[[], object], interrupted: Callable[[], bool]) -> None:
+    def run_epoch(self, progress: Callable[..., None], interrupted: Callable[[], bool]) -> None:
         """Run the remaining steps of the epoch, evaluate the model, and write the results.
 
         Args:
-            progress: Function that is called after each step.
+            progress: Function that is called after each step with the number of its examples, and with a function that
+                describes the metrics.
             interrupted: Function that returns whether Ctrl-C was pressed.
 
         Raises:
@@ -130,13 +164,16 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C was pressed; the state is saved.
         """
         state = self.state
-        for rows in state.begin_epoch():
-            self.step(self.dataset.train[rows])
-            progress()
-            if interrupted() or time.perf_counter() - self._last_save > _CHECKPOINT_SECONDS:
-                self.save()
-            if interrupted():
-                raise KeyboardInterrupt(f"saved at epoch {state.epoch + 1}, step {state.step}")
+        batches = prepare_batches(self.dataset.train, state.begin_epoch(), self.workers, state.device)
+        with closing(batches):
+            for batch in batches:
+                self.step(batch)
+                progress(batch.size, self._describe)
+                if interrupted() or time.perf_counter() - self._last_save > _CHECKPOINT_SECONDS:
+                    self.save()
+                if interrupted():
+                    raise KeyboardInterrupt(f"saved at epoch {state.epoch + 1}, step {state.step}")
+        self._require_finite_totals()
         state.end_epoch()
         state.seconds = time.perf_counter() - self._start
         row = {
@@ -147,29 +184,31 @@ class Trainer:
         }
         self.writer.end_epoch({**row, **self.evaluate()})
 
-    def step(self, batch: Examples) -> None:
+    def step(self, batch: Batch) -> None:
         """Update the weights once.
 
         Each process draws the random numbers of the whole batch, and then computes its share of the batch. The result
-        therefore does not depend on the number of processes.
+        therefore does not depend on the number of processes. On a GPU, the step waits for no result.
 
         Args:
-            batch: The examples of the whole batch. All processes get the same batch.
+            batch: The examples that this process computes.
 
         Raises:
-            NonFiniteError: The loss is NaN or infinite; the weights are unchanged.
+            NonFiniteError: The loss is NaN or infinite. On a CPU, the weights are unchanged.
         """
-        config, state, workers, n = self.config, self.state, self.workers, len(batch)
+        config, state, workers, n = self.config, self.state, self.workers, batch.size
+        share = workers.share(n)
         x = scale(batch.x)
         if config.binarize == "dynamic":
-            x = binarize(x, state.generator)
-        eps = torch.randn(config.samples, n, config.latent, generator=state.generator)
+            uniform = torch.rand(n, *x.shape[1:], generator=state.generator, device=state.device)
+            x = binarize(x, uniform[share])
+        x = x.contiguous(memory_format=self._layout)
+        eps = torch.randn(config.samples, n, config.latent, generator=state.generator, device=state.device)
         position = state.epoch + state.step / self.steps_per_epoch
         beta = schedules.beta(config.beta, config.warm_up, position)
-        share = workers.share(n)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-            loss, distortion, rate = self.objective(x[share], eps[:, share], beta, batch[share].y)
-        if not bool(loss.isfinite()):
+        with torch.autocast(state.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            loss, distortion, rate = self.objective(x, eps[:, share], beta, batch.y)
+        if state.step % self._check_steps == 0 and not bool(loss.isfinite()):
             raise NonFiniteError(self._steps_done(), loss.item(), distortion.item(), rate.item())
 
         state.optimizer.zero_grad()
@@ -179,8 +218,7 @@ class Trainer:
         for group in state.optimizer.param_groups:
             group["lr"] = schedules.learning_rate(config.schedule, config.learning_rate, position / config.epochs)
         state.optimizer.step()
-        if state.average is not None:
-            state.average.update_parameters(state.vae)
+        state.update_average(self._steps_done())
         state.totals += workers.total(torch.stack([distortion, rate]), n)
         state.step += 1
 
@@ -198,15 +236,39 @@ class Trainer:
         terms = mean_terms(self.state.trained, getattr(self.dataset, part), self.config.latent)
         elbo = -float(terms.sum())
         kept = part == "test" or elbo > self.state.best
-        if kept:
-            self.state.best = elbo
+        if elbo > self.state.best or part == "test":
+            self.state.best, self.state.best_epoch = elbo, self.state.epoch
         return {**_metrics(part, terms), "kept": kept}
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint.
+
+        Raises:
+            NonFiniteError: The loss became NaN or infinite; the last checkpoint is unchanged.
+        """
+        self._require_finite_totals()
         self._last_save = time.perf_counter()
         self.state.seconds = self._last_save - self._start
         self.writer.save()
+
+    def _require_finite_totals(self) -> None:
+        """Raise NonFiniteError if the loss became NaN or infinite in a step that was not checked."""
+        if not bool(self.state.totals.isfinite().all()):
+            distortion, rate = self.state.totals.tolist()
+            raise NonFiniteError(self._steps_done(), distortion + rate, distortion, rate)
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.state.epoch - self.state.best_epoch >= patience
+
+    def _describe(self) -> str:
+        """Return the metrics of the current epoch so far, for the progress."""
+        state = self.state
+        distortion, rate = (state.totals / max(1, state.examples_done)).tolist()
+        return (
+            f"epoch {state.epoch + 1} of {self.config.epochs}, ELBO {-(distortion + rate):.2f}, distortion "
+            f"{distortion:.2f}, rate {rate:.2f} nats"
+        )
 
     def _steps_done(self) -> int:
         return self.state.epoch * self.steps_per_epoch + self.state.step
@@ -221,27 +283,3 @@ def _metrics(part: str, terms: Tensor) -> dict[str, float]:
     """
     distortion, rate = terms.tolist()
     return {f"{part}_elbo": -(distortion + rate), f"{part}_distortion": distortion, f"{part}_rate": rate}
-
-
-@contextmanager
-def _delayed_interrupt() -> Iterator[Callable[[], bool]]:
-    """Finish the current step after the first Ctrl-C. A second Ctrl-C interrupts at once.
-
-    Yields:
-        A function that returns whether Ctrl-C was pressed.
-    """
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set  # only the main thread can handle signals
-        return
-
-    def handle(*_: object) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, previous)

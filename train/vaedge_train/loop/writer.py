@@ -15,7 +15,9 @@ from vaedge.files.atomic import write_atomically
 from vaedge.files.images import grid_png, interleave_rows, is_image_shape
 from vaedge_train.data.examples import scale
 from vaedge_train.dataset import Dataset
+from vaedge_train.loop.plot import metrics_png
 from vaedge_train.loop.state import TrainingState
+from vaedge_train.model.likelihoods import bits_per_dimension
 from vaedge_train.model.vae import VAE
 from vaedge_train.run_folder import (
     EVALUATION,
@@ -24,6 +26,7 @@ from vaedge_train.run_folder import (
     append_metrics,
     create_run,
     load_run,
+    read_metrics,
     truncate_metrics,
     write_config,
     write_weights,
@@ -49,7 +52,7 @@ class SilentWriter:
         """Write a checkpoint."""
 
     def finish(self) -> None:
-        """Write the final image grids."""
+        """Write the final images."""
 
     def close(self) -> None:
         """Close open files."""
@@ -117,8 +120,11 @@ class Writer(SilentWriter):
         self._state.save(self._folder)
 
     def finish(self) -> None:
-        """Write the image grids of the weights that were kept."""
+        """Write the image grids of the weights that were kept, and the plot of the metrics."""
         self._write_grids(load_run(self._folder).vae)
+        plot = metrics_png(read_metrics(self._folder), self._dataset.monitored)
+        if plot is not None:
+            write_atomically(self._folder / "metrics.png", plot)
 
     def close(self) -> None:
         """Close the file of TensorBoard's events."""
@@ -148,13 +154,13 @@ class Writer(SilentWriter):
         if not is_image_shape(self._dataset.input_shape):
             return
         columns = min(len(self._dataset.classes), _MAX_GRID_COLUMNS) or _GRID_COLUMNS
-        y = torch.arange(columns).repeat(_GRID_COLUMNS) if self._dataset.classes else None
-        samples = vae.sample(columns * _GRID_COLUMNS, torch.Generator().manual_seed(_GRID_SEED), y)
+        y = torch.arange(columns, device=vae.device).repeat(_GRID_COLUMNS) if self._dataset.classes else None
+        samples = vae.sample(columns * _GRID_COLUMNS, torch.Generator(vae.device).manual_seed(_GRID_SEED), y)
         captions = [] if y is None else [self._dataset.classes[index] for index in y]
-        write_atomically(self._folder / "samples.png", grid_png(samples.numpy(), columns, captions))
+        write_atomically(self._folder / "samples.png", grid_png(samples.cpu().numpy(), columns, captions))
         examples = self._dataset.test[:_GRID_EXAMPLES]
-        x = scale(examples.x)
-        pairs, columns = interleave_rows(x.numpy(), vae.reconstruct(x, examples.y).numpy())
+        x, y = scale(examples.x), None if examples.y is None else examples.y.to(vae.device)
+        pairs, columns = interleave_rows(x.numpy(), vae.reconstruct(x.to(vae.device), y).cpu().numpy())
         write_atomically(self._folder / "reconstructions.png", grid_png(pairs, columns))
 
     def _add_events(self, row: dict[str, Any]) -> None:
@@ -173,5 +179,9 @@ class Writer(SilentWriter):
             f"rate {row[f'{part}_rate']:7.3f})"
             for part in ("train", self._dataset.monitored)
         )
-        epochs = self._state.config.epochs
-        return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:7.1f} s  {parts} nats"
+        epochs, elements = self._state.config.epochs, math.prod(self._dataset.input_shape)
+        bits = ""
+        if self._state.vae.likelihood.is_8_bit:
+            value = bits_per_dimension(row[f"{self._dataset.monitored}_elbo"], elements)
+            bits = f", {self._dataset.monitored} {value:.3f} bits per dimension"
+        return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {row['seconds']:7.1f} s  {parts} nats{bits}"

@@ -22,11 +22,13 @@ class Likelihood:
         name: Name of the likelihood in configurations and manifests.
         parameters: Names of the decoder's outputs, in order.
         support: Minimum and maximum of x, or None if every finite value is allowed.
+        is_8_bit: Whether p(x|z) is a probability of 8-bit values. Bounds are then also reported in bits per dimension.
     """
 
     name: str
     parameters: tuple[str, ...]
     support: tuple[float, float] | None = (0.0, 1.0)
+    is_8_bit: bool = False
 
     def log_prob(self, x: Tensor, *parameters: Tensor) -> Tensor:
         """Return log p(x|z), summed over the elements of each example.
@@ -80,7 +82,10 @@ class Likelihood:
         if self.support is not None:
             low, high = self.support
             if not bool(((x >= low) & (x <= high)).all()):
-                return f"the data has values outside the range from {low:g} to {high:g} of {self.name}"
+                return (
+                    f"the data has values outside the range from {low:g} to {high:g} of {self.name}; use the "
+                    "likelihood gaussian for tables, and store 8-bit images as uint8"
+                )
         return None
 
 
@@ -208,6 +213,7 @@ class DiscretizedLogistic(Likelihood):
 
     name = "discretized_logistic"
     parameters = ("loc", "log_scale")
+    is_8_bit = True
     _HALF_BIN = 0.5 / 255
     _LOG_SCALE_RANGE = (-8.0, 8.0)
 
@@ -247,6 +253,16 @@ class DiscretizedLogistic(Likelihood):
         if reason is None and not bool(((x * 255).round() - x * 255).abs().max() < 1e-3):
             return "discretized_logistic takes 8-bit images, but the data has values between the 256 levels"
         return reason
+
+
+def bits_per_dimension(nats: float, elements: int) -> float:
+    """Convert a log-probability of one example in nats to bits per dimension, -nats / (elements * log 2).
+
+    Args:
+        nats: Log-probability, or a bound on it.
+        elements: Number of elements of the example.
+    """
+    return -nats / (elements * math.log(2))
 
 
 LIKELIHOODS: Mapping[str, Likelihood] = {

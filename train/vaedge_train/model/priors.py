@@ -103,7 +103,7 @@ class StandardNormal(FrozenPrior):
     def sample(self, n: int, encode: Encode, generator: torch.Generator) -> Tensor:
         """Draw n latent vectors, (n, latent) float32."""
         del encode
-        return torch.randn(n, self.latent, generator=generator)
+        return torch.randn(n, self.latent, generator=generator, device=generator.device)
 
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
         """Return the KL divergence in closed form, (n,) in nats."""
@@ -155,7 +155,7 @@ class _GaussianMixture(Prior):
         log_weights, means, log_vars = self.components(encode)
         chosen = torch.multinomial(log_weights.exp(), n, replacement=True, generator=generator)
         mean, log_var = means[chosen], log_vars[chosen]
-        return mean + torch.exp(0.5 * log_var) * torch.randn(mean.shape, generator=generator)
+        return mean + torch.exp(0.5 * log_var) * torch.randn(mean.shape, generator=generator, device=generator.device)
 
     def frozen(self, encode: Encode) -> "FrozenMixture":
         """Return a mixture with the current components as constants."""

@@ -1,6 +1,6 @@
 """Standardization: the affine map between the units of the data and those of the networks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 Float64Array: TypeAlias = npt.NDArray[np.float64]
 
-_CHUNK = 2**20  # values that are converted to float64 at a time
 _TINY = torch.finfo(torch.float32).tiny
 
 
@@ -68,40 +67,44 @@ class Statistics(NamedTuple):
     largest: Float64Array
 
 
-def statistics(x: npt.NDArray[np.floating[Any]]) -> Statistics:
+def statistics(chunks: Iterable[npt.NDArray[np.floating[Any]]]) -> Statistics:
     """Compute the statistics of floating-point data in float64.
 
-    The function reads the data once, in chunks of rows. The data may therefore be a memory-mapped array that is larger
-    than memory.
+    The function reads the data once, so that the data may be larger than memory.
 
     Args:
-        x: (n, *input_shape) data of any floating-point type. Examples of rank 3 are images, whose first axis is the
-            channel.
+        chunks: The data in chunks of any floating-point type, each (n, *input_shape). Examples of rank 3 are images,
+            whose first axis is the channel.
     """
-    axes = (0, 2, 3) if x.ndim == 4 else (0,)
-    # Sums of differences from the first value stay accurate where the mean is large. For constant data they are 0.
-    first = np.array(x[:1, :, :1, :1] if x.ndim == 4 else x[:1], np.float64)
-    total, squares, largest = np.zeros((3, *first.shape))
-    rows = max(1, _CHUNK // x[0].size)
+    first = None
     with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity give NaN, without a warning
-        for start in range(0, len(x), rows):
-            chunk = np.array(x[start : start + rows], np.float64)
-            largest = np.maximum(largest, np.abs(chunk).max(axes, keepdims=True))
-            chunk -= first
-            total += chunk.sum(axes, keepdims=True)
-            squares += np.square(chunk).sum(axes, keepdims=True)
-        shift = total / (x.size // first.size)
-        variance = squares / (x.size // first.size) - shift**2
+        for chunk in chunks:
+            axes = (0, 2, 3) if chunk.ndim == 4 else (0,)
+            values = np.array(chunk, np.float64)
+            if first is None:
+                # Sums of differences from the first value stay accurate where the mean is large. For constant data
+                # they are 0.
+                first = values[:1, :, :1, :1].copy() if chunk.ndim == 4 else values[:1].copy()
+                count, (total, squares, largest) = 0, np.zeros((3, *first.shape))
+            largest = np.maximum(largest, np.abs(values).max(axes, keepdims=True))
+            values -= first
+            count += values.size // first.size
+            total += values.sum(axes, keepdims=True)
+            squares += np.square(values).sum(axes, keepdims=True)
+        assert first is not None, "there are no chunks"
+        shift = total / count
+        variance = squares / count - shift**2
         return Statistics((first + shift)[0], np.sqrt(np.maximum(variance, 0))[0], largest[0])
 
 
-def measure(x: Tensor) -> Moments:
+def measure(chunks: Iterable[Tensor]) -> Moments:
     """Measure mean and standard deviation of each column of a table, or of each channel of images.
 
     Args:
-        x: (n, *input_shape) float32 data. Examples of rank 3 are images, whose first axis is the channel.
+        chunks: The data in chunks, each (n, *input_shape), of any floating-point type. Examples of rank 3 are images,
+            whose first axis is the channel.
     """
-    mean, std, _ = statistics(x.numpy())
+    mean, std, _ = statistics(chunk.numpy() for chunk in chunks)
     # No float32 number can be divided by a standard deviation below the smallest normal number.
     constant = std < _TINY
     return Moments(*(torch.from_numpy(value.astype(np.float32)) for value in (mean, np.where(constant, 1.0, std))))

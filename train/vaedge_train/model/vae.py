@@ -87,6 +87,11 @@ class VAE(nn.Module):
         self.prior = prior
         self.standardization = standardization
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return next(self.parameters()).device
+
     def inference(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the mean and log_var of q(z|x).
 

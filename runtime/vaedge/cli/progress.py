@@ -1,0 +1,66 @@
+"""Show the progress of long operations: a bar on a terminal, otherwise a line of text every ten seconds."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+_DELAY = 2.0  # seconds before a bar appears
+_LINE_SECONDS = 10.0
+_LINE = "{desc}: {percentage:.0f}%, {n:,} of {total:,}{unit}, {rate_noinv_fmt}, {remaining} left{postfix}"
+
+
+@contextmanager
+def progress_bar(
+    total: int, description: str, unit: str, *, initial: int = 0, shown: bool = True
+) -> Iterator[Callable[..., None]]:
+    """Show how much of an operation is done, on stderr. Nothing is shown if the operation is short, or without tqdm.
+
+    Args:
+        total: Amount of work.
+        description: What is done, for example "reading images".
+        unit: Plural of the unit of work, for example "examples".
+        initial: Amount of work that is done already.
+        shown: Whether to show anything.
+
+    Yields:
+        A function that is called after each part of the work, with the amount of work of this part. It takes an
+        optional second argument, a function that returns further text to show. It is called only when text is shown.
+    """
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda *_: None
+        return
+    options: dict[str, Any] = {"delay": _DELAY, "unit_scale": True}
+    interval = 0.5
+    if not sys.stderr.isatty():
+        interval = _LINE_SECONDS
+        options = {"delay": interval, "mininterval": interval, "maxinterval": interval, "miniters": 1}
+        options |= {"file": _Lines(sys.stderr), "bar_format": _LINE, "leave": False}
+    described = time.monotonic()
+
+    def advance(amount: int, describe: Callable[[], str] | None = None) -> None:
+        nonlocal described
+        if describe is not None and shown and time.monotonic() - described >= interval:
+            described = time.monotonic()
+            bar.set_postfix_str(describe(), refresh=False)
+        bar.update(amount)
+
+    with tqdm(total=total, initial=initial, desc=description, unit=f" {unit}", disable=not shown, **options) as bar:
+        yield advance
+
+
+class _Lines:
+    """A stream on which tqdm writes one line of text for each state of a bar."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            self._stream.write(f"{line}\n")
+
+    def flush(self) -> None:
+        self._stream.flush()

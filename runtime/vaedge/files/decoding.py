@@ -1,0 +1,213 @@
+"""Decode many images into one file of pixels, in several processes.
+
+The training package uses this module. It is here because each process imports it, and an import of torch would take
+seconds and hundreds of megabytes. `python -m vaedge.files.decoding` is one such process. It reads one JSON object per
+line, the fields of a `Job`, and answers each with one line, a list of failures.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vaedge.errors import InferenceError, InputError
+from vaedge.files.images import GRAY_MODES, TransparentImageError, open_image, resize_image
+
+_IMAGES_PER_JOB = 64
+_MIN_JOBS = 4  # fewer jobs are done in this process, because others take a fraction of a second to start
+
+BROKEN, TRANSPARENT, COLOR, SIZE = "broken", "transparent", "color", "size"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that was not decoded. Its pixels are zeros.
+
+    Attributes:
+        index: Index of the image.
+        kind: "broken", "transparent", "color" (but gray was expected), or "size" (other than expected).
+        message: Description for the user.
+    """
+
+    index: int
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """Images that one process decodes.
+
+    Attributes:
+        paths: The images.
+        first: Index of the first of them.
+        file: File for the pixels.
+        offset: Offset of the pixels of the image with index 0, in bytes.
+        shape: (channels, height, width) of each image.
+        resize: Whether to resize the images. Otherwise, they must have this size.
+        background: Color on which transparent images are composited; None refuses them.
+    """
+
+    paths: list[str]
+    first: int
+    file: str
+    offset: int
+    shape: tuple[int, int, int]
+    resize: bool
+    background: tuple[int, int, int] | None
+
+    def run(self) -> list[Failure]:
+        """Decode the images, and write their pixels.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        channels, height, width = self.shape
+        pixels = np.zeros((len(self.paths), *self.shape), np.uint8)
+        failures = []
+        for position, path in enumerate(self.paths):
+            index = self.first + position
+            try:
+                image = open_image(Path(path), self.background)
+            except TransparentImageError as error:
+                failures.append(Failure(index, TRANSPARENT, str(error)))
+                continue
+            except InputError as error:
+                failures.append(Failure(index, BROKEN, str(error)))
+                continue
+            if channels == 1 and image.mode not in GRAY_MODES:
+                failures.append(Failure(index, COLOR, f"{path} is not gray"))
+                continue
+            image = image.convert("L" if channels == 1 else "RGB")
+            if self.resize:
+                image = resize_image(image, height, width)
+            if image.size != (width, height):
+                found = f"{image.width} x {image.height} pixels, but the first image has {width} x {height}"
+                failures.append(Failure(index, SIZE, f"{path} has {found}"))
+                continue
+            pixels[position] = np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
+        with open(self.file, "r+b") as file:  # noqa: PTH123 - a name, not a path
+            file.seek(self.offset + self.first * pixels[0].nbytes)
+            file.write(pixels.data)
+        return failures
+
+
+def decode_images(
+    paths: Sequence[Path],
+    file: Path,
+    offset: int,
+    shape: tuple[int, int, int],
+    *,
+    resize: bool,
+    background: tuple[int, int, int] | None,
+) -> Generator[tuple[int, list[Failure]], None, None]:
+    """Decode images in as many processes as there are CPUs.
+
+    Args:
+        paths: The images.
+        file: Existing file for the pixels, (n, channels, height, width) uint8.
+        offset: Offset of the first pixel in the file, in bytes.
+        shape: (channels, height, width) of each image.
+        resize: Whether to resize the images. Otherwise, they must have this size.
+        background: Color on which transparent images are composited; None refuses them.
+
+    Yields:
+        In the order of the images, the number of images of a part, and the failures in it.
+
+    Raises:
+        OSError: The disk is full.
+        InferenceError: A process ended unexpectedly.
+    """
+    jobs = [
+        Job(
+            [str(path) for path in paths[first : first + _IMAGES_PER_JOB]],
+            first,
+            str(file),
+            offset,
+            shape,
+            resize,
+            background,
+        )
+        for first in range(0, len(paths), _IMAGES_PER_JOB)
+    ]
+    if len(jobs) < _MIN_JOBS:
+        yield from ((len(job.paths), job.run()) for job in jobs)
+        return
+    with ExitStack() as stack:
+        count = min(len(jobs), _available_cpus())
+        idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        for _ in range(count):
+            idle.put(stack.enter_context(_Process()))
+        threads = ThreadPoolExecutor(count, "images")
+        stack.callback(threads.shutdown, cancel_futures=True)
+
+        def run(job: Job) -> tuple[int, list[Failure]]:
+            process = idle.get()
+            try:
+                return len(job.paths), process.run(job)
+            finally:
+                idle.put(process)
+
+        yield from threads.map(run, jobs)
+
+
+def _available_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Process:
+    """A process that decodes images. It ends with this process, because its input then ends."""
+
+    def __enter__(self) -> "_Process":
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,  # Ctrl-C on a terminal interrupts this process alone, which then ends the other
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def run(self, job: Job) -> list[Failure]:
+        """Do a job, and return its failures."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):  # the answer is missing then, too
+            print(json.dumps(asdict(job)), file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise InferenceError("a process that decodes images ended unexpectedly; is there enough memory?")
+        result = json.loads(answer)
+        if isinstance(result, dict):
+            raise OSError(result["errno"], result["strerror"], job.file)
+        return [Failure(*failure) for failure in result]
+
+
+def _main() -> None:
+    """Do the jobs that arrive on stdin."""
+    for line in sys.stdin:
+        fields = json.loads(line)
+        for name in ("shape", "background"):
+            fields[name] = fields[name] and tuple(fields[name])
+        try:
+            answer: object = [astuple(failure) for failure in Job(**fields).run()]
+        except OSError as error:
+            answer = {"errno": error.errno, "strerror": error.strerror}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,93 @@
+"""Choose the device of training and evaluation."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from vaedge.errors import DeviceError
+from vaedge_train.errors import ConfigError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device with a name, or raise an error if it is not available.
+
+    In a run of several processes, "auto" and "cuda" give each process a GPU, as far as there are enough.
+
+    Args:
+        name: "cpu", "cuda", "cuda:N", or "auto": CUDA if it works, otherwise the CPU.
+
+    Raises:
+        DeviceError: The name is invalid, or the device does not work.
+    """
+    kind, separator, number = name.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (separator and (kind != "cuda" or not number.isdecimal())):
+        raise DeviceError(f"device is {name!r}; expected 'auto', 'cpu', 'cuda', or 'cuda:N'")
+    if kind == "cpu" or (kind == "auto" and _reason_against_cuda(0)):
+        return torch.device("cpu")
+    count = torch.cuda.device_count()
+    index = int(number) if number else int(os.environ.get("LOCAL_RANK", "0")) % max(count, 1)
+    if reason := _reason_against_cuda(index):
+        raise DeviceError(f"device is {name!r}, but {reason}; use device 'cpu' or 'auto'")
+    return torch.device("cuda", index)
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of commands that compute with torch: --device, --threads, and --cache-dir."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="cpu, cuda, cuda:N, or auto: CUDA if it works, otherwise the CPU (default: auto)",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="number of CPU threads (default: that of torch)")
+    parser.add_argument(
+        "--cache-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder for the decoded images of a folder (default: the folder cache beside the run)",
+    )
+
+
+@contextmanager
+def limited_threads(threads: int | None) -> Iterator[None]:
+    """Compute with a number of CPU threads inside a block; None keeps the current number.
+
+    Raises:
+        ConfigError: The number is below 1.
+    """
+    if threads is None:
+        yield
+        return
+    if threads < 1:
+        raise ConfigError(f"threads is {threads}; expected an integer of at least 1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def describe_device(device: torch.device) -> str:
+    """Return a name of the device for people, such as "cuda:0 (NVIDIA H100)" or "cpu (2 threads)"."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    threads = torch.get_num_threads()
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+
+
+def _reason_against_cuda(index: int) -> str | None:
+    """Return why the GPU with an index does not work, or None if it works."""
+    if torch.version.cuda is None:
+        return "this build of torch has no support for CUDA"
+    count = torch.cuda.device_count()
+    if index >= count:
+        return f"torch finds {count} GPUs"
+    try:
+        torch.zeros(1, device=torch.device("cuda", index))
+    except RuntimeError as error:
+        return f"the GPU does not work: {str(error).splitlines()[0]}"
+    return None
