@@ -29,7 +29,7 @@ TRAINING_MAY_IMPORT = {
     "vaedge._types",
     "vaedge.files",
     "vaedge.distributions",
-    "vaedge.cli",  # `python -m vaedge_train` is `vaedge train`
+    "vaedge.cli",  # the progress of long operations; `python -m vaedge_train` is `vaedge train`
 }
 FOLDERS_MAY_IMPORT = {"errors", "_types", "validation"}
 MAX_IMPORTS_BETWEEN_ENTRIES = {"vaedge": 54, "vaedge_train": 45}

@@ -96,6 +96,11 @@ def class_names(values: npt.NDArray[Any], condition: Condition) -> npt.NDArray[A
     return np.array(condition.classes)[values] if condition.classes else values
 
 
+def condition_columns(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest) -> Conditions:
+    """Return the columns of a table for the conditions: the names of classes, and other values as they are."""
+    return {name: class_names(values, manifest.conditions[name]) for name, values in conditions.items()}
+
+
 def captions(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: int) -> list[str]:
     """Return the names of the classes of n examples, for the captions of a grid; nothing without such conditions."""
     named = [

@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError
 from vaedge.cli.arguments import add_bundle_arguments, load_bundle
-from vaedge.cli.conditions import add_condition_argument
+from vaedge.cli.conditions import add_condition_argument, condition_columns
 from vaedge.cli.inputs import add_input_arguments, read_input
 from vaedge.cli.output import (
     SHARDS,
     Output,
-    condition_columns,
     condition_names,
     describe_job,
     numbered,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError, Manifest
 from vaedge._types import FloatArray
-from vaedge.cli.conditions import class_names
+from vaedge.cli.conditions import condition_columns
 from vaedge.cli.progress import progress_bar
 from vaedge.cli.sources import Buffers, Mapped
 from vaedge.files.arrays import npy_parts, npz_content
@@ -161,11 +161,6 @@ def condition_names(names: tuple[str, ...], manifest: Manifest) -> tuple[str, ..
                 column += "_"
             names = (*names, column)
     return names
-
-
-def condition_columns(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns of a table for the conditions: the names of classes, and other values as they are."""
-    return {name: class_names(values, manifest.conditions[name]) for name, values in conditions.items()}
 
 
 def numbered(name: str, count: int) -> tuple[str, ...]:

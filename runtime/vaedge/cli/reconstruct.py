@@ -7,9 +7,9 @@ import numpy as np
 
 from vaedge import InputError
 from vaedge.cli.arguments import add_bundle_arguments, load_bundle, seed
-from vaedge.cli.conditions import add_condition_argument
+from vaedge.cli.conditions import add_condition_argument, condition_columns
 from vaedge.cli.inputs import add_input_arguments, read_input
-from vaedge.cli.output import SHARDS, Output, condition_columns, repeat_conditions, write_decoded
+from vaedge.cli.output import SHARDS, Output, repeat_conditions, write_decoded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

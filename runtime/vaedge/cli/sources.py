@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError
 from vaedge._types import FloatArray
-from vaedge.cli.conditions import class_names
+from vaedge.cli.conditions import condition_columns
 from vaedge.distributions.draws import Draws
 from vaedge.files.shards import Arrays
 
@@ -110,8 +110,7 @@ class Sampled:
             x = self._draws.next([*self._vae.parameters(z, conditions=conditions).values()], out)
         if not self._with_conditions:
             return {"x": x}
-        known = self._vae.manifest.conditions
-        return {"x": x, **{name: class_names(values, known[name]) for name, values in conditions.items()}}
+        return {"x": x, **condition_columns(conditions, self._vae.manifest)}
 
     def skip(self, count: int) -> None:
         """Draw the latents of the next `count` rows and discard them, so that later rows get the same draws."""

@@ -94,7 +94,7 @@ class Job:
                 failures.append(Failure(index, SIZE, f"{path} has {found}"))
                 continue
             pixels[position] = np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)
-        with open(self.file, "r+b") as file:  # noqa: PTH123 - a name, not a path
+        with Path(self.file).open("r+b") as file:
             file.seek(self.offset + self.first * pixels[0].nbytes)
             file.write(pixels.data)
         return failures
@@ -108,8 +108,9 @@ def decode_images(
     *,
     resize: bool,
     background: tuple[int, int, int] | None,
+    processes: int,
 ) -> Generator[tuple[int, list[Failure]], None, None]:
-    """Decode images in as many processes as there are CPUs.
+    """Decode images in several processes.
 
     Args:
         paths: The images.
@@ -118,6 +119,7 @@ def decode_images(
         shape: (channels, height, width) of each image.
         resize: Whether to resize the images. Otherwise, they must have this size.
         background: Color on which transparent images are composited; None refuses them.
+        processes: Number of processes for many images. Few images are decoded in this process.
 
     Yields:
         In the order of the images, the number of images of a part, and the failures in it.
@@ -142,7 +144,7 @@ def decode_images(
         yield from ((len(job.paths), job.run()) for job in jobs)
         return
     with ExitStack() as stack:
-        count = min(len(jobs), _available_cpus())
+        count = min(len(jobs), processes)
         idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
         for _ in range(count):
             idle.put(stack.enter_context(_Process()))
@@ -157,10 +159,6 @@ def decode_images(
                 idle.put(process)
 
         yield from threads.map(run, jobs)
-
-
-def _available_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Process:

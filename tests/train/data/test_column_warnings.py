@@ -1,13 +1,11 @@
 """The warning about columns that lose digits in float32."""
 
 import warnings
-from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from vaedge_train import TrainConfig
-from vaedge_train.data import column_warnings
 from vaedge_train.data.array_files import load_arrays
 from vaedge_train.data.column_warnings import warn_about_precision
 from vaedge_train.data.tables import load_table
@@ -98,7 +96,7 @@ def test_limit_is_one_percent_of_the_standard_deviation(offset, warns):
     x = offset + np.array([[-0.6], [0.6]] * 50)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_about_precision(x)
+        warn_about_precision([x])
     assert bool(caught) is warns
 
 
@@ -107,13 +105,13 @@ def test_many_columns_are_counted():
     with pytest.warns(
         UserWarning, match=r": 0 \(\S+\), 1 \(\S+\), 2 \(\S+\), 3 \(\S+\), 4 \(\S+\) and 1,200 more; sub"
     ):
-        warn_about_precision(x)
+        warn_about_precision([x])
 
 
 def test_images_are_examined_per_channel():
     x = np.random.default_rng(0).standard_normal((20, 2, 3, 4)) + np.array([0, 1e7])[:, None, None]
     with pytest.warns(UserWarning, match=r"these channels lose digits in float32.*: 1 \("):
-        warn_about_precision(x)
+        warn_about_precision([x])
 
 
 @pytest.mark.usefixtures("silent")
@@ -123,25 +121,3 @@ def test_values_that_are_refused_later_give_no_warning(tmp_path, value):
     values[3, 2] = value
     np.save(tmp_path / "x.npy", values)
     load_arrays(tmp_path / "x.npy")
-
-
-class Recorded(np.memmap):
-    """A memory-mapped array that records the number of values in each slice of it."""
-
-    sizes: ClassVar[list[int]] = []
-
-    def __getitem__(self, index):
-        part = np.ndarray.__getitem__(self, index)
-        self.sizes.append(part.size)
-        return part
-
-
-@pytest.mark.usefixtures("silent")
-@pytest.mark.parametrize(("shape", "rows"), [((500, 2), 32), ((50, 3, 4, 6), 1)])
-def test_memory_mapped_data_is_read_in_chunks(tmp_path, monkeypatch, shape, rows):
-    monkeypatch.setattr(column_warnings, "_CHUNK", 64)
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal(shape))
-    x = np.load(tmp_path / "x.npy", mmap_mode="r").view(Recorded)
-    Recorded.sizes.clear()
-    warn_about_precision(x)
-    assert max(Recorded.sizes) == rows * x[0].size

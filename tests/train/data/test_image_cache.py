@@ -230,3 +230,21 @@ def test_run_that_is_killed_leaves_no_incomplete_cache(image_folder, cache, tmp_
             server.kill(image_folder, cache, **moment)
             assert same(load_folder(image_folder, None, cache_dir=cache), expected)
             shutil.rmtree(cache)
+
+
+def test_damaged_cache_is_an_error_that_names_the_file(image_folder, cache):
+    load_folder(image_folder, None, cache_dir=cache)
+    (file,) = cache.glob("*.npy")
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=rf"{file.name} is damaged: .*; remove it, and the images are decoded again"):
+        load_folder(image_folder, None, cache_dir=cache)
+    file.unlink()
+    load_folder(image_folder, None, cache_dir=cache)
+
+
+def test_cache_without_its_listing_is_written_again(image_folder, cache):
+    load_folder(image_folder, None, cache_dir=cache)
+    (listing,) = cache.glob("*.json")
+    listing.unlink()
+    load_folder(image_folder, None, cache_dir=cache)
+    assert listing.exists()

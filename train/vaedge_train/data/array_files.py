@@ -38,8 +38,8 @@ def load_arrays(path: Path) -> Source:
     except InputError as error:
         raise DataError(str(error)) from error
     examples = [_examples(part, path) for part in parts]
-    if parts[0].x.dtype != np.uint8:
-        warn_about_precision(parts[0].x)
+    if not examples[0].is_8_bit:
+        warn_about_precision(chunk.stored.numpy() for chunk in examples[0].chunks("examining columns"))
     classes = numbered_classes(*examples)
     if len(examples) == 1:
         return with_test_part(examples[0], classes)

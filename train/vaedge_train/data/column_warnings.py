@@ -1,7 +1,7 @@
 """Warnings about columns of a table, or channels of images, whose values are unsuitable for training."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from vaedge_train.model.standardization import Moments, statistics
 
 _SMALL, _LARGE = 0.01, 100.0  # standard deviations beyond which training without standardization is unlikely to work
 _MAX_SPACING = 0.01  # largest distance of neighboring float32 numbers, in standard deviations of the column
-_CHUNK = 2**20  # values that are converted to float64 at a time
 _MAX_NAMED = 5  # columns in one warning
 
 
@@ -33,15 +32,14 @@ def warn_about_scales(moments: Moments, features: Sequence[str]) -> None:
         )
 
 
-def warn_about_precision(x: npt.NDArray[np.floating[Any]], features: Sequence[str] = ()) -> None:
+def warn_about_precision(chunks: Iterable[npt.NDArray[np.floating[Any]]], features: Sequence[str] = ()) -> None:
     """Give one warning that names the columns that lose digits in float32, because their mean is far from 0.
 
     Args:
-        x: (n, *input_shape) data as it was read, before its conversion to float32.
+        chunks: The data as it was read, before its conversion to float32, in chunks (n, *input_shape).
         features: Names of the columns of a table; may be empty.
     """
-    rows = max(1, _CHUNK // x[0].size)
-    _, std, largest = statistics(x[start : start + rows] for start in range(0, len(x), rows))
+    _, std, largest = statistics(chunks)
     with np.errstate(invalid="ignore", over="ignore"):  # values that float32 cannot hold are refused later
         imprecise = (std > 0) & (np.spacing(largest.astype(np.float32)) > _MAX_SPACING * std)
     if imprecise.any():

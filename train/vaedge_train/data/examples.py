@@ -83,10 +83,10 @@ class Examples:
     def sha256(self) -> str:
         """Return a digest of the examples and their classes, as hexadecimal digits."""
         digest = hashlib.sha256()
-        for chunk in self.chunks("comparing data"):
+        for chunk in self.chunks("hashing data"):
             digest.update(np.ascontiguousarray(chunk.stored.numpy()).data)
-        if self.y is not None:
-            digest.update(np.ascontiguousarray(self.y.numpy()).data)
+        if (y := self.y) is not None:
+            digest.update(np.ascontiguousarray(y.numpy()).data)
         return digest.hexdigest()
 
     def hold_out(self, count: int) -> tuple[Self, Self]:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 
 from vaedge.cli.progress import progress_bar
@@ -65,7 +66,7 @@ def cached_images(
         state = _state(folder, paths, image_size, background)
         file = Path(directory) / f"{folder.resolve().name}-{state[:16]}.npy"
         listing = file.with_suffix(".json")
-        if file.exists():
+        if file.exists() and listing.exists():
             failures = [Failure(*failure) for failure in json.loads(listing.read_bytes())]
             for failure in failures:
                 on_failure(failure)
@@ -76,8 +77,11 @@ def cached_images(
                 if _state(folder, paths, image_size, background) != state:
                     raise DataError(f"the images in {folder} changed while they were read; start again")
                 write_atomically(listing, json.dumps([astuple(failure) for failure in failures]).encode())
-        # torch takes only writable arrays. Mode "c" keeps writes in memory, and nobody writes.
-        return Images(np.load(file, mmap_mode=None if cache_dir is None else "c"), failures)
+        try:
+            # torch takes only writable arrays. Mode "c" keeps writes in memory, and nobody writes.
+            return Images(np.load(file, mmap_mode=None if cache_dir is None else "c"), failures)
+        except (ValueError, EOFError) as error:
+            raise DataError(f"{file} is damaged: {error}; remove it, and the images are decoded again") from error
 
 
 def _state(folder: Path, paths: Sequence[Path], image_size: tuple[int, ...] | None, background: Color | None) -> str:
@@ -113,7 +117,13 @@ def _decode(
         file.flush()
         offset, failures = file.tell(), list[Failure]()
         parts = decode_images(
-            paths, Path(file.name), offset, shape, resize=image_size is not None, background=background
+            paths,
+            Path(file.name),
+            offset,
+            shape,
+            resize=image_size is not None,
+            background=background,
+            processes=torch.get_num_threads(),
         )
         with closing(parts), progress_bar(len(paths), "reading images", "images") as progress:
             for count, found in parts:

@@ -36,7 +36,7 @@ def load_table(path: Path, label_column: str | None) -> Source:
         raise DataError(str(error)) from error
     if len(table.values) < 2:
         raise DataError(f"{path} has one row; expected at least 2 examples")
-    warn_about_precision(_values_as_read(path, table), table.names)
+    warn_about_precision([_values_as_read(path, table)], table.names)
     y, classes = None, tuple(sorted(set(table.labels or ()), key=_order))
     if table.labels is not None:
         indices = {name: index for index, name in enumerate(classes)}
