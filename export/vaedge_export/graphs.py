@@ -55,8 +55,8 @@ def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, 
 
     Returns:
         The serialized graph, and the number of denormal weights that were set to zero. Denormal weights have absolute
-        values below 1.2e-38. Some CPUs compute with them a hundred times slower. Setting them to zero changes no
-        float32 result.
+        values below 1.2e-38. Some CPUs compute with them a hundred times slower. Setting such a weight to zero changes
+        a product by less than 1.2e-38 times the other factor.
 
     Raises:
         ExportError: torch cannot trace the module. The exception of torch is the cause of the error.

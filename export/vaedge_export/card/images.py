@@ -35,8 +35,8 @@ def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Se
 
     Args:
         vae: The float32 graphs.
-        real: Real examples. If they are None, the card has only samples and the manifold.
-        random: Random examples. If `real` is None, samples and the manifold use the conditions of these examples.
+        real: Real examples, or None. Without real examples, the card has only samples and the manifold.
+        random: Random examples. Without real examples, their conditions are those of samples and the manifold.
         labels: Name of the class of each real example, for a map of the latent space; empty without classes.
 
     Returns:
