@@ -232,7 +232,7 @@ def test_graph_limits_log_scale(tmp_path, likelihood, limits):
 
 
 def test_runtime_does_not_clip_the_log_scale_of_a_new_bundle(modules, tmp_path):
-    """If the values of the data are small, its scale is small, too, and log_scale may be below -6."""
+    """If the values of the data are small, the scale of p(x|z) is small, and log_scale may be below -6."""
     std = np.full(6, 1e-6, np.float32)
     decoder = type(
         "Decoder",

@@ -48,7 +48,7 @@ def test_output_may_overlap_the_input(vae, monkeypatch):
 def test_pickle_rejects_a_bundle_that_has_changed(edit_manifest, copied):
     content = pickle.dumps(vaedge.load(copied))
     edit_manifest(lambda tree: tree.update(name="other"))
-    with pytest.raises(vaedge.BundleError, match="another bundle"):
+    with pytest.raises(vaedge.BundleError, match="not the expected bundle"):
         pickle.loads(content)
 
 

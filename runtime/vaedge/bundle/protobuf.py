@@ -31,7 +31,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
         key, position = _read_varint(message, position)
         number, wire_type = key >> 3, key & 7
         if not number:
-            raise BundleError("a field has the number 0")
+            raise BundleError("a field has the invalid number 0; field numbers start at 1")
         if wire_type == VARINT:
             value, position = _read_varint(message, position)
             yield number, wire_type, value, message[:0]

@@ -92,7 +92,7 @@ def grid_columns(conditions: Conditions, manifest: Manifest) -> int | None:
 
 
 def class_names(values: npt.NDArray[Any], condition: Condition) -> npt.NDArray[Any]:
-    """Return the names of classes; values of another condition are returned as they are."""
+    """Return the names of the classes. If the condition has no classes, return the values unchanged."""
     return np.array(condition.classes)[values] if condition.classes else values
 
 

@@ -1,1 +1,1 @@
-"""Files of examples: arrays, images, atomic writes, and folders of shards."""
+"""Read examples from files, and write results: arrays, images, tables, and folders of shards."""

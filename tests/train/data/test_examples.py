@@ -15,7 +15,7 @@ def examples():
 
 @pytest.fixture(params=["memory", "file"])
 def chosen(request, examples, tmp_path):
-    """Twenty of the fifty examples in another order, in memory and in a memory-mapped file."""
+    """Twenty of the fifty examples in another order, once in memory and once in a memory-mapped file."""
     stored = examples.stored
     if request.param == "file":
         np.save(tmp_path / "x.npy", stored.numpy())
