@@ -111,8 +111,7 @@ def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> tu
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256.lower():
         raise BundleError(
-            f"{folder / MANIFEST_NAME} has the SHA-256 {found}; expected {sha256}. This is not the "
-            "expected bundle"
+            f"{folder / MANIFEST_NAME} has the SHA-256 {found}; expected {sha256}. This is not the expected bundle"
         )
     try:
         return Manifest.from_json(content.decode("utf-8")), found

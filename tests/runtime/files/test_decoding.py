@@ -151,7 +151,7 @@ for _ in decode_images(paths, Path(sys.argv[2]), 7, (1, 4, 3), resize=False, bac
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_interrupts_only_the_caller(paths, file):
-    """A terminal sends the signal to all processes of a group. The child processes ignore it, and print no traceback."""
+    """A terminal sends the signal to all processes of a group. The child processes must not print tracebacks."""
     process = subprocess.Popen(
         [sys.executable, "-c", _INTERRUPTED, paths[0].parent, file],
         stdout=subprocess.PIPE,
