@@ -22,6 +22,7 @@ OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "decode": ("z", ("x",)),
     "reconstruct": ("x", ("reconstruction",)),
     "log_prob": ("x", ("log_prob",)),
+    "detect": ("x", ("score", "p_value", "is_anomaly")),
 }
 
 
@@ -32,6 +33,7 @@ class Batch:
     decode       z -> x
     reconstruct  x -> reconstruction
     log_prob     x -> log_prob, nats
+    detect       x -> score, p_value, is_anomaly
 
     For a conditional model, each batch must hold one column per condition, with the name of the condition. Each worker
     loads the bundle at the first call. A pickle holds the path of the bundle, but not the content.
@@ -45,16 +47,18 @@ class Batch:
         device: str = "cpu",
         variant: str = "fp32",
         threads: int | None = 1,
+        calibration: str | os.PathLike[str] | None = None,
         **arguments: Any,
     ) -> None:
         """Store the arguments. The bundle is loaded later, at the first call.
 
         Args:
             model: Path of the bundle's folder. Every worker must be able to read this path.
-            operation: "encode", "decode", "reconstruct" or "log_prob".
+            operation: "encode", "decode", "reconstruct", "log_prob" or "detect".
             device: As for `load`.
             variant: As for `load`.
             threads: As for `load`. The default is 1, because engines start one worker per CPU.
+            calibration: As for `load`. Every worker must be able to read this path.
             arguments: Further keyword arguments of the operation, such as `k` and `seed` of `log_prob`.
 
         Raises:
@@ -65,6 +69,8 @@ class Batch:
         self._model = os.path.abspath(model)  # noqa: PTH100 - a worker may run in another folder
         self._operation = operation
         self._options: dict[str, Any] = {"device": device, "variant": variant, "threads": threads}
+        if calibration is not None:
+            self._options["calibration"] = os.path.abspath(calibration)  # noqa: PTH100
         self._arguments = arguments
         self._vae: VAE | None = None
 
@@ -85,8 +91,9 @@ class Batch:
                 raise InputError(f"the batch has the columns {', '.join(batch)}; {self._operation} needs {name!r}")
         conditions = {name: batch[name] for name in vae.manifest.conditions}
         result = getattr(vae, self._operation)(np.asarray(batch[column]), conditions=conditions, **self._arguments)
-        results = (result.mean, result.log_var) if self._operation == "encode" else (result,)
-        return {**batch, **dict(zip(added, results, strict=True))}
+        if len(added) == 1:
+            return {**batch, added[0]: result}
+        return {**batch, **{name: getattr(result, name) for name in added}}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (self._model, self._operation, self._options, self._arguments)

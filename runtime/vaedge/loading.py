@@ -2,8 +2,10 @@
 
 import logging
 import os
+from dataclasses import replace
 
-from vaedge.bundle.reader import read_bundle, read_variants
+from vaedge.bundle.reader import read_bundle, read_calibration_file, read_variants
+from vaedge.errors import InputError
 from vaedge.vae import VAE
 
 logger = logging.getLogger("vaedge")
@@ -16,6 +18,7 @@ def load(
     variant: str = "fp32",
     threads: int | None = None,
     sha256: str | None = None,
+    calibration: str | os.PathLike[str] | None = None,
 ) -> VAE:
     """Load a bundle. Each graph is verified and checked before ONNX Runtime reads the graph.
 
@@ -29,6 +32,7 @@ def load(
         sha256: Expected SHA-256 of `manifest.json`, in hexadecimal digits. None accepts any bundle. This hash
             identifies the bundle, because the manifest holds the SHA-256 of every other file that the runtime opens.
             The model card and its images are not verified.
+        calibration: File with a calibration for `VAE.detect`, which replaces that of the bundle.
 
     Returns:
         The VAE.
@@ -36,13 +40,19 @@ def load(
     Raises:
         BundleNotFoundError: The folder or a file of the bundle is missing.
         BundleError: A file is damaged, has content that is not allowed, or does not match the manifest or `sha256`.
-        InputError: The variant or the device is unknown, or `threads` is not an integer from 1 to 1024.
+        InputError: The variant or the device is unknown, or `threads` is not an integer from 1 to 1024. Or a
+            calibration was given with the variant "fastest".
         DeviceError: CUDA was requested but does not work. The message says what is missing.
         DependencyError: ONNX Runtime is missing, or installed twice.
     """
     if variant == "fastest":
+        if calibration is not None:
+            raise InputError("a calibration belongs to one variant; name the variant instead of 'fastest'")
         return _load_fastest(path, device, threads, sha256)
-    return VAE(read_bundle(path, variant, sha256), device=device, threads=threads)
+    bundle = read_bundle(path, variant, sha256)
+    if calibration is not None:
+        bundle = replace(bundle, calibration=read_calibration_file(calibration))
+    return VAE(bundle, device=device, threads=threads)
 
 
 def _load_fastest(path: str | os.PathLike[str], device: str, threads: int | None, sha256: str | None) -> VAE:

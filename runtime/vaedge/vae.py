@@ -1,18 +1,19 @@
 """The class VAE, which samples, reconstructs, encodes, decodes, scores and interpolates."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from vaedge._types import FloatArray, Nats
 from vaedge.bundle.manifest import Manifest
-from vaedge.bundle.reader import Bundle, ModelFiles, read_bundle
+from vaedge.bundle.reader import Bundle, CalibrationFile, ModelFiles, read_bundle
 from vaedge.distributions.bounds import Bounds, estimate_bounds
 from vaedge.distributions.draws import Draws
-from vaedge.distributions.likelihoods import require_scorable
+from vaedge.distributions.likelihoods import Likelihood, require_scorable
 from vaedge.distributions.posterior import Posterior
 from vaedge.distributions.prior import Prior, read_prior
 from vaedge.engine.chunks import as_output, rows_per_run, run, without_overlap
@@ -21,6 +22,12 @@ from vaedge.engine.sessions import Sessions
 from vaedge.errors import BundleError, InputError
 from vaedge.validation import LATENT_RANGE, Conditions, as_batch, as_conditions, as_count, as_example
 
+if TYPE_CHECKING:  # `detect` and `calibrate` import the package; other calls do not need it
+    from vaedge.detection.calibration import Calibration
+    from vaedge.detection.result import Detection
+    from vaedge.detection.terms import Terms
+
+_CALIBRATION_BATCH = 64
 _Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
@@ -50,6 +57,7 @@ class VAE:
         device: Device that runs the graphs: "cpu" or "cuda:N".
         threads: Number of CPU threads that each call may use.
         prior: The prior p(z).
+        calibration: The calibration of `detect`, or None.
     """
 
     manifest: Manifest
@@ -58,6 +66,7 @@ class VAE:
     device: str
     threads: int
     prior: Prior
+    calibration: "Calibration | None"
 
     def __init__(self, files: ModelFiles, *, device: str = "cpu", threads: int | None = None) -> None:
         """Open the session of the decoder. Most callers use `vaedge.load`, whose documentation lists the errors."""
@@ -65,11 +74,13 @@ class VAE:
         self.sha256 = files.sha256 if isinstance(files, Bundle) else None
         self.variant = files.variant
         self.prior = _read_prior(files)
+        self.calibration = _read_calibration(files)
+        self._model_sha256 = files.model_sha256
         self._sessions = Sessions(files, device, threads)
         self.device, self.threads = self._sessions.device, self._sessions.threads
         self._origin: tuple[object, ...] | None = None
         if isinstance(files, Bundle):
-            self._origin = files.path.absolute(), files.variant, files.sha256, device, threads
+            self._origin = files.path.absolute(), files.variant, files.sha256, device, threads, files.calibration
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -261,9 +272,7 @@ class VAE:
         """
         k = as_count(k, "k")
         x = self._as_examples(x)
-        likelihood = require_scorable(
-            self.manifest.likelihood, x, surrogate=True, log_scale_range=self.manifest.log_scale_range
-        )
+        likelihood = self._likelihood(x)
         values = self._as_conditions(conditions, y, len(x))
 
         def encode(rows: slice) -> Posterior:
@@ -274,6 +283,87 @@ class VAE:
             return self._parameters(z, {name: np.repeat(array[rows], draws, 0) for name, array in values.items()})
 
         return estimate_bounds(x, encode, decode, self.prior, likelihood, k=k, seed=seed)
+
+    def detect(
+        self,
+        x: FloatArray,
+        *,
+        false_alarm_rate: float = 0.01,
+        maps: bool = False,
+        conditions: Conditions | None = None,
+        y: npt.ArrayLike | None = None,
+    ) -> "Detection":
+        """Decide for each example whether it is an anomaly. The result is deterministic.
+
+        `vaedge.detection.score` documents the score. The p-value compares it with the scores of normal examples in the
+        calibration. If an example is normal, it is called an anomaly with a probability of at most the false-alarm
+        rate.
+
+        Args:
+            x: As for `encode`; 0 and 1 for a Bernoulli.
+            false_alarm_rate: Largest p-value of an anomaly, at least 1 / (number of calibration examples + 1).
+            maps: Whether to return the distortion of each element, too.
+            conditions: Values of the conditions by name, for a conditional model.
+            y: Shorthand for the condition "y".
+
+        Returns:
+            The score, the p-value and the decision of each example. fp32 results of an example do not depend on the
+            other examples.
+
+        Raises:
+            InputError: The bundle has no calibration, or the rate is not a number between 0 and 1, or is too small for
+                the calibration.
+        """
+        calibration = self.calibration
+        if calibration is None:
+            raise InputError(
+                f"variant {self.variant} of {self.manifest.name} has no calibration, which turns scores into p-values: "
+                "run `vaedge calibrate BUNDLE NORMAL_EXAMPLES --out FILE.npz` and load the bundle with "
+                "calibration=FILE.npz, or export it with a calibration"
+            )
+        from vaedge.detection.result import Detection
+
+        rate = calibration.require_rate(false_alarm_rate)
+        x = self._as_examples(x)
+        distortions = np.empty(x.shape, np.float32) if maps else None
+        terms = self._terms(x, self._as_conditions(conditions, y, len(x)), distortions)
+        score = calibration.score(terms)
+        p_value = calibration.p_values(score)
+        return Detection(score, p_value, p_value <= rate, distortions)
+
+    def calibrate(
+        self,
+        x: FloatArray,
+        *,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        y: npt.ArrayLike | None = None,
+    ) -> "Calibration":
+        """Compute a calibration for `detect` from normal examples on which the model was not trained.
+
+        The examples are divided at random: one fifth fits the constants of the score, two fifths calibrate, and two
+        fifths measure the false-alarm rate. The graphs run on batches of 64 examples, because int8 results depend on
+        the batch.
+
+        Args:
+            x: As for `detect`, at least 20 examples.
+            seed: Seed of the division.
+            conditions: Values of the conditions by name, for a conditional model.
+            y: Shorthand for the condition "y".
+
+        Returns:
+            The calibration. Save it with `save`, and load it with `vaedge.load(calibration=...)`.
+
+        Raises:
+            InputError: There are too few examples.
+        """
+        from vaedge.detection.calibration import MIN_EXAMPLES, Calibration
+
+        x = self._as_examples(x)
+        if len(x) < MIN_EXAMPLES:
+            raise InputError(f"a calibration takes at least {MIN_EXAMPLES} normal examples, got {len(x)}")
+        terms = self._terms(x, self._as_conditions(conditions, y, len(x)), batch_size=_CALIBRATION_BATCH)
+        return Calibration.fit(terms, self._model_sha256, as_count(seed, "seed", 0))
 
     def interpolate(
         self,
@@ -347,6 +437,30 @@ class VAE:
     def _parameters(self, z: FloatArray, conditions: _Arrays) -> list[FloatArray]:
         return run(self._sessions.decoder, {"z": z, **conditions}, self.manifest.parameters)
 
+    def _terms(
+        self, x: FloatArray, conditions: _Arrays, maps: FloatArray | None = None, batch_size: int | None = None
+    ) -> "Terms":
+        """Return the terms of the detection score, and write the distortion of each element of x to `maps`."""
+        from vaedge.detection.terms import Terms, distortion_elements, terms_at_mean
+
+        likelihood = self._likelihood(x)
+        size = min(batch_size or len(x), rows_per_run(self._sessions.decoder))
+        parts = []
+        for start in range(0, len(x), size):
+            rows = slice(start, start + size)
+            values = {name: array[rows] for name, array in conditions.items()}
+            posterior = self._encode(x[rows], values)
+            elements = distortion_elements(x[rows], self._parameters(posterior.mean, values), likelihood)
+            parts.append(terms_at_mean(posterior, elements, self.prior))
+            if maps is not None:
+                maps[rows] = elements
+        return Terms(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _likelihood(self, x: FloatArray) -> Likelihood:
+        """Return p(x|z), or the surrogate, after checking that it can score x."""
+        limits = self.manifest.log_scale_range
+        return require_scorable(self.manifest.likelihood, x, surrogate=True, log_scale_range=limits)
+
     def _draws(self, seed: int | None) -> Draws:
         return Draws(self.manifest.likelihood, seed, self.manifest.log_scale_range)
 
@@ -365,5 +479,19 @@ def _read_prior(files: ModelFiles) -> Prior:
         raise BundleError(f"{files.locate(str(manifest.prior_file))} is refused: {error}") from error.__cause__
 
 
-def _load_pickled(path: Path, variant: str, sha256: str, device: str, threads: int | None) -> VAE:
-    return VAE(read_bundle(path, variant, sha256), device=device, threads=threads)
+def _read_calibration(files: ModelFiles) -> "Calibration | None":
+    if files.calibration is None:
+        return None
+    from vaedge.detection.calibration import Calibration  # bundles without a calibration do not need it
+
+    try:
+        return Calibration.from_npz(files.calibration.content, files.model_sha256)
+    except BundleError as error:
+        raise BundleError(f"{files.calibration.location} is refused: {error}") from error.__cause__
+
+
+def _load_pickled(
+    path: Path, variant: str, sha256: str, device: str, threads: int | None, calibration: CalibrationFile | None
+) -> VAE:
+    bundle = replace(read_bundle(path, variant, sha256), calibration=calibration)
+    return VAE(bundle, device=device, threads=threads)

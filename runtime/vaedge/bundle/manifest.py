@@ -55,6 +55,7 @@ class Variant:
         ir_version: Version of the ONNX file format.
         reference: Name of the file with the inputs and the expected outputs for `vaedge check`. In bundles of format 1,
             it is None for every variant except fp32.
+        calibration: Name of the file with the calibration of anomaly detection, or None.
         measured: Speed, size and loss compared with fp32. May be empty.
     """
 
@@ -63,6 +64,7 @@ class Variant:
     opset: int
     ir_version: int
     reference: str | None = None
+    calibration: str | None = None
     measured: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -164,10 +166,10 @@ class Manifest:
             "conditions": {name: vars(condition) for name, condition in self.conditions.items()},
             "likelihood": self._likelihood_tree(),
             "prior": {"name": self.prior, **({"file": self.prior_file} if self.prior_file else {})},
-            "variants": {name: vars(variant) for name, variant in self.variants.items()},
+            "variants": {name: _without_none(vars(variant)) for name, variant in self.variants.items()},
             "files": {name: vars(entry) for name, entry in sorted(self.files.items())},
             "minimum_onnxruntime": self.minimum_onnxruntime,
-            **{name: value for name, value in declared.items() if value is not None},
+            **_without_none(declared),
         }
 
     def _input_tree(self) -> dict[str, Any]:
@@ -257,10 +259,15 @@ class Manifest:
             raise BundleError(f"{MANIFEST_NAME}: variants is empty; a bundle has at least one")
         used = [self.prior_file] if self.prior_file else []
         for variant in self.variants.values():
-            used += [variant.encoder, variant.decoder, *([variant.reference] if variant.reference else [])]
+            optional = (variant.reference, variant.calibration)
+            used += [variant.encoder, variant.decoder, *(name for name in optional if name is not None)]
         for name in used:
             if name not in self.files:
                 raise BundleError(f"{MANIFEST_NAME}: {name!r} is used but has no entry under files")
+
+
+def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in tree.items() if value is not None}
 
 
 def _read_file(entry: Fields) -> FileEntry:
@@ -285,6 +292,7 @@ def _read_variant(entry: Fields, reference: str | None) -> Variant:
         opset=entry.integer("opset"),
         ir_version=entry.integer("ir_version"),
         reference=reference,
+        calibration=entry.text("calibration") if "calibration" in entry else None,
         measured=entry.mapping("measured"),
     )
     entry.finish()

@@ -4,9 +4,10 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from vaedge.bundle.graph_checks import check_graph
 from vaedge.bundle.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
@@ -16,6 +17,19 @@ from vaedge.errors import BundleError, BundleNotFoundError, InputError
 # O_NONBLOCK: opening a file must not wait, even if a pipe or a device has just replaced the file.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+_MAX_CALIBRATION_BYTES = 2**26
+
+
+class CalibrationFile(NamedTuple):
+    """A file with the calibration of a variant.
+
+    Attributes:
+        location: Location of the file, for error messages.
+        content: The content of the file.
+    """
+
+    location: str
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class ModelFiles:
         encoder: Serialized graph of the encoder.
         decoder: Serialized graph of the decoder.
         prior: Content of the prior's file, or None for N(0, I).
+        calibration: The calibration of anomaly detection, or None.
     """
 
     manifest: Manifest
@@ -35,6 +50,17 @@ class ModelFiles:
     encoder: bytes
     decoder: bytes
     prior: bytes | None
+    calibration: CalibrationFile | None = field(default=None, kw_only=True)
+
+    @property
+    def model_sha256(self) -> str:
+        """SHA-256 that identifies the graphs and the prior, 64 hexadecimal digits.
+
+        It is the SHA-256 of the concatenated SHA-256 digests of the encoder, the decoder, and the prior's file if there
+        is one.
+        """
+        contents = (self.encoder, self.decoder, self.prior)
+        return _join_sha256(hashlib.sha256(content).digest() for content in contents if content is not None)
 
     def locate(self, name: str) -> str:
         """Return the location of a file, for error messages."""
@@ -53,6 +79,13 @@ class Bundle(ModelFiles):
 
     path: Path
     sha256: str
+
+    @property
+    def model_sha256(self) -> str:
+        """As for ModelFiles, from the digests in the manifest, which the files were verified against."""
+        graphs = self.manifest.variants[self.variant]
+        names = (graphs.encoder, graphs.decoder, self.manifest.prior_file)
+        return _join_sha256(bytes.fromhex(self.manifest.files[name].sha256) for name in names if name is not None)
 
     def locate(self, name: str) -> str:
         """Return the location of a file, for error messages."""
@@ -169,9 +202,27 @@ def _read_variant(folder: Path, manifest: Manifest, sha256: str, variant: str) -
         encoder=_read_graph(folder, graphs.encoder, manifest, variant),
         decoder=_read_graph(folder, graphs.decoder, manifest, variant),
         prior=_read_verified(folder, manifest.prior_file, manifest) if manifest.prior_file else None,
+        calibration=None
+        if graphs.calibration is None
+        else CalibrationFile(str(folder / graphs.calibration), _read_verified(folder, graphs.calibration, manifest)),
         path=folder,
         sha256=sha256,
     )
+
+
+def read_calibration_file(path: str | os.PathLike[str]) -> CalibrationFile:
+    """Read a calibration that is not part of a bundle.
+
+    Raises:
+        BundleNotFoundError: The file is missing.
+        BundleError: The file is larger than 64 MiB, is not a regular file, or cannot be read.
+    """
+    advice = "`vaedge calibrate` writes such a file"
+    return CalibrationFile(str(path), _read(Path(path), _MAX_CALIBRATION_BYTES, advice))
+
+
+def _join_sha256(digests: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def _read_graph(folder: Path, name: str, manifest: Manifest, variant: str) -> bytes:

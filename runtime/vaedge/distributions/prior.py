@@ -48,6 +48,9 @@ class Prior(Protocol):
     def log_prob(self, z: FloatArray) -> Nats:
         """Return log p(z) of each z in nats, float64, shape (n,). The shape of `z` is (n, *latent_shape)."""
 
+    def log_prob_by_row(self, z: FloatArray) -> Nats:
+        """Return log p(z), as `log_prob`. Each row has the same bits for every number of rows."""
+
     def to_npz(self) -> bytes | None:
         """Return the content of the file of constants, or None if the prior has no constants."""
 
@@ -86,6 +89,8 @@ class StandardNormal:
         flat = z.reshape(len(z), -1).astype(np.float64)
         result: Nats = -0.5 * (flat**2 + math.log(2 * math.pi)).sum(1)
         return result
+
+    log_prob_by_row = log_prob
 
     def to_npz(self) -> None:
         """Return None: N(0, I) has no constants."""
@@ -187,12 +192,18 @@ class Mixture:
 
         The squares (z - mean)^2 are expanded, so that two fast matrix products compute their sums.
         """
-        flat = z.reshape(len(z), -1).astype(np.float64)
         constant, weighted_mean, precision = self._density_constants
-        exponent = constant + flat @ weighted_mean.T - 0.5 * flat**2 @ precision.T
-        largest = exponent.max(1)
-        result: Nats = largest + np.log(np.exp(exponent - largest[:, None]).sum(1))
-        return result
+        flat = z.reshape(len(z), -1).astype(np.float64)
+        return _log_sum_exp(constant + flat @ weighted_mean.T - 0.5 * flat**2 @ precision.T)
+
+    def log_prob_by_row(self, z: FloatArray) -> Nats:
+        """Return log p(z), as `log_prob`. Each row has the same bits for every number of rows.
+
+        The last bits of a matrix product may depend on its size. Here, each row has matrix products of its own.
+        """
+        constant, weighted_mean, precision = self._density_constants
+        rows = z.reshape(len(z), 1, -1).astype(np.float64)
+        return _log_sum_exp(constant + (rows @ weighted_mean.T - 0.5 * rows**2 @ precision.T)[:, 0])
 
     @cached_property
     def _density_constants(self) -> tuple[npt.NDArray[np.float64], ...]:
@@ -240,6 +251,13 @@ class Mixture:
                 f"the prior's mean has the shape {mixture.mean.shape}; expected a mixture over {latent_shape}"
             )
         return mixture
+
+
+def _log_sum_exp(exponent: Nats) -> Nats:
+    """Return log(sum(exp(exponent), axis=1))."""
+    largest = exponent.max(1)
+    result: Nats = largest + np.log(np.exp(exponent - largest[:, None]).sum(1))
+    return result
 
 
 _PRIORS: Mapping[str, type[StandardNormal] | type[Mixture]] = {prior.name: prior for prior in (StandardNormal, Mixture)}

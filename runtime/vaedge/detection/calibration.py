@@ -1,0 +1,139 @@
+"""Calibration: the scores of normal examples, which turn the score of an example into a p-value.
+
+The p-values are those of split conformal prediction (Vovk et al. 2005; Bates et al. 2023, "Testing for outliers with
+conformal p-values"). They are valid if the calibration examples and the normal examples to come are exchangeable, for
+example drawn independently from one distribution.
+"""
+
+import io
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge._types import FloatArray
+from vaedge.bundle.npz import read_npz
+from vaedge.detection.score import Score
+from vaedge.detection.terms import Terms
+from vaedge.errors import BundleError, InputError
+from vaedge.files.atomic import write_atomically
+
+# The smallest number of normal examples: 4 fit the constants of the score, 8 calibrate, and 8 measure false alarms.
+MIN_EXAMPLES = 20
+_FIT, _CALIBRATE = 0.2, 0.6  # the first fifth fits the constants, and the next two fifths calibrate
+_ARRAYS = ("constants", "scores", "evaluation", "model")
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The calibration of one variant of a bundle.
+
+    Attributes:
+        score: The score with its constants.
+        scores: Scores of the calibration examples in ascending order, float32, shape (n,).
+        evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). They are normal examples
+            that neither fitted the constants nor calibrate. They measure the false-alarm rate.
+        model: SHA-256 that identifies the graphs and the prior, 64 hexadecimal digits.
+    """
+
+    score: Score
+    scores: FloatArray
+    evaluation: FloatArray
+    model: str
+
+    def __post_init__(self) -> None:
+        for name in ("scores", "evaluation"):
+            array = getattr(self, name)
+            if array.dtype != np.float32 or array.ndim != 1 or not array.size:
+                raise BundleError(f"{name} is {array.dtype} of shape {array.shape}; expected float32 of shape (n,)")
+            if not (array >= 0).all() or (np.diff(array) < 0).any():  # NaN fails the first comparison
+                raise BundleError(f"{name} must hold non-negative numbers in ascending order")
+
+    @classmethod
+    def fit(cls, terms: Terms, model: str, seed: int) -> Self:
+        """Divide the terms of normal examples at random into three parts, and calibrate.
+
+        Args:
+            terms: Terms of at least MIN_EXAMPLES normal examples.
+            model: SHA-256 that identifies the graphs and the prior.
+            seed: Seed of the random division.
+        """
+        n = len(terms.rate)
+        order = np.random.default_rng(seed).permutation(n)
+        fit, calibrate, evaluate = (
+            Terms(terms.distortion[rows], terms.rate[rows])
+            for rows in np.split(order, [round(_FIT * n), round(_CALIBRATE * n)])
+        )
+        score = Score.fit(fit)
+        return cls(score, np.sort(score(calibrate)), np.sort(score(evaluate)), model)
+
+    def p_values(self, scores: FloatArray) -> npt.NDArray[np.float64]:
+        """Return (1 + number of calibration scores that are at least as large) / (n + 1) for each score."""
+        at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
+        return (1 + at_least) / (len(self.scores) + 1)
+
+    def false_alarms(self, rate: float) -> tuple[float, float]:
+        """Return the share of the evaluation examples whose p-value is at most `rate`, and its standard error.
+
+        The standard error counts both parts: sqrt(rate (1 - rate) (1 / n + 1 / m)).
+        """
+        share = float((self.p_values(self.evaluation) <= rate).mean())
+        return share, math.sqrt(rate * (1 - rate) * (1 / len(self.scores) + 1 / len(self.evaluation)))
+
+    def require_rate(self, rate: float) -> float:
+        """Return a false-alarm rate as a float after its validation.
+
+        Raises:
+            InputError: The rate is not a number between 0 and 1, or is smaller than the smallest p-value.
+        """
+        if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
+            raise InputError(f"false_alarm_rate is {rate!r}; expected a number above 0 and below 1")
+        smallest = 1 / (len(self.scores) + 1)
+        if rate < smallest:
+            raise InputError(
+                f"false_alarm_rate is {rate:g}, but {len(self.scores):,} calibration examples allow no rate below "
+                f"{smallest:.3g}; this rate takes at least {math.ceil(1 / rate - 1):,} calibration examples, which are "
+                "two fifths of the normal examples"
+            )
+        return float(rate)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the calibration as .npz, for `vaedge.load(calibration=...)`. The file is replaced atomically."""
+        write_atomically(Path(path), self.to_npz())
+
+    def to_npz(self) -> bytes:
+        """Return the content of the file."""
+        content = io.BytesIO()
+        np.savez_compressed(
+            content,
+            constants=self.score.constants,
+            scores=self.scores,
+            evaluation=self.evaluation,
+            model=np.frombuffer(bytes.fromhex(self.model), np.uint8).astype(np.int64),
+        )
+        return content.getvalue()
+
+    @classmethod
+    def from_npz(cls, content: bytes, model: str) -> Self:
+        """Read the content of the file.
+
+        Args:
+            content: The content.
+            model: SHA-256 that identifies the graphs and the prior of the loaded variant.
+
+        Raises:
+            BundleError: The content is not a calibration, or is the calibration of another model.
+        """
+        arrays = read_npz(content)
+        if set(arrays) != set(_ARRAYS):
+            raise BundleError(f"the arrays are {', '.join(arrays)}; expected {', '.join(_ARRAYS)}")
+        found = arrays["model"]
+        if found.shape != (32,) or found.dtype != np.int64 or not ((found >= 0) & (found < 256)).all():
+            raise BundleError("model must hold the 32 bytes of a SHA-256 as int64")
+        if found.astype(np.uint8).tobytes().hex() != model:
+            raise BundleError("it is the calibration of another bundle or of another variant; calibrate this one")
+        return cls(Score(arrays["constants"]), arrays["scores"], arrays["evaluation"], model)
