@@ -83,9 +83,7 @@ class Bundle(ModelFiles):
     @property
     def model_sha256(self) -> str:
         """As for ModelFiles, from the digests in the manifest, which the files were verified against."""
-        graphs = self.manifest.variants[self.variant]
-        names = (graphs.encoder, graphs.decoder, self.manifest.prior_file)
-        return _join_sha256(bytes.fromhex(self.manifest.files[name].sha256) for name in names if name is not None)
+        return variant_sha256(self.manifest, self.variant)
 
     def locate(self, name: str) -> str:
         """Return the location of a file, for error messages."""
@@ -202,12 +200,28 @@ def _read_variant(folder: Path, manifest: Manifest, sha256: str, variant: str) -
         encoder=_read_graph(folder, graphs.encoder, manifest, variant),
         decoder=_read_graph(folder, graphs.decoder, manifest, variant),
         prior=_read_verified(folder, manifest.prior_file, manifest) if manifest.prior_file else None,
-        calibration=None
-        if graphs.calibration is None
-        else CalibrationFile(str(folder / graphs.calibration), _read_verified(folder, graphs.calibration, manifest)),
+        calibration=read_calibration(folder, manifest, variant),
         path=folder,
         sha256=sha256,
     )
+
+
+def variant_sha256(manifest: Manifest, variant: str) -> str:
+    """Return the SHA-256 that identifies the graphs and the prior of a variant, from the digests in the manifest."""
+    graphs = manifest.variants[variant]
+    names = (graphs.encoder, graphs.decoder, manifest.prior_file)
+    return _join_sha256(bytes.fromhex(manifest.files[name].sha256) for name in names if name is not None)
+
+
+def read_calibration(folder: Path, manifest: Manifest, variant: str) -> CalibrationFile | None:
+    """Read the calibration of a variant without its graphs, and verify it; None if the variant has none.
+
+    Raises:
+        BundleNotFoundError: The file is missing.
+        BundleError: The size or the SHA-256 of the file differs from the manifest.
+    """
+    name = manifest.variants[variant].calibration
+    return None if name is None else CalibrationFile(str(folder / name), _read_verified(folder, name, manifest))
 
 
 def read_calibration_file(path: str | os.PathLike[str]) -> CalibrationFile:

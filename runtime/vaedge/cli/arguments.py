@@ -19,7 +19,13 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_bundle(args: argparse.Namespace) -> VAE:
     """Load the bundle that the arguments name. `vaedge.load` documents the errors."""
-    return vaedge.load(args.model, device=args.device, variant=args.variant, threads=args.threads)
+    return vaedge.load(
+        args.model,
+        device=args.device,
+        variant=args.variant,
+        threads=args.threads,
+        calibration=getattr(args, "calibration", None),  # only some commands have the option
+    )
 
 
 def positive(text: str) -> int:

@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
-from vaedge import Condition, Manifest
+from vaedge import BundleError, Condition, Manifest
 from vaedge.bundle.optional_fields import ENCODINGS
-from vaedge.bundle.reader import read_manifest
+from vaedge.bundle.reader import read_calibration, read_manifest, variant_sha256
+from vaedge.cli.calibrate import describe_calibration
+from vaedge.detection.calibration import Calibration
 from vaedge.files.tables import shown_names
 
 
@@ -16,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the manifest. No graph is loaded."""
+    """Print the manifest, and the calibrations of anomaly detection. No graph is loaded."""
     manifest, sha256 = read_manifest(args.model)
     print(manifest.to_json() if args.json else _describe(manifest, Path(args.model), sha256), end="")
     return 0
@@ -44,12 +46,26 @@ def _describe(manifest: Manifest, folder: Path, sha256: str) -> str:
     for name, variant in manifest.variants.items():
         sizes = ", ".join(f"{file} {manifest.files[file].bytes:,} bytes" for file in (variant.encoder, variant.decoder))
         rows[f"variant {name}"] = f"{sizes}, opset {variant.opset}"
+        if (calibration := _describe_calibration(manifest, folder, name)) is not None:
+            rows[f"detection {name}"] = calibration
     for name, value in manifest.metrics.items():
         rows[name] = f"{value:.4f} nats per example" if isinstance(value, float) else str(value)
     if "command" in manifest.training:
         rows["trained by"] = str(manifest.training["command"])
     width = max(map(len, rows))
     return "".join(f"{_escape(f'{name:<{width}}  {value}')}\n" for name, value in rows.items())
+
+
+def _describe_calibration(manifest: Manifest, folder: Path, variant: str) -> str | None:
+    """Describe the calibration of a variant, or the reason why it cannot be used; None if the variant has none."""
+    try:
+        file = read_calibration(folder, manifest, variant)
+        if file is None:
+            return None
+        calibration = Calibration.from_npz(file.content, variant_sha256(manifest, variant))
+        return "; ".join(describe_calibration(calibration))
+    except BundleError as error:
+        return f"{manifest.variants[variant].calibration} is refused: {error}"
 
 
 def _escape(text: str) -> str:

@@ -15,11 +15,11 @@ from vaedge.files.examples import ExampleSet, ReadOptions, read_examples
 INPUT_HELP = ".npy, .npz (train and test, or x), .csv with a header, an image, or a folder of images"
 
 
-def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+def add_input_arguments(parser: argparse.ArgumentParser, metavar: str = "INPUT") -> None:
     """Add INPUT, examples to read, and how to read them."""
     parser.add_argument(
         "input",
-        metavar="INPUT",
+        metavar=metavar,
         type=Path,
         help=f"{INPUT_HELP}; labels of a .npz file are {LABEL_NAMES}, and those of a folder its subfolders",
     )

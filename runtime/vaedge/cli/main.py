@@ -16,6 +16,10 @@ from contextlib import contextmanager
 
 from vaedge.errors import VaedgeError, install_hint
 
+_EXIT_STATUS = (
+    "Exit status: 0 success; 1 failure, with one line on stderr; 2 wrong arguments; 3 a negative verdict of `check` or "
+    "of `detect --fail-on-anomaly`."
+)
 COMMANDS = {
     "train": ("vaedge_train.command", "train a VAE: data set -> run folder"),
     "evaluate": ("vaedge_train.evaluate_command", "evaluate a trained VAE (ELBO and IWAE bound, nats)"),
@@ -27,6 +31,8 @@ COMMANDS = {
     "encode": ("vaedge.cli.encode", "examples -> means and log-variances of q(z|x)"),
     "decode": ("vaedge.cli.decode", "latents -> means of p(x|z)"),
     "score": ("vaedge.cli.score", "examples -> bounds on log p(x), in nats"),
+    "calibrate": ("vaedge.cli.calibrate", "calibrate the detection of anomalies: normal examples -> .npz"),
+    "detect": ("vaedge.cli.detect", "examples -> anomalies, at a stated false-alarm rate"),
     "interpolate": ("vaedge.cli.interpolate", "interpolate between two examples in latent space"),
     "bench": ("vaedge.cli.bench", "measure latency and throughput on this device"),
 }
@@ -40,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status. 0 means success. 1 means that the command failed; one line on stderr states the reason. 3
-        means that `vaedge check` found a device that differs from the reference. 130 means Ctrl-C. Wrong arguments
-        exit with 2 and do not return.
+        means that `vaedge check` found a device that differs from the reference, or that `vaedge detect
+        --fail-on-anomaly` found an anomaly. 130 means Ctrl-C. Wrong arguments exit with 2 and do not return.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -76,7 +82,9 @@ def _terminable() -> Iterator[None]:
 
 def _run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="vaedge", description="Train a VAE, export it as two ONNX graphs, run it without torch."
+        prog="vaedge",
+        description="Train a VAE, export it as two ONNX graphs, run it without torch.",
+        epilog=_EXIT_STATUS,
     )
     parser.add_argument("--version", action=_Version)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -148,7 +148,7 @@ def grid_png(images: FloatArray, columns: int | None = None, captions: Sequence[
     cell_width = max([width, *(line.shape[1] for line in lines)])
     grid_shape = rows * (cell_height + _GAP) + _GAP, columns * (cell_width + _GAP) + _GAP, channels
     grid = np.full(grid_shape, _BACKGROUND, np.uint8)
-    pixels = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    pixels = _to_bytes(images).transpose(0, 2, 3, 1)
     for index, image in enumerate(pixels):
         row, column = divmod(index, columns)
         top, left = row * (cell_height + _GAP) + _GAP, column * (cell_width + _GAP) + _GAP
@@ -156,8 +156,36 @@ def grid_png(images: FloatArray, columns: int | None = None, captions: Sequence[
         if lines:
             line = lines[index]
             _paste(grid, line, top + height, left + (cell_width - line.shape[1]) // 2)
+    return _encode_png(grid[:, :, 0] if channels == 1 else grid, optimize=True)
+
+
+def overlay_png(image: FloatArray, distortion: FloatArray, scale: tuple[float, float]) -> bytes:
+    """Encode an image, and to its right the image in gray with its distortion in red, as one PNG.
+
+    Args:
+        image: (channels, height, width), 1 or 3 channels; values outside [0, 1] are clipped.
+        distortion: The distortion of each pixel in nats, shape (height, width). NaN is shown as full red.
+        scale: The distortions that are shown as no red and as full red.
+    """
+    channels, height, width = image.shape
+    low, high = scale
+    pixels = Image.fromarray(_to_bytes(image[0] if channels == 1 else image.transpose(1, 2, 0)))
+    gray = np.asarray(pixels.convert("L"), np.float32)[:, :, None] / 255
+    with np.errstate(invalid="ignore"):
+        red = np.nan_to_num(np.clip((distortion - low) / (high - low), 0, 1), nan=1)[:, :, None]
+    sheet = np.full((height, 2 * width + _GAP, 3), _BACKGROUND, np.uint8)
+    _paste(sheet, np.asarray(pixels.convert("RGB")), 0, 0)
+    _paste(sheet, _to_bytes((1 - red) * gray + red * np.float32((1, 0, 0))), 0, width + _GAP)
+    return _encode_png(sheet)
+
+
+def _to_bytes(values: FloatArray) -> npt.NDArray[np.uint8]:
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+
+def _encode_png(pixels: npt.NDArray[np.uint8], optimize: bool = False) -> bytes:
     content = io.BytesIO()
-    Image.fromarray(grid[:, :, 0] if channels == 1 else grid).save(content, "PNG", optimize=True)
+    Image.fromarray(pixels).save(content, "PNG", optimize=optimize)
     return content.getvalue()
 
 

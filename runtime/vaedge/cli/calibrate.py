@@ -1,0 +1,72 @@
+"""`vaedge calibrate BUNDLE NORMAL_EXAMPLES --out FILE.npz`."""
+
+import argparse
+import math
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaedge.cli.arguments import add_bundle_arguments, load_bundle, seed
+from vaedge.cli.conditions import add_condition_argument
+from vaedge.cli.inputs import add_input_arguments, read_input
+from vaedge.cli.output import Output
+
+if TYPE_CHECKING:
+    from vaedge.detection.calibration import Calibration
+
+_RATES = (0.1, 0.01, 0.001)
+_ADVICE = (
+    "The results of `vaedge detect` are valid only if all these examples are normal, and if none of them is a training "
+    "example of the model."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vaedge calibrate`."""
+    parser.epilog = f"NORMAL_EXAMPLES are at least 20 examples. {_ADVICE}"
+    add_bundle_arguments(parser)
+    add_condition_argument(parser)
+    add_input_arguments(parser, "NORMAL_EXAMPLES")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the division of the examples (default: 0)")
+    parser.add_argument(
+        "--out", type=Path, required=True, help=".npz with the calibration, for `vaedge detect --calibration`"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Calibrate one variant, write the calibration, and print the measured false-alarm rates."""
+    output = Output.of(args.out, ".npz")
+    vae = load_bundle(args)
+    with read_input(args, vae) as (examples, conditions):
+        n = len(examples.x)
+        calibration = vae.calibrate(examples.x, seed=args.seed, conditions=conditions)
+        calibration.save(output.path)
+        calibrate, evaluate = len(calibration.scores), len(calibration.evaluation)
+        print(f"{output.path}: calibration of variant {vae.variant} from {n:,} normal examples (seed {args.seed})")
+        print(f"{n - calibrate - evaluate:,} examples fit the score")
+        print(*describe_calibration(calibration), _ADVICE, sep="\n")
+        variant = () if vae.variant == "fp32" else ("--variant", vae.variant)
+        rate = max(0.01, math.ceil(1000 * _smallest_rate(calibration)) / 1000)
+        words = ("vaedge", "detect", args.model, "INPUT", *variant, "--calibration", str(output.path))
+        print(f"next: {shlex.join([*words, '--false-alarm-rate', f'{rate:g}'])}")
+    return 0
+
+
+def describe_calibration(calibration: "Calibration") -> tuple[str, str]:
+    """Describe the numbers of examples, and the measured false-alarm rates with their standard errors.
+
+    The rates are 10 %, 1 % and 0.1 %, if the calibration allows them, or the smallest rate that it allows.
+    """
+    smallest = _smallest_rate(calibration)
+    measured = []
+    for rate in [rate for rate in _RATES if rate >= smallest] or [smallest]:
+        share, error = calibration.false_alarms(rate)
+        measured.append(f"{100 * share:.3g} % +- {100 * error:.2g} % at {100 * rate:.3g} %")
+    return (
+        f"{len(calibration.scores):,} calibration and {len(calibration.evaluation):,} evaluation examples",
+        f"measured false alarms: {', '.join(measured)}",
+    )
+
+
+def _smallest_rate(calibration: "Calibration") -> float:
+    return 1 / (len(calibration.scores) + 1)

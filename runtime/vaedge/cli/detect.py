@@ -1,0 +1,180 @@
+"""`vaedge detect BUNDLE INPUT`."""
+
+import argparse
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vaedge import VAE, InputError
+from vaedge.cli.arguments import add_bundle_arguments, load_bundle
+from vaedge.cli.conditions import add_condition_argument
+from vaedge.cli.inputs import add_input_arguments, read_input
+from vaedge.cli.output import Output, repeat_conditions
+from vaedge.cli.progress import progress_bar
+from vaedge.cli.sources import Mapped
+from vaedge.files.atomic import write_atomically
+from vaedge.files.examples import ExampleSet
+from vaedge.files.shards import Arrays
+
+FOUND = 3  # the exit status if there is an anomaly, with --fail-on-anomaly
+_BATCH = 64  # examples, as in `VAE.calibrate`, because int8 results depend on the batch
+_HIGHEST = 5
+_COLUMNS = ("score", "p_value", "is_anomaly")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vaedge detect`."""
+    add_bundle_arguments(parser)
+    add_condition_argument(parser)
+    add_input_arguments(parser)
+    parser.add_argument(
+        "--false-alarm-rate",
+        type=float,
+        default=0.01,
+        metavar="RATE",
+        help="largest p-value of an anomaly; at most this share of normal examples is expected to be called an anomaly "
+        "(default: 0.01)",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help=".npz that `vaedge calibrate` wrote (default: the calibration in the bundle)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help=".csv with the index or file name of each example, its score, its p_value, and is_anomaly (1 or 0)",
+    )
+    parser.add_argument(
+        "--maps",
+        type=Path,
+        metavar="DIR",
+        help="new or empty folder for one .png per image: the image, and beside it the distortion in red; all share "
+        "one scale, which is printed",
+    )
+    parser.add_argument(
+        "--fail-on-anomaly", action="store_true", help=f"exit with the status {FOUND} if there is an anomaly"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the number of anomalies and the most anomalous examples; write the scores and the overlays on demand."""
+    output = None if args.out is None else Output.of(args.out, ".csv")
+    if args.maps is not None:
+        _require_empty(args.maps)
+    vae = load_bundle(args)
+    _require_detection(args, vae)
+    with read_input(args, vae) as (examples, conditions):
+        x, values = examples.x, repeat_conditions(conditions, vae.manifest, len(examples.x))
+        parts = [_with_ranges(batch) for batch in _batches(args, vae, x, values, "computing")]
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        _print_summary(args, vae, found, examples)
+        if output is not None:
+            _write_table(output, found, examples.names)
+        if args.maps is not None:  # the maps are computed again, because all of them may not fit into memory
+            _write_overlays(args.maps, _batches(args, vae, x, values, "writing overlays"), found, examples)
+        return FOUND if args.fail_on_anomaly and found["is_anomaly"].any() else 0
+
+
+def _require_empty(folder: Path) -> None:
+    """Raise InputError unless a folder is absent or empty. Overlays of different calls have different scales."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not an empty folder; name another folder for the overlays")
+
+
+def _require_detection(args: argparse.Namespace, vae: VAE) -> None:
+    """Raise InputError if the model cannot detect as the arguments ask. INPUT, which may be large, is not yet read."""
+    if vae.calibration is None:
+        raise InputError(
+            f"variant {vae.variant} of {args.model} has no calibration; write one with `vaedge calibrate BUNDLE "
+            "NORMAL_EXAMPLES --out FILE.npz`, and give --calibration FILE.npz"
+        )
+    vae.calibration.require_rate(args.false_alarm_rate)
+    if args.maps is not None:
+        from vaedge.files.images import is_image_shape  # Pillow is needed only for images
+
+        if not is_image_shape(vae.input_shape):
+            raise InputError(f"--maps needs images, but this model's examples have the shape {vae.input_shape}")
+
+
+def _batches(
+    args: argparse.Namespace, vae: VAE, x: npt.NDArray[Any], conditions: Arrays, description: str
+) -> Iterator[Arrays]:
+    """Detect some examples at a time, because the maps of all examples may need more memory than the machine has.
+
+    Yields:
+        Dict with the columns of the table, and with the array "distortion" (n, height, width) if --maps is given.
+    """
+
+    def detect(rows: npt.NDArray[Any], conditions: Arrays) -> Arrays:
+        has_maps = args.maps is not None
+        found = vae.detect(rows, false_alarm_rate=args.false_alarm_rate, maps=has_maps, conditions=conditions)
+        arrays = {name: getattr(found, name) for name in _COLUMNS}
+        return arrays if found.maps is None else {**arrays, "distortion": found.maps.sum(1)}
+
+    source = Mapped(x, conditions, detect, 4 * math.prod(vae.input_shape))
+    with progress_bar(source.n, description, "examples") as update:
+        for start in range(0, source.n, _BATCH):
+            rows = min(_BATCH, source.n - start)
+            yield source.take(rows)
+            update(rows)
+
+
+def _with_ranges(batch: Arrays) -> Arrays:
+    """Replace the distortion of each example, if it is there, by its median and its maximum over the pixels."""
+    distortion = batch.pop("distortion", None)
+    if distortion is None:
+        return batch
+    pixels = distortion.reshape(len(distortion), -1)
+    return {**batch, "median": np.median(pixels, 1), "maximum": pixels.max(1)}
+
+
+def _print_summary(args: argparse.Namespace, vae: VAE, found: Arrays, examples: ExampleSet) -> None:
+    """Print the number of anomalies, and the examples with the largest scores."""
+    score, p_value, is_anomaly = (found[name] for name in _COLUMNS)
+    count = len(vae.calibration.scores)  # type: ignore[union-attr]  # `_require_detection` refuses None
+    print(
+        f"{is_anomaly.sum():,} of {len(score):,} examples are anomalies (false-alarm rate {args.false_alarm_rate:g}, "
+        f"{count:,} calibration examples)"
+    )
+    highest = np.argsort(-score, kind="stable")[:_HIGHEST]
+    shown = (f"{examples.name_of(row)} ({score[row]:.4g}, p-value {p_value[row]:.3g})" for row in highest)
+    print(f"highest scores: {', '.join(shown)}")
+
+
+def _write_table(output: Output, found: Arrays, names: tuple[str, ...]) -> None:
+    score, p_value, is_anomaly = (found[name] for name in _COLUMNS)
+    column, keys = ("file", np.array(names)) if names else ("index", np.arange(len(score)))
+    output.write_table((column, *_COLUMNS), keys, score, p_value, is_anomaly.astype(int))
+    print(f"{output.path}: {len(score):,} examples")
+
+
+def _write_overlays(folder: Path, batches: Iterable[Arrays], found: Arrays, examples: ExampleSet) -> None:
+    """Write one overlay per example: NAME.png for the image NAME, or the index of the example."""
+    from vaedge.files.images import overlay_png
+
+    scale = _scale(found)
+    row = 0
+    for batch in batches:
+        for distortion in batch["distortion"]:
+            image = examples.x[row]
+            path = folder / f"{examples.names[row] if examples.names else f'{row:06}'}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shown = np.divide(image, 255, dtype=np.float32) if image.dtype == np.uint8 else image
+            write_atomically(path, overlay_png(shown, distortion, scale))
+            row += 1
+    print(f"{folder}: {row:,} overlays; no red up to {scale[0]:.3g} nats per pixel, full red from {scale[1]:.3g} nats")
+
+
+def _scale(found: Arrays) -> tuple[float, float]:
+    """Return the distortions without red and with full red: the usual median and the usual maximum of an example.
+
+    One anomaly with a very large distortion thus does not hide the others.
+    """
+    low, high = (float(np.median(found[name])) for name in ("median", "maximum"))
+    return (low, high) if low < high < math.inf else (0.0, 1.0)
