@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from vaedge_train.data.torchvision_data import is_torchvision, load_torchvision
 from vaedge_train.errors import DataError
 from vaedge_train.model.likelihoods import LIKELIHOODS
 from vaedge_train.model.standardization import Moments
+from vaedge_train.run_folder import Run
 
 SAMPLE_NAME = "mnist-sample"
 BINARIZE_SEED = 123  # a constant: all runs and evaluations use the same bits of the validation and test parts
@@ -119,6 +120,30 @@ def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
         _warn_about_missing_classes(train.y, classes)
     moments = moments_of(train, config, source.features)
     return Dataset(train, validation, test, classes, moments, source.features, labels)
+
+
+def load_test_part(run: Run, data_dir: str | None = None, cache_dir: Path | None = None) -> Examples:
+    """Load the test part of the data set that a run was trained on.
+
+    The run never used this part for training. It is binarized as during the training.
+
+    Args:
+        run: The run.
+        data_dir: Folder of the data set; None is that of the training.
+        cache_dir: Folder for the decoded images of a folder; None is the folder "cache" beside the run.
+
+    Raises:
+        DataError: The data set is missing, or its test examples differ from those in the run folder. `load_dataset`
+            documents further reasons.
+    """
+    config = replace(run.config, data_dir=data_dir or run.config.data_dir)
+    test = load_dataset(config, cache_dir or run.path.parent / "cache").test
+    if not np.array_equal(scale(test[: len(run.examples["x"])].x).numpy(), run.examples["x"]):
+        raise DataError(
+            f"the test examples of {config.dataset} differ from the test examples in {run.path}; restore the data set "
+            "that the run was trained on"
+        )
+    return test
 
 
 def _warn_about_missing_classes(y: Tensor, classes: tuple[str, ...]) -> None:

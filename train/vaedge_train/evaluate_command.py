@@ -1,15 +1,11 @@
 """The command `vaedge evaluate`: evaluate a trained model on the test examples, which training never used."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from vaedge.cli.progress import progress_bar
-from vaedge_train.data.examples import scale
-from vaedge_train.dataset import BINARIZE_SEED, load_dataset
-from vaedge_train.errors import ConfigError, DataError
+from vaedge_train.dataset import BINARIZE_SEED, load_test_part
+from vaedge_train.errors import ConfigError
 from vaedge_train.evaluation import evaluate, flushed_denormals
 from vaedge_train.loop.device import add_device_arguments, choose_device, describe_device, limited_threads
 from vaedge_train.run_folder import EVALUATION, load_run, write_json
@@ -38,15 +34,9 @@ def run(args: argparse.Namespace) -> int:
         if value is not None and value < minimum:
             raise ConfigError(f"{option} is {value}; expected an integer of at least {minimum}")
     trained = load_run(args.run)
-    config = replace(trained.config, data_dir=args.data_dir or trained.config.data_dir)
+    config = trained.config
     device = choose_device(args.device)
-    test = load_dataset(config, args.cache_dir or args.run.parent / "cache").test
-    if not np.array_equal(scale(test[: len(trained.examples["x"])].x).numpy(), trained.examples["x"]):
-        raise DataError(
-            f"the test examples of {config.dataset} differ from the test examples in {args.run}; restore the data set "
-            "that the run was trained on"
-        )
-    examples = test[: args.examples]
+    examples = load_test_part(trained, args.data_dir, args.cache_dir)[: args.examples]
     print(f"evaluating on {describe_device(device)}")
     bar = progress_bar(len(examples), "evaluating", "examples")
     with limited_threads(args.threads), flushed_denormals(), bar as progress:
