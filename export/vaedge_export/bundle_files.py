@@ -16,6 +16,11 @@ def reference_file(variant: str) -> str:
     return "reference.npz" if variant == "fp32" else f"reference.{variant}.npz"
 
 
+def calibration_file(variant: str) -> str:
+    """Return the file name of the calibration of a variant."""
+    return "calibration.npz" if variant == "fp32" else f"calibration.{variant}.npz"
+
+
 def variant_entry(variant: str) -> Variant:
     """Return the manifest's entry of a variant, without measurements."""
     infix = "" if variant == "fp32" else f".{variant}"

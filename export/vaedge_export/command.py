@@ -41,6 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--triton", type=Path, metavar="DIR", help="also write a model repository for the Triton inference server"
     )
+    parser.add_argument(
+        "--calibration",
+        action="store_true",
+        help="calibrate anomaly detection on the test part of the run's data set, which is read again",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="with --calibration: folder of the data set (default: the --data-dir of the training)",
+    )
+    parser.add_argument(
+        "--cache-dir",
+        type=Path,
+        metavar="DIR",
+        help="with --calibration: folder for the decoded images of a folder (default: the folder cache beside the run)",
+    )
     parser.add_argument("--note", help="one or two sentences that the model card shows with the metrics")
     parser.add_argument(
         "--upgrade",
@@ -70,6 +86,9 @@ def run(args: argparse.Namespace) -> int:
         allow_loss=args.allow_loss,
         fixed_batch=args.fixed_batch,
         note=args.note,
+        calibration=args.calibration,
+        data_dir=args.data_dir,
+        cache_dir=args.cache_dir,
         progress=True,
     )
     if args.triton is not None:

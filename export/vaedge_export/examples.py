@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from vaedge.bundle.reference import Inputs
+from vaedge.detection.calibration import MIN_EXAMPLES
 from vaedge.distributions.random import standard_normal
 from vaedge.validation import as_batch, as_condition
 from vaedge_export.errors import ExportError
@@ -29,13 +30,39 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
         ExportError: The mapping has a missing or an unknown name, or variants cannot be measured on these examples.
         vaedge.InputError: The arrays are not valid inputs of the model.
     """
-    given = dict(examples) if isinstance(examples, Mapping) else {"x": examples}
-    if given.keys() != {"x", *spec.conditions}:
-        raise ExportError(f"the examples are {', '.join(given)}; expected {', '.join(['x', *spec.conditions])}")
-    x = as_batch(given["x"], "examples", spec.input_shape, spec.input_range, spec.encoding)
-    conditions = {name: as_condition(given[name], name, value, len(x)) for name, value in spec.conditions.items()}
-    if spec.variants and (refusal := spec.likelihood.refusal(torch.from_numpy(x))):
+    inputs = _as_inputs(examples, "examples", spec)
+    if spec.variants and (refusal := spec.likelihood.refusal(torch.from_numpy(inputs.x))):
         raise ExportError(f"variants cannot be measured on these examples: {refusal}")
+    return inputs
+
+
+def validate_calibration(examples: ExamplesLike, spec: Spec) -> Inputs:
+    """Validate the normal examples that calibrate anomaly detection. The arguments are those of `validate_examples`.
+
+    Raises:
+        ExportError: The mapping has a missing or an unknown name, there are too few examples, or the likelihood cannot
+            score them.
+        vaedge.InputError: The arrays are not valid inputs of the model.
+    """
+    inputs = _as_inputs(examples, "calibration", spec)
+    if len(inputs.x) < MIN_EXAMPLES:
+        raise ExportError(f"calibration has {len(inputs.x)} normal examples; expected at least {MIN_EXAMPLES}")
+    if refusal := spec.likelihood.refusal(torch.from_numpy(inputs.x)):
+        raise ExportError(f"calibration cannot be scored: {refusal}")
+    return inputs
+
+
+def _as_inputs(given: ExamplesLike, argument: str, spec: Spec) -> Inputs:
+    arrays = dict(given) if isinstance(given, Mapping) else {"x": given}
+    if arrays.keys() != {"x", *spec.conditions}:
+        raise ExportError(
+            f"{argument} has the arrays {', '.join(arrays)}; expected {', '.join(['x', *spec.conditions])}"
+        )
+    x = as_batch(arrays["x"], argument, spec.input_shape, spec.input_range, spec.encoding)
+    conditions = {
+        name: as_condition(arrays[name], f"{name} of {argument}", condition, len(x))
+        for name, condition in spec.conditions.items()
+    }
     return Inputs(x, standard_normal((len(x), *spec.latent_shape), _SEED), conditions)
 
 

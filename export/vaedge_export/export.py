@@ -14,29 +14,32 @@ from torch import nn
 
 import vaedge
 from vaedge.bundle.manifest import MANIFEST_NAME, Manifest
-from vaedge.bundle.reader import ModelFiles
+from vaedge.bundle.reader import CalibrationFile, ModelFiles
 from vaedge.bundle.reference import Inputs
+from vaedge.detection import Calibration
 from vaedge.distributions.prior import Prior
 from vaedge_export.bundle_files import (
     PRIOR_FILE,
+    calibration_file,
     file_entries,
     fixed_batch_file,
     graph_files,
     reference_file,
     variant_entry,
 )
-from vaedge_export.card.images import card_images
+from vaedge_export.calibration import calibrate_variants, with_calibrations
+from vaedge_export.card.images import card_images, detection_png
 from vaedge_export.card.render import render_card
 from vaedge_export.checks.agreement import BATCH_SIZES, compare
 from vaedge_export.checks.graphs import check_purity, check_same_bytes, check_signature
 from vaedge_export.checks.modules import check_modules
 from vaedge_export.errors import ExportError
-from vaedge_export.examples import ExamplesLike, random_examples, validate_examples
+from vaedge_export.examples import ExamplesLike, random_examples, validate_calibration, validate_examples
 from vaedge_export.folder import new_folder, require_absent
 from vaedge_export.graphs import Graphs, trace, with_fixed_batch
 from vaedge_export.reference import REFERENCE_EXAMPLES, fp32_reference, reference_arrays, variant_reference
 from vaedge_export.spec import Spec, validate_arguments
-from vaedge_export.variants.measure import Comparison, describe_costs
+from vaedge_export.variants.measure import Comparison, with_measurements
 from vaedge_export.variants.search import make_variant
 
 MINIMUM_ONNXRUNTIME = "1.24"  # the oldest release with which the tests of the runtime pass
@@ -72,6 +75,7 @@ def export_vae(
     conditions: Mapping[str, vaedge.Condition] = MappingProxyType({}),
     examples: ExamplesLike | None = None,
     labels: Sequence[str] = (),
+    calibration: ExamplesLike | None = None,
     variants: Sequence[str] = ("fp32",),
     allow_loss: float | None = None,
     fixed_batch: int | None = None,
@@ -101,6 +105,9 @@ def export_vae(
             uses random examples.
         labels: Name of the class of each example. If z has two elements, the card shows a map of the latent space with
             one color for each class. May be empty.
+        calibration: At least 20 normal examples, of the same type as `examples`, on which the model was not trained.
+            `VAE.calibrate` divides them into three parts, and the bundle then detects anomalies. The comparison at a
+            false-alarm rate of 1 % needs about 250 examples. None writes no calibration.
         variants: Names of the variants to write in addition to "fp32", which is always written: keys of
             `vaedge_export.variants.quantize.QUANTIZERS`. They need examples.
         allow_loss: Maximum loss of a variant: decrease of the ELBO in nats per example. None means 0.3, or a thousandth
@@ -124,7 +131,8 @@ def export_vae(
             full.
         VerificationError: The modules or their graphs failed a check. Each check has its own subclass.
         LossError: The loss of a variant exceeds its budget.
-        vaedge.InputError: The examples, or the values of their conditions, are not valid inputs of the model.
+        vaedge.InputError: The examples, or the values of their conditions, are not valid inputs of the model; this is
+            also true for `calibration`.
     """
     say: _Say = print if progress else _silent
     destination = Path(out)
@@ -148,6 +156,7 @@ def export_vae(
     if spec.variants and examples is None:
         raise ExportError(f"variants {', '.join(spec.variants)} need examples, on which their loss is measured")
     real = None if examples is None else validate_examples(examples, spec)
+    normal = None if calibration is None else validate_calibration(calibration, spec)
     random = random_examples(max(BATCH_SIZES), spec)
     if labels and (real is None or len(labels) != len(real.x)):
         raise ExportError(f"labels has {len(labels)} names; expected one for each of the examples, or an empty list")
@@ -164,15 +173,23 @@ def export_vae(
     manifest = replace(manifest, verification=compare(spec, vae, graphs, random, batch, denormals))
     arrays = reference_arrays(spec, (batch or random).repeated(REFERENCE_EXAMPLES))
     files = {**_fp32_files(spec, graphs), reference_file("fp32"): fp32_reference(arrays, vae)}
+    all_graphs = {"fp32": graphs}
     if spec.variants and real is not None:
         comparison = Comparison(graphs, open_vae, real)
         made = _make_variants(spec, comparison, random, say)
-        manifest = _with_measurements(manifest, comparison, made, say)
+        manifest = with_measurements(manifest, comparison, made, say)
         for name, (smaller, _) in made.items():
             reference = variant_reference(arrays, open_vae(name, smaller), smaller)
             files |= {**graph_files(name, smaller), reference_file(name): reference}
-    say(f"writing {destination}")
+            all_graphs[name] = smaller
     images = card_images(vae, real, random, labels)
+    if normal is not None:
+        say("calibrating anomaly detection")
+        calibrated = calibrate_variants(all_graphs, open_vae, normal)
+        manifest = with_calibrations(manifest, calibrated)
+        files |= {calibration_file(name): found.calibration.to_npz() for name, found in calibrated.items()}
+        images["detection.png"] = detection_png(calibrated["fp32"].calibration)
+    say(f"writing {destination}")
     _write(destination, replace(manifest, files=file_entries(files)), files, images)
     return destination
 
@@ -219,8 +236,11 @@ def _trace(spec: Spec, random: Inputs, metadata: Mapping[str, str]) -> tuple[Gra
     return Graphs(*contents), denormals
 
 
-def _open(manifest: Manifest, prior: bytes | None, variant: str, graphs: Graphs) -> vaedge.VAE:
-    return vaedge.VAE(ModelFiles(manifest, variant, graphs.encoder, graphs.decoder, prior))
+def _open(
+    manifest: Manifest, prior: bytes | None, variant: str, graphs: Graphs, calibration: Calibration | None = None
+) -> vaedge.VAE:
+    stored = None if calibration is None else CalibrationFile(calibration_file(variant), calibration.to_npz())
+    return vaedge.VAE(ModelFiles(manifest, variant, graphs.encoder, graphs.decoder, prior, calibration=stored))
 
 
 def _fp32_files(spec: Spec, graphs: Graphs) -> dict[str, bytes]:
@@ -252,21 +272,6 @@ def _make_variants(
             check_signature(content, f"{network.name}, {name}", network.inputs(random), network.outputs)
         made[name] = graphs, kept
     return made
-
-
-def _with_measurements(
-    manifest: Manifest, comparison: Comparison, made: Mapping[str, tuple[Graphs, list[str]]], say: _Say
-) -> Manifest:
-    """Measure fp32 and the other variants side by side, and return the manifest with the results."""
-    compared = {"fp32": (comparison.fp32, list[str]()), **made}
-    times = comparison.time({name: graphs for name, (graphs, _) in compared.items()})
-    measured = {name: comparison.measure(name, graphs, kept, times[name]) for name, (graphs, kept) in compared.items()}
-    for line in describe_costs(measured):
-        say(line)
-    variants = {
-        name: replace(manifest.variants[name], measured=found.to_manifest()) for name, found in measured.items()
-    }
-    return replace(manifest, variants=variants)
 
 
 def _write(destination: Path, manifest: Manifest, files: Mapping[str, bytes], images: Mapping[str, bytes]) -> None:

@@ -4,11 +4,16 @@ import os
 import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from vaedge import Condition
 from vaedge_export.export import Provenance, export_vae
 from vaedge_export.folder import require_absent
 from vaedge_train import Run, load_run
+from vaedge_train.data.examples import scale
+from vaedge_train.dataset import load_test_part
 
 _EPOCH_METRICS = ("elbo", "distortion", "rate")
 _EVALUATION_METRICS = ("bound", "bound_standard_error", "elbo", "elbo_standard_error", "distortion", "rate")
@@ -22,6 +27,9 @@ def export_run(
     allow_loss: float | None = None,
     fixed_batch: int | None = None,
     note: str | None = None,
+    calibration: bool = False,
+    data_dir: str | None = None,
+    cache_dir: Path | None = None,
     progress: bool = False,
 ) -> Path:
     """Export a run with its metrics and its test examples.
@@ -33,6 +41,11 @@ def export_run(
         allow_loss: As for `export_vae`; nats per example.
         fixed_batch: As for `export_vae`.
         note: One or two sentences that the model card shows with the metrics.
+        calibration: Whether to calibrate anomaly detection. This reads the data set of the run again, and uses its test
+            part, binarized as during the training. The validation part is not used, because it chose the epoch.
+        data_dir: Folder of the data set; None is that of the training. Only with calibration=True.
+        cache_dir: Folder for the decoded images of a folder; None is the folder "cache" beside the run. Only with
+            calibration=True.
         progress: Whether to print each step.
 
     Returns:
@@ -40,6 +53,7 @@ def export_run(
 
     Raises:
         vaedge_train.RunError: The folder is not a run that has finished an epoch.
+        vaedge_train.DataError: The data set of the run is missing or has changed.
         ExportError: As for `export_vae`.
     """
     require_absent(Path(out))
@@ -57,6 +71,7 @@ def export_run(
         conditions={"y": Condition("int64", (), trained.classes)} if trained.classes else {},
         examples=trained.examples,
         labels=trained.labels,
+        calibration=_test_part(trained, data_dir, cache_dir) if calibration else None,
         variants=variants,
         allow_loss=allow_loss,
         fixed_batch=fixed_batch,
@@ -68,7 +83,7 @@ def export_run(
             metrics={**_metrics(trained), **({"note": note} if note else {})},
             training={
                 **_training(trained, name),
-                "export": export_command(name, variants, allow_loss, fixed_batch, note),
+                "export": export_command(name, variants, allow_loss, fixed_batch, note, calibration),
             },
         ),
         progress=progress,
@@ -76,7 +91,12 @@ def export_run(
 
 
 def export_command(
-    name: str, variants: Collection[str], allow_loss: float | None, fixed_batch: int | None, note: str | None
+    name: str,
+    variants: Collection[str],
+    allow_loss: float | None,
+    fixed_batch: int | None,
+    note: str | None,
+    calibration: bool,
 ) -> str:
     """Return the command that exports the run `runs/NAME`. `export_run` describes the options."""
     words = ["vaedge", "export", f"runs/{name}", "--out", f"models/{name}"]
@@ -89,7 +109,15 @@ def export_command(
         words += ["--fixed-batch", str(fixed_batch)]
     if note:
         words += ["--note", note]
+    if calibration:
+        words.append("--calibration")
     return shlex.join(words)
+
+
+def _test_part(run: Run, data_dir: str | None, cache_dir: Path | None) -> dict[str, npt.NDArray[Any]]:
+    """Return the test part of the run's data set, in the form of the examples of a run."""
+    test = load_test_part(run, data_dir, cache_dir)
+    return {"x": scale(test.x).numpy(), **({} if test.y is None else {"y": test.y.numpy()})}
 
 
 def _metrics(run: Run) -> dict[str, float | str]:

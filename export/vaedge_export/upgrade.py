@@ -24,8 +24,9 @@ from vaedge_export.reference import fp32_reference, variant_reference
 def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
     """Rewrite the manifest, the prior, the references, the samples and the card of a bundle in the newest format.
 
-    The ONNX files, the metrics and the other images do not change. For variants other than fp32, the references are
-    computed from the graphs. The samples on the card are drawn again, because format 2 draws other latents for a seed.
+    The ONNX files, the metrics, the calibrations and the other images do not change. For variants other than fp32, the
+    references are computed from the graphs. The samples on the card are drawn again, because format 2 draws other
+    latents for a seed.
 
     Args:
         path: The bundle's folder. The new files are written to a copy. If the copy passes a check, it replaces the
@@ -69,9 +70,11 @@ def _new_files(bundles: dict[str, Bundle]) -> dict[str, bytes]:
     names = ("x", "z", *manifest.conditions, "mean", "log_var", "decoded", *manifest.parameters)
     arrays = {name: stored[name] for name in names}
     files: dict[str, bytes] = {}
-    constants = read_prior(manifest.prior, fp32.prior, manifest.latent_shape).to_npz()
-    if constants is not None and manifest.prior_file is not None:
-        files[manifest.prior_file] = constants
+    # The prior of format 2 keeps its bytes, because calibrations are bound to their SHA-256.
+    if manifest.prior_file is not None and manifest.format_version == 1:
+        constants = read_prior(manifest.prior, fp32.prior, manifest.latent_shape).to_npz()
+        if constants is not None:
+            files[manifest.prior_file] = constants
     for name, bundle in bundles.items():
         with vaedge.VAE(bundle) as vae:
             if name == "fp32":
@@ -90,10 +93,9 @@ def _export_command(manifest: vaedge.Manifest) -> dict[str, str]:
     """
     if "command" not in manifest.training or "export" in manifest.training:
         return {}
-    note = manifest.metrics.get("note")
-    return {
-        "export": export_command(manifest.name, list(manifest.variants), None, fixed_batch_size(manifest.files), note)
-    }
+    batch, note = fixed_batch_size(manifest.files), manifest.metrics.get("note")
+    calibration = any(variant.calibration is not None for variant in manifest.variants.values())
+    return {"export": export_command(manifest.name, list(manifest.variants), None, batch, note, calibration)}
 
 
 def _replace(folder: Path, files: dict[str, bytes]) -> None:

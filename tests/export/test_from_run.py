@@ -66,12 +66,13 @@ def test_runtime_samples_the_prior_that_was_trained(tmp_path, prior):
 @pytest.mark.parametrize(
     ("options", "command"),
     [
-        ((["fp32"], None, None, None), "vaedge export runs/a --out models/a"),
-        ((["int8", "fp32", "fp16", "int8"], None, None, None), "... --variants int8,fp16"),
-        ((["fp32"], 0.0, None, None), "... --allow-loss 0"),
-        ((["fp32"], 2.5, 4, None), "... --allow-loss 2.5 --fixed-batch 4"),
-        ((["fp32"], None, None, "It's $5."), "... --note 'It'\"'\"'s $5.'"),
-        ((["fp32"], None, None, ""), "vaedge export runs/a --out models/a"),
+        ((["fp32"], None, None, None, False), "vaedge export runs/a --out models/a"),
+        ((["int8", "fp32", "fp16", "int8"], None, None, None, False), "... --variants int8,fp16"),
+        ((["fp32"], 0.0, None, None, False), "... --allow-loss 0"),
+        ((["fp32"], 2.5, 4, None, False), "... --allow-loss 2.5 --fixed-batch 4"),
+        ((["fp32"], None, None, "It's $5.", False), "... --note 'It'\"'\"'s $5.'"),
+        ((["fp32"], None, None, "", False), "vaedge export runs/a --out models/a"),
+        ((["fp32"], None, None, None, True), "... --calibration"),
     ],
 )
 def test_command_names_every_option_that_was_given(options, command):

@@ -99,8 +99,8 @@ def test_random_examples_of_standardized_data_have_its_moments(vae, make_spec):
     [
         (np.zeros((3, 16), np.float32), "examples has shape"),
         (np.full((3, 1, 4, 4), 1.5, np.float32), "examples holds values from 1.5"),
-        ({"x": np.zeros((3, 1, 4, 4), np.float32), "y": [0, 1, 0]}, "the examples are x, y; expected x"),
-        ({"y": [0]}, "the examples are y; expected x"),
+        ({"x": np.zeros((3, 1, 4, 4), np.float32), "y": [0, 1, 0]}, "examples has the arrays x, y; expected x"),
+        ({"y": [0]}, "examples has the arrays y; expected x"),
     ],
 )
 def test_invalid_examples_are_rejected(vae, make_spec, examples, message):
@@ -111,7 +111,7 @@ def test_invalid_examples_are_rejected(vae, make_spec, examples, message):
 def test_examples_of_a_conditional_model_need_each_condition(vae, make_spec):
     spec = make_spec(vae.encoder, vae.decoder, conditions=CONDITIONS)
     x = np.zeros((3, 1, 4, 4), np.float32)
-    with pytest.raises(ExportError, match="the examples are x, y; expected x, y, angle"):
+    with pytest.raises(ExportError, match="examples has the arrays x, y; expected x, y, angle"):
         validate_examples({"x": x, "y": 0}, spec)
     inputs = validate_examples({"x": x, "y": 1, "angle": np.ones((3, 2), np.float32)}, spec)
     assert inputs.conditions["y"].tolist() == [1, 1, 1]

@@ -12,9 +12,11 @@ import numpy as np
 
 import vaedge
 from vaedge.bundle.reference import Inputs
+from vaedge.detection import Calibration
 from vaedge.distributions.likelihoods import LIKELIHOODS
 from vaedge.files.images import grid_png, interleave_rows, is_image_shape
-from vaedge_export.card.plots import histograms_png, scatter_png
+from vaedge_export.calibration import allows
+from vaedge_export.card.plots import histograms_png, scatter_png, scores_png
 
 _IMAGES = 64
 _SEED = 0
@@ -28,6 +30,7 @@ _MIN_SCATTER_LIMIT, _SCATTER_PIXELS = 3.0, 460
 _SHOWN_MEANS = 0.99  # share of the posterior means inside the axes; the others are drawn at their edge
 _HISTOGRAM_SAMPLES = 5000
 _MAX_HISTOGRAMS = 16  # further features of a table have no histogram
+_MARKED_RATES = 0.1, 0.01
 
 
 def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Sequence[str] = ()) -> dict[str, bytes]:
@@ -87,6 +90,16 @@ def _histograms_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
     names = vae.manifest.features or tuple(f"x{index}" for index in range(vae.input_shape[0]))
     shown = slice(_MAX_HISTOGRAMS)
     return histograms_png(examples.x[:, shown], samples[:, shown], names[shown])
+
+
+def detection_png(calibration: Calibration) -> bytes:
+    """Return histograms of the calibration scores and of the evaluation scores as PNG, with thresholds marked."""
+    scores, evaluation = (np.nan_to_num(array) for array in (calibration.scores, calibration.evaluation))  # no infinity
+    p_values = calibration.p_values(scores)
+    thresholds = {
+        f"{100 * rate:g} %": float(scores[p_values > rate].max()) for rate in _MARKED_RATES if allows(calibration, rate)
+    }
+    return scores_png(scores, evaluation, thresholds)
 
 
 def samples_png(vae: vaedge.VAE, examples: Inputs) -> bytes:

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,12 @@ _MAX_TEXT = 24  # maximum length of a text in characters
 _PANEL = (200, 130)
 _COLUMNS = 4
 _BINS = 30
+_WIDE_PANEL, _WIDE_BINS = (640, 180), 60
 _MAX_TICKS = 5  # maximum number of ticks between zero and one end of an axis
 _STEPS = tuple(digit * 10**power for power in range(40) for digit in (1, 2, 5))
 
 _Array = npt.NDArray[np.float32]
+_Edges = npt.NDArray[np.float64]
 
 
 def scatter_png(points: _Array, labels: Sequence[str], limit: float, size: int) -> bytes:
@@ -90,27 +92,76 @@ def histograms_png(data: _Array, samples: _Array, names: Sequence[str]) -> bytes
         draw.text((36 + 120 * index, 6), text, _BLACK, font)
     for index, name in enumerate(names):
         row, column = divmod(index, columns)
-        panel = _panel(data[:, index], samples[:, index])
+        low, high = _limits(data[:, index], samples[:, index])
+        panel = _panel(data[:, index], samples[:, index], np.linspace(low, high, _BINS + 1), _PANEL)
         left, top = 20 + column * cell[0], 30 + row * cell[1] + _LINE_HEIGHT
         image.paste(panel, (left, top))
         draw.text((left, top - _LINE_HEIGHT), _printable(name), _BLACK, font)
-        low, high = _limits(data[:, index], samples[:, index])
         draw.text((left, top + _PANEL[1] + 2), f"{low:.4g}", _BLACK, font)
         text = f"{high:.4g}"
         draw.text((left + _PANEL[0] - font.getlength(text), top + _PANEL[1] + 2), text, _BLACK, font)
     return _png(image)
 
 
-def _panel(data: _Array, samples: _Array) -> Image.Image:
-    """Draw the histograms of one feature: those of the data and of the samples, with the same bins."""
-    width, height = (side * _SCALE for side in _PANEL)
-    low, high = _limits(data, samples)
-    edges = np.linspace(low, high, _BINS + 1)
+def scores_png(calibration: _Array, evaluation: _Array, thresholds: Mapping[str, float]) -> bytes:
+    """Draw histograms of anomaly scores in one panel, with a vertical line at each threshold.
+
+    The last bin also holds all larger scores.
+
+    Args:
+        calibration: (n,) float32, scores that are drawn as filled bars.
+        evaluation: (m,) float32, scores that are drawn as a line over them.
+        thresholds: Dict from the label of each line to its score. The labels of up to two lines do not overlap.
+    """
+    low, high = _limits(calibration, evaluation)
+    high = max([high, *(1.05 * threshold for threshold in thresholds.values())])
+    left, top = 20, 30 + _LINE_HEIGHT
+    bottom = top + _WIDE_PANEL[1]
+    image = Image.new("RGB", (_WIDE_PANEL[0] + 2 * left, bottom + 2 * _LINE_HEIGHT + 8), _WHITE)
+    image.paste(_panel(calibration, evaluation, np.linspace(low, high, _WIDE_BINS + 1), _WIDE_PANEL), (left, top))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default()
+    for index, (color, text) in enumerate(((_FILL, "calibration examples"), (_LINE, "evaluation examples"))):
+        draw.rectangle((left + 160 * index, 8, left + 160 * index + 10, 16), color)
+        draw.text((left + 160 * index + 16, 6), text, _BLACK, font)
+
+    def pixel(score: float) -> float:
+        return left + _WIDE_PANEL[0] * (score - low) / (high - low)
+
+    for index, (text, score) in enumerate(thresholds.items()):
+        draw.line((pixel(score), top, pixel(score), bottom), _BLACK)
+        offset = 3 if index else -3 - font.getlength(text)
+        draw.text((pixel(score) + offset, top - _LINE_HEIGHT), text, _BLACK, font)
+    step = _round_step(high - low)
+    for tick in range(math.ceil(low / step), math.floor(high / step) + 1):
+        text = f"{tick * step:.6g}"
+        draw.line((pixel(tick * step), bottom, pixel(tick * step), bottom + 3), _BLACK)
+        draw.text((pixel(tick * step) - font.getlength(text) / 2, bottom + 4), text, _BLACK, font)
+    draw.text((left + (_WIDE_PANEL[0] - font.getlength("score")) / 2, bottom + 4 + _LINE_HEIGHT), "score", _BLACK, font)
+    return _png(image)
+
+
+def _round_step(length: float) -> float:
+    """Return a step of 1, 2 or 5 times a power of ten that divides an axis into at most ten parts."""
+    power = 10.0 ** math.floor(math.log10(length))
+    return next(power * factor for factor in (0.2, 0.5, 1, 2) if length <= 10 * power * factor)
+
+
+def _panel(data: _Array, samples: _Array, edges: _Edges, size: tuple[int, int]) -> Image.Image:
+    """Draw two histograms with the same bins: the data as filled bars, and the samples as a line over them.
+
+    Args:
+        data: (n,) float32.
+        samples: (m,) float32.
+        edges: Edges of the bins in ascending order. Values beyond them count in the first or the last bin.
+        size: Width and height of the panel in pixels.
+    """
+    width, height = (side * _SCALE for side in size)
+    low, high = edges[0], edges[-1]
     heights = [np.histogram(np.clip(values, low, high), edges)[0] / len(values) for values in (data, samples)]
     highest = 1.05 * max(float(shares.max()) for shares in heights)
     image = Image.new("RGB", (width, height), _WHITE)
     draw = ImageDraw.Draw(image)
-    x = np.linspace(0, width - 1, _BINS + 1)
+    x = np.linspace(0, width - 1, len(edges))
     filled, line = ((height - 1) * (1 - shares / highest) for shares in heights)
     for left, right, top in zip(x[:-1], x[1:], filled, strict=True):
         if top < height - 1:
@@ -118,7 +169,7 @@ def _panel(data: _Array, samples: _Array) -> Image.Image:
     outline = np.stack([np.repeat(x, 2)[1:-1], np.repeat(line, 2)], 1).ravel()
     draw.line([0, height - 1, *outline.tolist(), width - 1, height - 1], _LINE, 2 * _SCALE - 1)
     draw.rectangle((0, 0, width - 1, height - 1), outline=_GRAY, width=_SCALE)
-    return image.resize(_PANEL, Image.Resampling.LANCZOS)
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def _limits(data: _Array, samples: _Array) -> tuple[float, float]:

@@ -25,12 +25,14 @@ def render_card(manifest: Manifest, images: Collection[str]) -> str:
         manifest: The complete manifest.
         images: Names of the image files next to the card.
     """
+    measured = {name: variant.measured for name, variant in manifest.variants.items()}
     return _TEMPLATE.render(
         manifest=manifest,
         images=images,
         likelihood=_LIKELIHOODS.get(manifest.likelihood, manifest.likelihood),
         conditions={name: _zeros(condition) for name, condition in manifest.conditions.items()},
-        measured={name: variant.measured for name, variant in manifest.variants.items() if variant.measured},
+        measured={name: found for name, found in measured.items() if "microseconds" in found},
+        detection={name: found["detection"] for name, found in measured.items() if "detection" in found},
         fixed_batch_files=_fixed_batch_files(manifest),
     )
 
@@ -58,6 +60,11 @@ def _metric(value: object) -> str:
     return f"{value:.3f} nats per example" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
+def _percent(share: str | float) -> str:
+    """Return a share between 0 and 1 in percent: exactly, if it is a requested rate; otherwise with two decimals."""
+    return f"{100 * float(share):g} %" if isinstance(share, str) else f"{100 * share:.2f} %"
+
+
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vaedge_export", "card"),
@@ -66,7 +73,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"shape": _shape, "metric": _metric}
+    environment.filters |= {"shape": _shape, "metric": _metric, "percent": _percent, "integer": "{:,}".format}
     return environment.get_template("card.md.jinja")
 
 

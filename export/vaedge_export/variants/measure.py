@@ -1,13 +1,14 @@
 """Measure variants in comparison with float32: loss in nats, quality of reconstructions, size and time."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
 
 import vaedge
 from vaedge.benchmark.timing import median_microseconds, time_in_turn
+from vaedge.bundle.manifest import Manifest
 from vaedge.bundle.reference import Inputs
 from vaedge.distributions.bounds import Bounds
 from vaedge.engine.cpus import describe_cpu
@@ -139,6 +140,32 @@ class Comparison:
 
     def _score(self, vae: vaedge.VAE) -> Bounds:
         return vae.bounds(self.examples.x, k=_K, seed=_SEED, conditions=self.examples.conditions)
+
+
+def with_measurements(
+    manifest: Manifest,
+    comparison: Comparison,
+    made: Mapping[str, tuple[Graphs, list[str]]],
+    say: Callable[[str], object],
+) -> Manifest:
+    """Measure fp32 and the other variants side by side, and return the manifest with the results.
+
+    Args:
+        manifest: The manifest.
+        comparison: The comparison with the float32 graphs.
+        made: Dict from the name of each other variant to its graphs and to the names of the layers that stay in
+            float32.
+        say: Function that receives one line for each other variant.
+    """
+    compared = {"fp32": (comparison.fp32, list[str]()), **made}
+    times = comparison.time({name: graphs for name, (graphs, _) in compared.items()})
+    measured = {name: comparison.measure(name, graphs, kept, times[name]) for name, (graphs, kept) in compared.items()}
+    for line in describe_costs(measured):
+        say(line)
+    variants = {
+        name: replace(manifest.variants[name], measured=found.to_manifest()) for name, found in measured.items()
+    }
+    return replace(manifest, variants=variants)
 
 
 def describe_costs(measured: Mapping[str, Measurements]) -> list[str]:

@@ -1,0 +1,115 @@
+"""Calibrate anomaly detection for each variant, and measure the false-alarm rates."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+import vaedge
+from vaedge.bundle.manifest import Manifest
+from vaedge.bundle.reference import Inputs
+from vaedge.detection import Calibration
+from vaedge_export.bundle_files import calibration_file
+from vaedge_export.graphs import Graphs
+
+_SEED = 0
+_RATES = (0.1, 0.01, 0.001)
+_COMPARED_RATE = 0.01
+_COMPARED_BATCH_SIZE = 64
+
+
+class Open(Protocol):
+    """A function that opens the graphs of a variant, with its calibration."""
+
+    def __call__(self, variant: str, graphs: Graphs, calibration: Calibration | None = None) -> vaedge.VAE:
+        """Open the graphs. Without a calibration, the result cannot detect anomalies."""
+
+
+class Calibrated(NamedTuple):
+    """The calibration of a variant.
+
+    Attributes:
+        calibration: The calibration.
+        measured: The value of `measured["detection"]` in the manifest: sizes of the three parts, false-alarm rates on
+            the evaluation examples, and the share of decisions that differ from those of fp32.
+    """
+
+    calibration: Calibration
+    measured: dict[str, Any]
+
+
+def calibrate_variants(graphs: Mapping[str, Graphs], open_vae: Open, normal: Inputs) -> dict[str, Calibrated]:
+    """Calibrate each variant on the same normal examples, divided into the same three parts.
+
+    Args:
+        graphs: Dict from the name of a variant to its graphs; fp32 is first.
+        open_vae: Function that opens the graphs of a variant.
+        normal: Normal examples that were not used for training.
+
+    Raises:
+        vaedge.InputError: A variant returns NaN or infinity for some of the examples.
+    """
+    found = {}
+    fp32_decisions = None
+    for name, pair in graphs.items():
+        calibration = open_vae(name, pair).calibrate(normal.x, seed=_SEED, conditions=normal.conditions)
+        measured = _measure(calibration, len(normal.x))
+        if allows(calibration, _COMPARED_RATE):
+            decisions = _decisions(open_vae(name, pair, calibration), normal, len(calibration.evaluation))
+            if fp32_decisions is None:
+                fp32_decisions = decisions
+            else:
+                share = float((decisions != fp32_decisions).mean())
+                measured |= {"differs_from_fp32": share, "differs_at": _COMPARED_RATE}
+        found[name] = Calibrated(calibration, measured)
+    return found
+
+
+def with_calibrations(manifest: Manifest, calibrated: Mapping[str, Calibrated]) -> Manifest:
+    """Return the manifest with the file names of the calibrations, and with their measurements."""
+    variants = {
+        name: replace(
+            manifest.variants[name],
+            calibration=calibration_file(name),
+            measured={**manifest.variants[name].measured, "detection": found.measured},
+        )
+        for name, found in calibrated.items()
+    }
+    return replace(manifest, variants=variants)
+
+
+def allows(calibration: Calibration, rate: float) -> bool:
+    """Return whether `VAE.detect` accepts a false-alarm rate: the smallest p-value is 1 / (n + 1)."""
+    return rate >= 1 / (len(calibration.scores) + 1)
+
+
+def _measure(calibration: Calibration, examples: int) -> dict[str, Any]:
+    """Return the sizes of the three parts, and the false-alarm rates that the calibration allows."""
+    n, m = len(calibration.scores), len(calibration.evaluation)
+    alarms = {
+        f"{rate:g}": dict(zip(("rate", "standard_error"), calibration.false_alarms(rate), strict=True))
+        for rate in _RATES
+        if allows(calibration, rate)
+    }
+    return {"fit": examples - n - m, "calibration": n, "evaluation": m, "seed": _SEED, "false_alarms": alarms}
+
+
+def _decisions(vae: vaedge.VAE, normal: Inputs, evaluated: int) -> npt.NDArray[np.bool_]:
+    """Return the decisions about the evaluation examples, in batches: int8 results depend on the batch.
+
+    Args:
+        vae: The graphs with their calibration.
+        normal: All normal examples.
+        evaluated: Number of evaluation examples.
+    """
+    # `VAE.calibrate` divides the examples in this order, and the evaluation part is the last one.
+    order = np.random.default_rng(_SEED).permutation(len(normal.x))[-evaluated:]
+    decisions = []
+    for start in range(0, evaluated, _COMPARED_BATCH_SIZE):
+        rows = order[start : start + _COMPARED_BATCH_SIZE]
+        conditions = {name: values[rows] for name, values in normal.conditions.items()}
+        found = vae.detect(normal.x[rows], false_alarm_rate=_COMPARED_RATE, conditions=conditions)
+        decisions.append(found.is_anomaly)
+    return np.concatenate(decisions)
