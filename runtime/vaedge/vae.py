@@ -341,8 +341,8 @@ class VAE:
     ) -> "Calibration":
         """Compute a calibration for `detect` from normal examples on which the model was not trained.
 
-        The examples are divided at random: one fifth fits the constants of the score, two fifths calibrate, and two
-        fifths measure the false-alarm rate. The graphs run on batches of 64 examples, because int8 results depend on
+        The examples are divided at random: one fifth (at most 1000) fits the score. Half of the others calibrate, and
+        half measure the false-alarm rate. The graphs run on batches of 64 examples, because int8 results depend on
         the batch.
 
         Args:

@@ -17,15 +17,15 @@ import numpy.typing as npt
 
 from vaedge._types import FloatArray
 from vaedge.bundle.npz import read_npz
-from vaedge.detection.score import Score
+from vaedge.detection.score import MAX_POINTS, Score
 from vaedge.detection.terms import Terms
 from vaedge.errors import BundleError, InputError
 from vaedge.files.atomic import write_atomically
 
-# The smallest number of normal examples: 4 fit the constants of the score, 8 calibrate, and 8 measure false alarms.
+# The smallest number of normal examples: 4 fit the score, 8 calibrate, and 8 measure the false-alarm rate.
 MIN_EXAMPLES = 20
-_FIT, _CALIBRATE = 0.2, 0.6  # the first fifth fits the constants, and the next two fifths calibrate
-_ARRAYS = ("constants", "scores", "evaluation", "model")
+_FIT = 0.2  # share of the normal examples that fit the score, of which at most MAX_POINTS are used
+_ARRAYS = ("points", "scores", "evaluation", "model")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +33,10 @@ class Calibration:
     """The calibration of one variant of a bundle.
 
     Attributes:
-        score: The score with its constants.
+        score: The fitted score.
         scores: Scores of the calibration examples in ascending order, float32, shape (n,).
         evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). They are normal examples
-            that neither fitted the constants nor calibrate. They measure the false-alarm rate.
+            that neither fitted the score nor calibrate. They measure the false-alarm rate.
         model: SHA-256 that identifies the graphs and the prior, 64 hexadecimal digits.
     """
 
@@ -61,14 +61,20 @@ class Calibration:
             terms: Terms of at least MIN_EXAMPLES normal examples.
             model: SHA-256 that identifies the graphs and the prior.
             seed: Seed of the random division.
+
+        Raises:
+            InputError: Terms of the first part are not finite.
         """
         n = len(terms.rate)
         order = np.random.default_rng(seed).permutation(n)
+        first = min(round(_FIT * n), MAX_POINTS)
         fit, calibrate, evaluate = (
             Terms(terms.distortion[rows], terms.rate[rows])
-            for rows in np.split(order, [round(_FIT * n), round(_CALIBRATE * n)])
+            for rows in np.split(order, [first, first + (n - first) // 2])
         )
-        score = Score.fit(fit)
+        if not (np.isfinite(fit.distortion).all() and np.isfinite(fit.rate).all()):
+            raise InputError("the model returns NaN or infinity for some of the normal examples")
+        score = Score(np.stack(fit, 1).astype(np.float32))
         return cls(score, np.sort(score(calibrate)), np.sort(score(evaluate)), model)
 
     def p_values(self, scores: FloatArray) -> npt.NDArray[np.float64]:
@@ -96,8 +102,7 @@ class Calibration:
         if rate < smallest:
             raise InputError(
                 f"false_alarm_rate is {rate:g}, but {len(self.scores):,} calibration examples allow no rate below "
-                f"{smallest:.3g}; this rate takes at least {math.ceil(1 / rate - 1):,} calibration examples, which are "
-                "two fifths of the normal examples"
+                f"{smallest:.3g}; this rate takes at least {math.ceil(1 / rate - 1):,} calibration examples"
             )
         return float(rate)
 
@@ -110,7 +115,7 @@ class Calibration:
         content = io.BytesIO()
         np.savez_compressed(
             content,
-            constants=self.score.constants,
+            points=self.score.points,
             scores=self.scores,
             evaluation=self.evaluation,
             model=np.frombuffer(bytes.fromhex(self.model), np.uint8).astype(np.int64),
@@ -136,4 +141,4 @@ class Calibration:
             raise BundleError("model must hold the 32 bytes of a SHA-256 as int64")
         if found.astype(np.uint8).tobytes().hex() != model:
             raise BundleError("it is the calibration of another bundle or of another variant; calibrate this one")
-        return cls(Score(arrays["constants"]), arrays["scores"], arrays["evaluation"], model)
+        return cls(Score(arrays["points"]), arrays["scores"], arrays["evaluation"], model)

@@ -1,18 +1,16 @@
-"""The anomaly score: how far an example's bound and rate are from those of normal examples, in either direction.
+"""The anomaly score: how rare the distortion and the rate of an example are among normal examples.
 
-A lower bound on log p(x) alone misses inputs that are simpler than the normal examples: they can have a higher density
-(Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models using typicality"). Therefore
-the score is two-sided, and it combines two statistics (Morningstar et al. 2021, "Density of states estimation for
-out-of-distribution detection"). With s for the bound or the rate of an example, and the median and quantiles q of s
-over normal examples:
+A bound on log p(x) alone misses inputs that are simpler than the normal examples, because they can have a higher
+density (Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models using typicality").
+Therefore the score is two-sided and uses two statistics, as in Morningstar et al. 2021, "Density of states estimation
+for out-of-distribution detection". A kernel density estimate over normal examples gives the density of the pair.
 
-    t(s) = (s - median) / (q_99 - median)    if s >= median
-           (median - s) / (median - q_01)    otherwise
+    u = L^T (s - mean),  s = (distortion, rate),  L L^T = covariance^-1
+    score = -log(1/m sum_j exp(-|u - u_j|^2 / (2 h^2))),  h = m^(-1/6)
 
-    score = sqrt(t(bound)^2 + t(rate)^2)
+The mean, the covariance and the m points u_j are those of the normal examples that fit the score. The bandwidth h is
+that of Scott 1992 for two dimensions. The score is 0 or larger.
 """
-
-from typing import Self
 
 import numpy as np
 
@@ -20,56 +18,76 @@ from vaedge._types import FloatArray, Nats
 from vaedge.detection.terms import Terms
 from vaedge.errors import BundleError
 
-_QUANTILES = (0.01, 0.5, 0.99)
+# Both limits bound the time of a call: one point takes about as long as one element of x.
+MAX_POINTS = 1000
+_BLOCK = 16  # rows whose distances to all points are computed at once, so that the temporary arrays stay in the cache
 # A statistic that is constant over normal examples has this spread, relative to its size. It is far above the rounding
 # errors of float32.
 _MIN_RELATIVE_SPREAD = 1e-4
 
 
 class Score:
-    """The score with its constants.
+    """The score of examples, fitted to the terms of normal examples.
 
     Attributes:
-        constants: float32, shape (2, 3). The rows are the bound and the rate; the columns are the median, the spread
-            below the median, and the spread above the median, in nats.
+        points: Distortion and rate of the normal examples in nats, float32, shape (m, 2), with 2 to 1000 rows.
     """
 
-    constants: FloatArray
+    points: FloatArray
 
-    def __init__(self, constants: FloatArray) -> None:
-        """Store the constants.
+    def __init__(self, points: FloatArray) -> None:
+        """Fit the score.
 
         Raises:
-            BundleError: The array has another shape or type, or a value is not finite, or a spread is not positive.
+            BundleError: The points have another shape or type, or are not finite.
         """
-        if constants.dtype != np.float32 or constants.shape != (2, 3):
+        if points.dtype != np.float32 or points.shape[1:] != (2,) or not 2 <= len(points) <= MAX_POINTS:
             raise BundleError(
-                f"the constants are {constants.dtype} of shape {constants.shape}; expected float32 of shape (2, 3)"
+                f"the points are {points.dtype} of shape {points.shape}; expected float32 of shape (m, 2), with m from "
+                f"2 to {MAX_POINTS}"
             )
-        if not np.isfinite(constants).all() or not (constants[:, 1:] > 0).all():
-            raise BundleError("the constants must be finite, and the spreads must be positive")
-        self.constants = constants
-
-    @classmethod
-    def fit(cls, terms: Terms) -> Self:
-        """Compute the constants from the terms of normal examples."""
-        low, median, high = np.quantile([terms.bound, terms.rate], _QUANTILES, axis=1)
-        minimum = _MIN_RELATIVE_SPREAD * np.maximum(1, np.abs(median))
-        spreads = np.maximum(median - low, minimum), np.maximum(high - median, minimum)
-        return cls(np.stack([median, *spreads], 1).astype(np.float32))
+        if not np.isfinite(points).all():
+            raise BundleError("the points hold NaN or infinity")
+        self.points = points
+        distortion, rate = points.T.astype(np.float64)
+        self._mean = distortion.mean(), rate.mean()
+        self._distortion_spread = _spread(distortion)
+        # The rate is compared with its linear regression on the distortion. This is the second row of L^T.
+        deviation = distortion - self._mean[0]
+        self._slope = float((deviation * (rate - self._mean[1])).mean() / self._distortion_spread**2)
+        self._rate_spread = _spread(rate - self._slope * deviation, float(np.abs(rate).max()))
+        self._whitened = self._whiten(distortion, rate)
 
     def __call__(self, terms: Terms) -> FloatArray:
-        """Return the score of each example, float32, shape (n,). Terms that are not finite give an infinite score."""
+        """Return the score of each example, float32, shape (n,). Terms that are not finite give infinity."""
+        score = np.empty(len(terms.rate), np.float32)
         with np.errstate(all="ignore"):  # the result shows an overflow
-            squares = [
-                self._deviation(values, *row) ** 2
-                for values, row in zip((terms.bound, terms.rate), self.constants.astype(np.float64), strict=True)
-            ]
-            score = np.sqrt(squares[0] + squares[1]).astype(np.float32)
+            first, second = self._whiten(terms.distortion, terms.rate)
+            for start in range(0, len(score), _BLOCK):
+                rows = slice(start, start + _BLOCK)
+                score[rows] = self._minus_log_density(first[rows, None], second[rows, None])
         score[np.isnan(score)] = np.inf
         return score
 
-    @staticmethod
-    def _deviation(values: Nats, median: float, below: float, above: float) -> Nats:
-        deviation = values - median
-        return deviation / np.where(deviation < 0, -below, above)
+    def _whiten(self, distortion: Nats, rate: Nats) -> tuple[FloatArray, FloatArray]:
+        """Return both elements of u / h."""
+        deviation = distortion - self._mean[0]
+        residual = rate - self._mean[1] - self._slope * deviation
+        scale = len(self.points) ** (1 / 6)  # 1 / h
+        first, second = deviation * (scale / self._distortion_spread), residual * (scale / self._rate_spread)
+        return first.astype(np.float32), second.astype(np.float32)
+
+    def _minus_log_density(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """Return the score for columns (n, 1) of the elements of u / h."""
+        squares = (first - self._whitened[0]) ** 2 + (second - self._whitened[1]) ** 2
+        nearest = squares.min(1, keepdims=True)
+        kernels = np.exp(np.float32(-0.5) * (squares - nearest))
+        result: FloatArray = np.float32(0.5) * nearest[:, 0] - np.log(kernels.mean(1))
+        return result
+
+
+def _spread(values: Nats, size: float | None = None) -> float:
+    """Return the standard deviation, or a small share of the size of the values if that is larger."""
+    return max(
+        float(values.std()), _MIN_RELATIVE_SPREAD * max(1.0, float(np.abs(values).max()) if size is None else size)
+    )
