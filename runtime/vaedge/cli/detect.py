@@ -172,9 +172,10 @@ def _write_overlays(folder: Path, batches: Iterable[Arrays], found: Arrays, exam
 
 
 def _scale(found: Arrays) -> tuple[float, float]:
-    """Return the distortions without red and with full red: the usual median and the usual maximum of an example.
+    """Return the distortions without red and with full red: the usual median, and the largest of normal examples.
 
-    One anomaly with a very large distortion thus does not hide the others.
+    Normal examples are those that are no anomalies, or all examples if all are anomalies.
     """
-    low, high = (float(np.median(found[name])) for name in ("median", "maximum"))
+    normal = ~found["is_anomaly"] | found["is_anomaly"].all()
+    low, high = float(np.median(found["median"][normal])), float(found["maximum"][normal].max())
     return (low, high) if low < high < math.inf else (0.0, 1.0)
