@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--maps",
         type=Path,
         metavar="DIR",
-        help="new or empty folder for one .png per image: the image, and beside it the distortion in red; all share "
-        "one scale, which is printed",
+        help="new or empty folder for one .png per image: the image, and beside it the distortion in red; the scale is "
+        "printed, and full red is the largest distortion of the images that are no anomalies",
     )
     parser.add_argument(
         "--fail-on-anomaly", action="store_true", help=f"exit with the status {FOUND} if there is an anomaly"
@@ -68,12 +68,14 @@ def run(args: argparse.Namespace) -> int:
     if args.maps is not None:
         _require_empty(args.maps)
     vae = load_bundle(args)
-    _require_detection(args, vae)
+    if args.maps is not None:
+        _require_images(vae)
+    calibrated = _require_calibration(args, vae)  # before INPUT is read, which can take long
     with read_input(args, vae) as (examples, conditions):
         x, values = examples.x, repeat_conditions(conditions, vae.manifest, len(examples.x))
         parts = [_with_ranges(batch) for batch in _batches(args, vae, x, values, "computing")]
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        _print_summary(args, vae, found, examples)
+        _print_summary(args, calibrated, found, examples)
         if output is not None:
             _write_table(output, found, examples.names)
         if args.maps is not None:  # the maps are computed again, because all of them may not fit into memory
@@ -87,19 +89,26 @@ def _require_empty(folder: Path) -> None:
         raise InputError(f"{folder} exists and is not an empty folder; name another folder for the overlays")
 
 
-def _require_detection(args: argparse.Namespace, vae: VAE) -> None:
-    """Raise InputError if the model cannot detect as the arguments ask. INPUT, which may be large, is not yet read."""
+def _require_images(vae: VAE) -> None:
+    from vaedge.files.images import is_image_shape  # Pillow is needed only for images
+
+    if not is_image_shape(vae.input_shape):
+        raise InputError(f"--maps needs images, but this model's examples have the shape {vae.input_shape}")
+
+
+def _require_calibration(args: argparse.Namespace, vae: VAE) -> int:
+    """Return the number of calibration examples.
+
+    Raises:
+        InputError: There is no calibration, or it does not allow the false-alarm rate.
+    """
     if vae.calibration is None:
         raise InputError(
             f"variant {vae.variant} of {args.model} has no calibration; write one with `vaedge calibrate BUNDLE "
             "NORMAL_EXAMPLES --out FILE.npz`, and give --calibration FILE.npz"
         )
     vae.calibration.require_rate(args.false_alarm_rate)
-    if args.maps is not None:
-        from vaedge.files.images import is_image_shape  # Pillow is needed only for images
-
-        if not is_image_shape(vae.input_shape):
-            raise InputError(f"--maps needs images, but this model's examples have the shape {vae.input_shape}")
+    return len(vae.calibration.scores)
 
 
 def _batches(
@@ -134,13 +143,12 @@ def _with_ranges(batch: Arrays) -> Arrays:
     return {**batch, "median": np.median(pixels, 1), "maximum": pixels.max(1)}
 
 
-def _print_summary(args: argparse.Namespace, vae: VAE, found: Arrays, examples: ExampleSet) -> None:
+def _print_summary(args: argparse.Namespace, calibrated: int, found: Arrays, examples: ExampleSet) -> None:
     """Print the number of anomalies, and the examples with the largest scores."""
     score, p_value, is_anomaly = (found[name] for name in _COLUMNS)
-    count = len(vae.calibration.scores)  # type: ignore[union-attr]  # `_require_detection` refuses None
     print(
         f"{is_anomaly.sum():,} of {len(score):,} examples are anomalies (false-alarm rate {args.false_alarm_rate:g}, "
-        f"{count:,} calibration examples)"
+        f"{calibrated:,} calibration examples)"
     )
     highest = np.argsort(-score, kind="stable")[:_HIGHEST]
     shown = (f"{examples.name_of(row)} ({score[row]:.4g}, p-value {p_value[row]:.3g})" for row in highest)

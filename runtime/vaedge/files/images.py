@@ -175,7 +175,7 @@ def overlay_png(image: FloatArray, distortion: FloatArray, scale: tuple[float, f
         red = np.nan_to_num(np.clip((distortion - low) / (high - low), 0, 1), nan=1)[:, :, None]
     sheet = np.full((height, 2 * width + _GAP, 3), _BACKGROUND, np.uint8)
     _paste(sheet, np.asarray(pixels.convert("RGB")), 0, 0)
-    _paste(sheet, _to_bytes((1 - red) * gray + red * np.float32((1, 0, 0))), 0, width + _GAP)
+    _paste(sheet, _to_bytes((1 - red) * gray + red * np.array((1, 0, 0), np.float32)), 0, width + _GAP)
     return _encode_png(sheet)
 
 
