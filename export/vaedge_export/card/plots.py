@@ -131,7 +131,7 @@ def scores_png(calibration: _Array, evaluation: _Array, thresholds: Mapping[str,
         draw.line((pixel(score), top, pixel(score), bottom), _BLACK)
         offset = 3 if index else -3 - font.getlength(text)
         draw.text((pixel(score) + offset, top - _LINE_HEIGHT), text, _BLACK, font)
-    step = _round_step(high - low)
+    step = round_step(high - low)
     for tick in range(math.ceil(low / step), math.floor(high / step) + 1):
         text = f"{tick * step:.6g}"
         draw.line((pixel(tick * step), bottom, pixel(tick * step), bottom + 3), _BLACK)
@@ -140,10 +140,10 @@ def scores_png(calibration: _Array, evaluation: _Array, thresholds: Mapping[str,
     return _png(image)
 
 
-def _round_step(length: float) -> float:
+def round_step(length: float) -> float:
     """Return a step of 1, 2 or 5 times a power of ten that divides an axis into at most ten parts."""
     power = 10.0 ** math.floor(math.log10(length))
-    return next(power * factor for factor in (0.2, 0.5, 1, 2) if length <= 10 * power * factor)
+    return next(power * factor for factor in (0.1, 0.2, 0.5, 1, 2) if length <= 10 * power * factor)
 
 
 def _panel(data: _Array, samples: _Array, edges: _Edges, size: tuple[int, int]) -> Image.Image:

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 import vaedge
+from vaedge.detection import Calibration
 from vaedge_export import ExportError, export_run, export_vae
-from vaedge_export.card.plots import histograms_png, scatter_png
+from vaedge_export.card.images import detection_png
+from vaedge_export.card.plots import histograms_png, round_step, scatter_png, scores_png
 from vaedge_train import TrainConfig, train
 from vaedge_train.build import build_vae
 
@@ -152,3 +154,50 @@ def test_scatter_names_the_classes_in_its_legend():
     different = np.argwhere((first != second).any(-1))
     assert len(different)
     assert different[:, 1].min() > 300  # beside the plot
+
+
+def test_scores_are_shown_with_a_line_at_each_threshold():
+    scores = np.arange(1000, dtype=np.float32) / 100
+    shown = pixels(scores_png(scores, scores, {"10 %": 5.0, "1 %": 8.0}))
+    panel = shown[60:200]
+    lines = np.flatnonzero((np.abs(panel - 40).max(2) < 30).all(0))
+    assert len(lines) == 2
+    # The axis shows the middle 99.8 % of the scores, with a margin of 2 % on each side; it is 640 pixels wide.
+    low, high = 0.01 - 0.2, 9.98 + 0.2
+    np.testing.assert_allclose((lines - 20) / 640 * (high - low) + low, [5, 8], atol=0.03)
+    outlier = pixels(scores_png(scores[:10], scores[:10], {"1 %": 50.0}))[60:200]
+    assert (np.abs(outlier - 40).max(2) < 30).all(0).sum() == 1  # the axis extends to every threshold
+
+
+class FixedScores(Calibration):
+    """A calibration of given scores, which needs no fitted score."""
+
+    def __init__(self, scores, evaluation):
+        object.__setattr__(self, "scores", np.float32(scores))
+        object.__setattr__(self, "evaluation", np.float32(evaluation))
+
+
+def test_thresholds_are_the_largest_scores_that_are_not_anomalies(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("vaedge_export.card.images.scores_png", lambda *parts: drawn.append(parts) or b"")
+    calibration = FixedScores(np.arange(199), np.arange(100))
+    detection_png(calibration)
+    detection_png(FixedScores(np.arange(8), np.arange(8)))
+    (_, _, thresholds), (_, _, none) = drawn
+    for label, rate in (("10 %", 0.1), ("1 %", 0.01)):
+        found = np.float32(thresholds[label])
+        p_values = calibration.p_values(np.float32([found, np.nextafter(found, np.float32(np.inf))]))
+        assert p_values[0] > rate >= p_values[1]
+    assert none == {}
+
+
+def test_infinite_scores_can_be_drawn():
+    detection_png(FixedScores([*range(150), *[np.inf] * 50], [0.0, np.inf]))
+    detection_png(FixedScores([1.0] * 20, [1.0] * 20))
+
+
+@pytest.mark.parametrize(
+    ("length", "step"), [(1, 0.1), (1.5, 0.2), (7.2, 1), (10, 1), (11, 2), (35, 5), (0.03, 0.005), (99.9, 10)]
+)
+def test_axis_has_round_steps(length, step):
+    assert round_step(length) == pytest.approx(step)

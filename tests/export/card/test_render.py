@@ -128,6 +128,57 @@ def test_variants_are_compared_in_a_table(manifest):
     )
 
 
+DETECTION = {
+    "fit": 1000,
+    "calibration": 2000,
+    "evaluation": 2000,
+    "seed": 0,
+    "false_alarms": {
+        "0.1": {"rate": 0.0985, "standard_error": 0.00949},
+        "0.001": {"rate": 0.0, "standard_error": 0.001},
+    },
+}
+
+
+def test_detection_is_described_with_measured_false_alarms(manifest):
+    fp32 = manifest.variants["fp32"]
+    compared = {**DETECTION, "differs_from_fp32": 0.0025, "differs_at": 0.01}
+    variants = {
+        "fp32": dataclasses.replace(fp32, measured={"detection": DETECTION}),
+        "int8": dataclasses.replace(fp32, measured={"detection": compared}),
+    }
+    text = section(render_card(dataclasses.replace(manifest, variants=variants), []), "Anomaly detection")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    compile(code, "card", "exec")
+    assert "vae.detect(x, false_alarm_rate=0.1)" in code  # 0.01 was not measured
+    assert (
+        "5,000 normal examples, divided at random with seed 0: 1,000 fit the score, 2,000 calibrate, and 2,000 measure "
+        "the false-alarm rate." in text
+    )
+    assert "false-alarm rates of at least 1/2001." in text
+    assert "whose decision at 1 % differs from that of fp32, at batch size 64." in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows == [
+        "| variant | 10 % | 0.1 % | different decisions |",
+        "|---|---|---|---|",
+        "| fp32 | 9.85 % +- 0.95 % | 0.00 % +- 0.10 % | |",
+        "| int8 | 9.85 % +- 0.95 % | 0.00 % +- 0.10 % | 0.25 % |",
+    ]
+    assert "![" not in text
+    del variants["int8"]
+    text = section(
+        render_card(dataclasses.replace(manifest, variants=variants), ["detection.png"]), "Anomaly detection"
+    )
+    assert "| variant | 10 % | 0.1 % |\n|---|---|---|\n| fp32 |" in text
+    assert "differs from that of fp32" not in text
+    assert "thresholds" not in text
+    assert "A vertical line marks the threshold" in text
+
+
+def test_card_without_a_calibration_has_no_section_about_detection(manifest):
+    assert "nomaly" not in render_card(manifest, [])
+
+
 def test_metrics_are_in_nats_and_cells_are_escaped(manifest):
     metrics = {"test_elbo": -1.23456, "measured_on": "p(x|z)", "count": 3}
     text = section(render_card(dataclasses.replace(manifest, metrics=metrics), []), "Metrics")
