@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
-from vaedge.bundle.manifest import FileEntry, Variant
+from vaedge.bundle.entries import FileEntry, Variant
 from vaedge_export.graphs import IR_VERSION, OPSET, Graphs
 
 PRIOR_FILE = "prior.npz"

@@ -20,7 +20,8 @@ from memory import peak
 
 import vaedge
 from hostile.graphs import graph, model, node, tensor, value
-from vaedge.bundle.manifest import FileEntry, Manifest, Variant
+from vaedge.bundle.entries import FileEntry, Variant
+from vaedge.bundle.manifest import Manifest
 from vaedge.bundle.protobuf import bytes_field
 from vaedge.distributions.prior import Mixture
 

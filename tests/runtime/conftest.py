@@ -13,7 +13,8 @@ import pytest
 from hostile.graphs import graph, model, node, tensor, value
 
 import vaedge
-from vaedge.bundle.manifest import FileEntry, Manifest, Variant
+from vaedge.bundle.entries import FileEntry, Variant
+from vaedge.bundle.manifest import Manifest
 from vaedge.bundle.protobuf import bytes_field
 
 MODELS = Path(__file__).parents[2] / "models"

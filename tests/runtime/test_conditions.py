@@ -7,7 +7,8 @@ import pytest
 from hostile.graphs import graph, model, node, tensor, value
 
 import vaedge
-from vaedge.bundle.manifest import Manifest, Variant
+from vaedge.bundle.entries import Variant
+from vaedge.bundle.manifest import Manifest
 from vaedge.bundle.protobuf import bytes_field
 from vaedge.bundle.reader import ModelFiles
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from vaedge._types import Condition
+from vaedge.bundle.entries import FileEntry, Variant, read_file, read_variants
 from vaedge.bundle.json_reader import Fields, parse_json
 from vaedge.bundle.optional_fields import ENCODINGS, read_encoding, read_features, read_log_scale_range
 from vaedge.errors import BundleError
@@ -27,45 +28,7 @@ _RESERVED = frozenset(("x", "z", "mean", "log_var", "decoded"))
 _GRAPH_KEYS = ("format", "format_version", "name", "input", "latent", "conditions", "likelihood", "prior")
 _BARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _CONDITION_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _RELEASE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,3}")
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One file of the bundle.
-
-    Attributes:
-        sha256: SHA-256 of the content, 64 lower-case hexadecimal digits.
-        bytes: Size of the content in bytes.
-    """
-
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One variant of the encoder and the decoder, such as fp32 or int8.
-
-    Attributes:
-        encoder: File name of the encoder. It maps `x` to `mean` and `log_var`.
-        decoder: File name of the decoder. It maps `z` to `x` and to the parameters of p(x|z).
-        opset: Version of the standard ONNX operators that the graphs use.
-        ir_version: Version of the ONNX file format.
-        reference: Name of the file with the inputs and the expected outputs for `vaedge check`. In bundles of format 1,
-            it is None for every variant except fp32.
-        calibration: Name of the file with the calibration of anomaly detection, or None.
-        measured: Speed, size and loss compared with fp32. May be empty.
-    """
-
-    encoder: str
-    decoder: str
-    opset: int
-    ir_version: int
-    reference: str | None = None
-    calibration: str | None = None
-    measured: Mapping[str, Any] = field(default_factory=dict)
 
 
 def optional_field(read: Callable[[Fields, str], Any]) -> Any:
@@ -166,10 +129,10 @@ class Manifest:
             "conditions": {name: vars(condition) for name, condition in self.conditions.items()},
             "likelihood": self._likelihood_tree(),
             "prior": {"name": self.prior, **({"file": self.prior_file} if self.prior_file else {})},
-            "variants": {name: _without_none(vars(variant)) for name, variant in self.variants.items()},
+            "variants": {name: variant.tree() for name, variant in self.variants.items()},
             "files": {name: vars(entry) for name, entry in sorted(self.files.items())},
             "minimum_onnxruntime": self.minimum_onnxruntime,
-            **_without_none(declared),
+            **{name: value for name, value in declared.items() if value is not None},
         }
 
     def _input_tree(self) -> dict[str, Any]:
@@ -229,8 +192,8 @@ class Manifest:
             parameters=likelihood.texts("parameters"),
             prior=prior.text("name"),
             prior_file=prior.text("file") if PRIORS[prior.text("name")] else None,
-            variants=_read_variants(top, version),
-            files={name: _read_file(entry) for name, entry in top.fields("files").entries()},
+            variants=read_variants(top, version),
+            files={name: read_file(entry) for name, entry in top.fields("files").entries()},
             minimum_onnxruntime=top.matching("minimum_onnxruntime", _RELEASE),
             format_version=version,
             encoding=read_encoding(example),
@@ -264,39 +227,6 @@ class Manifest:
         for name in used:
             if name not in self.files:
                 raise BundleError(f"{MANIFEST_NAME}: {name!r} is used but has no entry under files")
-
-
-def _without_none(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in tree.items() if value is not None}
-
-
-def _read_file(entry: Fields) -> FileEntry:
-    file = FileEntry(sha256=entry.matching("sha256", _SHA256), bytes=entry.integer("bytes"))
-    entry.finish()
-    return file
-
-
-def _read_variants(top: Fields, version: int) -> dict[str, Variant]:
-    """Read the variants. In format 1 only fp32 has a reference, and `reference` is a field of the whole manifest."""
-    entries = top.fields("variants").entries()
-    if version > 1:
-        return {name: _read_variant(entry, entry.text("reference")) for name, entry in entries}
-    reference = top.text("reference")
-    return {name: _read_variant(entry, reference if name == "fp32" else None) for name, entry in entries}
-
-
-def _read_variant(entry: Fields, reference: str | None) -> Variant:
-    variant = Variant(
-        encoder=entry.text("encoder"),
-        decoder=entry.text("decoder"),
-        opset=entry.integer("opset"),
-        ir_version=entry.integer("ir_version"),
-        reference=reference,
-        calibration=entry.text("calibration") if "calibration" in entry else None,
-        measured=entry.mapping("measured"),
-    )
-    entry.finish()
-    return variant
 
 
 def _read_condition(entry: Fields) -> Condition:

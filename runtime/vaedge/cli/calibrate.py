@@ -14,7 +14,6 @@ from vaedge.cli.output import Output
 if TYPE_CHECKING:
     from vaedge.detection.calibration import Calibration
 
-_RATES = (0.1, 0.01, 0.001)
 _ADVICE = (
     "The results of `vaedge detect` are valid only if all these examples are normal, and if none of them is a training "
     "example of the model."
@@ -46,27 +45,19 @@ def run(args: argparse.Namespace) -> int:
         print(f"{n - calibrate - evaluate:,} examples fit the score")
         print(*describe_calibration(calibration), _ADVICE, sep="\n")
         variant = () if vae.variant == "fp32" else ("--variant", vae.variant)
-        rate = max(0.01, math.ceil(1000 * _smallest_rate(calibration)) / 1000)
+        rate = max(0.01, math.ceil(1000 * calibration.smallest_rate) / 1000)
         words = ("vaedge", "detect", args.model, "INPUT", *variant, "--calibration", str(output.path))
         print(f"next: {shlex.join([*words, '--false-alarm-rate', f'{rate:g}'])}")
     return 0
 
 
 def describe_calibration(calibration: "Calibration") -> tuple[str, str]:
-    """Describe the numbers of examples, and the measured false-alarm rates with their standard errors.
-
-    The rates are 10 %, 1 % and 0.1 %, if the calibration allows them, or the smallest rate that it allows.
-    """
-    smallest = _smallest_rate(calibration)
-    measured = []
-    for rate in [rate for rate in _RATES if rate >= smallest] or [smallest]:
-        share, error = calibration.false_alarms(rate)
-        measured.append(f"{100 * share:.3g} % +- {100 * error:.2g} % at {100 * rate:.3g} %")
+    """Describe the numbers of examples, and the measured false-alarm rates with their standard errors."""
+    measured = [
+        f"{100 * share:.3g} % +- {100 * error:.2g} % at {100 * rate:.3g} %"
+        for rate, (share, error) in calibration.measured_rates().items()
+    ]
     return (
         f"{len(calibration.scores):,} calibration and {len(calibration.evaluation):,} evaluation examples",
         f"measured false alarms: {', '.join(measured)}",
     )
-
-
-def _smallest_rate(calibration: "Calibration") -> float:
-    return 1 / (len(calibration.scores) + 1)

@@ -25,6 +25,7 @@ from vaedge.files.atomic import write_atomically
 # The smallest number of normal examples: 4 fit the score, 8 calibrate, and 8 measure the false-alarm rate.
 MIN_EXAMPLES = 20
 _FIT = 0.2  # share of the normal examples that fit the score, of which at most MAX_POINTS are used
+_REPORTED_RATES = (0.1, 0.01, 0.001)
 _ARRAYS = ("points", "scores", "evaluation", "model")
 
 
@@ -90,6 +91,19 @@ class Calibration:
         share = float((self.p_values(self.evaluation) <= rate).mean())
         return share, math.sqrt(rate * (1 - rate) * (1 / len(self.scores) + 1 / len(self.evaluation)))
 
+    @property
+    def smallest_rate(self) -> float:
+        """The smallest false-alarm rate that `VAE.detect` accepts: the smallest p-value, 1 / (n + 1)."""
+        return 1 / (len(self.scores) + 1)
+
+    def measured_rates(self) -> dict[float, tuple[float, float]]:
+        """Return a dict from false-alarm rate to the result of `false_alarms`.
+
+        The rates are 10 %, 1 % and 0.1 %. If the calibration allows no such rate, the smallest rate replaces them.
+        """
+        allowed = [rate for rate in _REPORTED_RATES if rate >= self.smallest_rate]
+        return {rate: self.false_alarms(rate) for rate in allowed or [self.smallest_rate]}
+
     def require_rate(self, rate: float) -> float:
         """Return a false-alarm rate as a float after its validation.
 
@@ -98,11 +112,10 @@ class Calibration:
         """
         if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
             raise InputError(f"false_alarm_rate is {rate!r}; expected a number above 0 and below 1")
-        smallest = 1 / (len(self.scores) + 1)
-        if rate < smallest:
+        if rate < self.smallest_rate:
             raise InputError(
                 f"false_alarm_rate is {rate:g}, but {len(self.scores):,} calibration examples allow no rate below "
-                f"{smallest:.3g}; this rate takes at least {math.ceil(1 / rate - 1):,} calibration examples"
+                f"{self.smallest_rate:.3g}; this rate takes at least {math.ceil(1 / rate - 1):,} calibration examples"
             )
         return float(rate)
 

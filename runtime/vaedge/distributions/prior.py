@@ -199,7 +199,7 @@ class Mixture:
     def log_prob_by_row(self, z: FloatArray) -> Nats:
         """Return log p(z), as `log_prob`. Each row has the same bits for every number of rows.
 
-        The last bits of a matrix product may depend on its size. Here, each row has matrix products of its own.
+        The last bits of a matrix product may depend on its size. Therefore every row is multiplied alone.
         """
         constant, weighted_mean, precision = self._density_constants
         rows = z.reshape(len(z), 1, -1).astype(np.float64)

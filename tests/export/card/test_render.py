@@ -7,7 +7,7 @@ import re
 import pytest
 
 import vaedge
-from vaedge.bundle.manifest import FileEntry
+from vaedge.bundle.entries import FileEntry
 from vaedge_export.card import render
 from vaedge_export.card.render import render_card
 from vaedge_train.model.likelihoods import LIKELIHOODS

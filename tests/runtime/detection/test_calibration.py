@@ -45,7 +45,7 @@ def test_p_value_counts_scores_that_are_at_least_as_large(calibration):
 
 @pytest.mark.parametrize("rate", [0.1, 0.01])
 def test_false_alarm_rate_holds_on_average(rate):
-    """The mean over independent divisions lies within four standard errors of the rate."""
+    """The mean over independent divisions is within four standard errors of the rate."""
     found = [Calibration.fit(normal_terms(1000, seed), MODEL, seed).false_alarms(rate) for seed in range(50)]
     shares, errors = np.transpose(found)
     assert errors[0] == pytest.approx(np.sqrt(rate * (1 - rate) * (2 / 400)))
@@ -83,7 +83,7 @@ def test_invalid_rate_is_refused(calibration, rate):
         calibration.require_rate(rate)
 
 
-def test_rate_below_the_smallest_p_value_states_how_many_examples_it_takes(calibration):
+def test_rate_below_the_smallest_p_value_states_the_needed_number_of_examples(calibration):
     assert calibration.require_rate(1 / 801) == 1 / 801
     with pytest.raises(InputError, match=r"800 calibration examples allow no rate below 0.00125; .* at least 999 "):
         calibration.require_rate(0.001)
