@@ -11,11 +11,11 @@ import vaedge
 from vaedge.bundle.manifest import Manifest
 from vaedge.bundle.reference import Inputs
 from vaedge.detection import Calibration
+from vaedge.detection.calibration import divide
 from vaedge_export.bundle_files import calibration_file
 from vaedge_export.graphs import Graphs
 
 _SEED = 0
-_RATES = (0.1, 0.01, 0.001)
 _COMPARED_RATE = 0.01
 _COMPARED_BATCH_SIZE = 64
 
@@ -56,8 +56,8 @@ def calibrate_variants(graphs: Mapping[str, Graphs], open_vae: Open, normal: Inp
     for name, pair in graphs.items():
         calibration = open_vae(name, pair).calibrate(normal.x, seed=_SEED, conditions=normal.conditions)
         measured = _measure(calibration, len(normal.x))
-        if allows(calibration, _COMPARED_RATE):
-            decisions = _decisions(open_vae(name, pair, calibration), normal, len(calibration.evaluation))
+        if calibration.smallest_rate <= _COMPARED_RATE:
+            decisions = _decisions(open_vae(name, pair, calibration), normal)
             if fp32_decisions is None:
                 fp32_decisions = decisions
             else:
@@ -80,35 +80,27 @@ def with_calibrations(manifest: Manifest, calibrated: Mapping[str, Calibrated]) 
     return replace(manifest, variants=variants)
 
 
-def allows(calibration: Calibration, rate: float) -> bool:
-    """Return whether `VAE.detect` accepts a false-alarm rate: the smallest p-value is 1 / (n + 1)."""
-    return rate >= 1 / (len(calibration.scores) + 1)
-
-
 def _measure(calibration: Calibration, examples: int) -> dict[str, Any]:
-    """Return the sizes of the three parts, and the false-alarm rates that the calibration allows."""
+    """Return the sizes of the three parts, and the measured false-alarm rates."""
     n, m = len(calibration.scores), len(calibration.evaluation)
     alarms = {
-        f"{rate:g}": dict(zip(("rate", "standard_error"), calibration.false_alarms(rate), strict=True))
-        for rate in _RATES
-        if allows(calibration, rate)
+        f"{rate:.3g}": {"rate": share, "standard_error": error}
+        for rate, (share, error) in calibration.measured_rates().items()
     }
     return {"fit": examples - n - m, "calibration": n, "evaluation": m, "seed": _SEED, "false_alarms": alarms}
 
 
-def _decisions(vae: vaedge.VAE, normal: Inputs, evaluated: int) -> npt.NDArray[np.bool_]:
+def _decisions(vae: vaedge.VAE, normal: Inputs) -> npt.NDArray[np.bool_]:
     """Return the decisions about the evaluation examples, in batches: int8 results depend on the batch.
 
     Args:
         vae: The graphs with their calibration.
         normal: All normal examples.
-        evaluated: Number of evaluation examples.
     """
-    # `VAE.calibrate` divides the examples in this order, and the evaluation part is the last one.
-    order = np.random.default_rng(_SEED).permutation(len(normal.x))[-evaluated:]
+    evaluation = divide(len(normal.x), _SEED)[2]
     decisions = []
-    for start in range(0, evaluated, _COMPARED_BATCH_SIZE):
-        rows = order[start : start + _COMPARED_BATCH_SIZE]
+    for start in range(0, len(evaluation), _COMPARED_BATCH_SIZE):
+        rows = evaluation[start : start + _COMPARED_BATCH_SIZE]
         conditions = {name: values[rows] for name, values in normal.conditions.items()}
         found = vae.detect(normal.x[rows], false_alarm_rate=_COMPARED_RATE, conditions=conditions)
         decisions.append(found.is_anomaly)

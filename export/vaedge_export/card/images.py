@@ -15,7 +15,6 @@ from vaedge.bundle.reference import Inputs
 from vaedge.detection import Calibration
 from vaedge.distributions.likelihoods import LIKELIHOODS
 from vaedge.files.images import grid_png, interleave_rows, is_image_shape
-from vaedge_export.calibration import allows
 from vaedge_export.card.plots import histograms_png, scatter_png, scores_png
 
 _IMAGES = 64
@@ -97,7 +96,9 @@ def detection_png(calibration: Calibration) -> bytes:
     scores, evaluation = (np.nan_to_num(array) for array in (calibration.scores, calibration.evaluation))  # no infinity
     p_values = calibration.p_values(scores)
     thresholds = {
-        f"{100 * rate:g} %": float(scores[p_values > rate].max()) for rate in _MARKED_RATES if allows(calibration, rate)
+        f"{100 * rate:g} %": float(scores[p_values > rate].max())
+        for rate in _MARKED_RATES
+        if rate >= calibration.smallest_rate
     }
     return scores_png(scores, evaluation, thresholds)
 

@@ -29,6 +29,12 @@ _REPORTED_RATES = (0.1, 0.01, 0.001)
 _ARRAYS = ("points", "scores", "evaluation", "model")
 
 
+def divide(n: int, seed: int) -> list[npt.NDArray[np.int64]]:
+    """Divide n normal examples at random. Return the indices of those that fit, calibrate, and evaluate."""
+    fit = min(round(_FIT * n), MAX_POINTS)
+    return np.split(np.random.default_rng(seed).permutation(n), [fit, fit + (n - fit) // 2])
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """The calibration of one variant of a bundle.
@@ -66,12 +72,8 @@ class Calibration:
         Raises:
             InputError: Terms of the first part are not finite.
         """
-        n = len(terms.rate)
-        order = np.random.default_rng(seed).permutation(n)
-        first = min(round(_FIT * n), MAX_POINTS)
         fit, calibrate, evaluate = (
-            Terms(terms.distortion[rows], terms.rate[rows])
-            for rows in np.split(order, [first, first + (n - first) // 2])
+            Terms(terms.distortion[rows], terms.rate[rows]) for rows in divide(len(terms.rate), seed)
         )
         if not (np.isfinite(fit.distortion).all() and np.isfinite(fit.rate).all()):
             raise InputError("the model returns NaN or infinity for some of the normal examples")
