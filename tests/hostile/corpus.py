@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hostile.archives import ARCHIVES
+from hostile.calibrations import CALIBRATIONS
 from hostile.folders import FOLDERS
 from hostile.graphs import GRAPHS
 from hostile.manifests import MANIFESTS, TEXTS, put
@@ -37,6 +38,16 @@ def _file(name, content, change=lambda tree: None):
     return write
 
 
+def _calibration(make):
+    def write(folder):
+        tree = json.loads((folder / "manifest.json").read_text())
+        graphs = [tree["files"][tree["variants"]["fp32"][graph]]["sha256"] for graph in ("encoder", "decoder")]
+        content = make(hashlib.sha256(bytes.fromhex("".join(graphs))).digest())
+        _file("calibration.npz", content, put("calibration.npz", "variants", "fp32", "calibration"))(folder)
+
+    return write
+
+
 # Every hostile bundle by name: a function that changes a copy of a valid bundle whose prior is N(0, I).
 CORPUS: Corpus = {
     **{f"graph: {name}": _file("encoder.onnx", content) for name, content in GRAPHS.items()},
@@ -49,6 +60,7 @@ CORPUS: Corpus = {
         f"prior: {name}": _file("prior.npz", content, put({"name": "mixture", "file": "prior.npz"}, "prior"))
         for name, content in ARCHIVES.items()
     },
+    **{f"calibration: {name}": _calibration(make) for name, make in CALIBRATIONS.items()},
     **{f"folder: {name}": change for name, change in FOLDERS.items()},
 }
 

@@ -23,9 +23,13 @@ from hostile.graphs import graph, model, node, tensor, value
 from vaedge.bundle.entries import FileEntry, Variant
 from vaedge.bundle.manifest import Manifest
 from vaedge.bundle.protobuf import bytes_field
+from vaedge.detection.calibration import Calibration
+from vaedge.detection.terms import Terms
 from vaedge.distributions.prior import Mixture
 
 _INPUT, _LATENT = 6, 2
+# The files that are changed, the larger ones more often.
+_MUTATED = (*("manifest.json", "decoder.onnx") * 2, "encoder.onnx", "prior.npz", "calibration.npz")
 _ODD_NUMBERS = (-1, 0, 1, 2**31, 2**63, 2**64, 10**400, 1.5, -1e308, 1e-320, True)
 _ODD = (*_ODD_NUMBERS, None, "", "x", "../x", "\0", "\ud800", "é" * 1000, [], {}, [[]], {"x": {}}, [2**40, 2**40])
 _ODD_BYTES = (b"\0", b"\xff", b"\x80", b"\x7f", b"\xff" * 9 + b"\x01", struct.pack("<q", 2**62), b"(2,)", b"'|O'")
@@ -59,6 +63,9 @@ def valid_bundle():
         "prior.npz": Mixture.from_parameters(np.log(np.full(2, 0.5, np.float32)), two, two).to_npz(),
         "reference.npz": b"",
     }
+    digests = [hashlib.sha256(files[name]).digest() for name in ("encoder.onnx", "decoder.onnx", "prior.npz")]
+    terms = Terms(rng.gamma(2, 2, 20), rng.standard_normal(20))
+    files["calibration.npz"] = Calibration.fit(terms, hashlib.sha256(b"".join(digests)).hexdigest(), 0).to_npz()
     manifest = Manifest(
         name="small",
         input_shape=(_INPUT,),
@@ -71,7 +78,7 @@ def valid_bundle():
         log_scale_range=(-6, 10),
         prior="mixture",
         prior_file="prior.npz",
-        variants={"fp32": Variant("encoder.onnx", "decoder.onnx", 20, 10, "reference.npz")},
+        variants={"fp32": Variant("encoder.onnx", "decoder.onnx", 20, 10, "reference.npz", "calibration.npz")},
         files={name: FileEntry(hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()},
         minimum_onnxruntime="1.24",
     )
@@ -129,12 +136,14 @@ def write_mutant(folder, seed):
     rng = random.Random(seed)
     files, text = valid_bundle()
     files, tree = dict(files), json.loads(text)
-    name = rng.choice(("manifest.json", "manifest.json", "encoder.onnx", "decoder.onnx", "decoder.onnx", "prior.npz"))
+    name = rng.choice(_MUTATED)
     if name == "manifest.json":
         text = json.dumps(changed_tree(rng, tree)).encode()
         text = changed_bytes(rng, text) if rng.random() < 0.3 else text
     else:
         files[name] = changed_bytes(rng, files[name])
+        if name != "calibration.npz":  # the calibration belongs to the unchanged graphs and prior
+            del tree["variants"]["fp32"]["calibration"]
         tree["files"][name] = {"sha256": hashlib.sha256(files[name]).hexdigest(), "bytes": len(files[name])}
         text = json.dumps(tree).encode()
     for file, content in files.items():
@@ -160,6 +169,8 @@ def use(folder):
     if vae.manifest.encoding is not None:
         vae.encode(np.full(x.shape, 200, np.uint8), conditions=conditions)
     vae.log_prob(x, k=2, seed=0, conditions=conditions)
+    if vae.calibration is not None:
+        vae.detect(x, false_alarm_rate=0.5, maps=True, conditions=conditions)
 
 
 def main(folder, seed, count):

@@ -37,7 +37,7 @@ def test_mutants_raise_only_vaedge_errors(tmp_path, count):
     part = min(count, 50_000)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = list(pool.map(lambda seed: fuzz(tmp_path / str(seed), seed, part), range(0, count, part)))
-    for file in ("manifest.json", "encoder.onnx", "decoder.onnx", "prior.npz"):
+    for file in ("manifest.json", "encoder.onnx", "decoder.onnx", "prior.npz", "calibration.npz"):
         for outcome in ("accepted", "BundleError"):  # otherwise the mutations change too much or too little
             assert any(run.get(f"{file}: {outcome}", 0) > 0 for run in outcomes)
     print(json.dumps({name: sum(run.get(name, 0) for run in outcomes) for run in outcomes for name in run}, indent=1))
