@@ -79,7 +79,7 @@ def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = Rea
     if not path.exists():
         raise InputError(f"{path} does not exist")
     suffix = path.suffix.lower()
-    _require_used(path, suffix, options)
+    require_used(path, options)
     if path.is_dir():
         return _read_folder(path, shape, options)
     if suffix in ARRAY_SUFFIXES:
@@ -92,8 +92,13 @@ def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = Rea
     return ExampleSet(image[None], names=(path.name,))
 
 
-def _require_used(path: Path, suffix: str, options: ReadOptions) -> None:
-    """Refuse options that have no effect on this path."""
+def require_used(path: Path, options: ReadOptions) -> None:
+    """Refuse options that have no effect on this path.
+
+    Raises:
+        InputError: The options apply to another kind of file.
+    """
+    suffix = path.suffix.lower()
     if options.split is not None and suffix != ".npz":
         raise InputError(f"{path} has no parts, but --split asks for {options.split!r}; only .npz files have them")
     if options.label_column is not None and suffix != TABLE_SUFFIX:

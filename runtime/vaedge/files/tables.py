@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,29 @@ def read_table(
         InputError: The file cannot be read, its columns are not the expected ones, or a value is missing, is not a
             number, or is not finite; the message names the line and the column.
     """
+    with _opened(path) as (header, rows):
+        chosen = _choose_columns(header, path, label_column, features, columns)
+        label = None if label_column is None else header.index(label_column)
+        return _read_rows(rows, path, header, chosen, label)
+
+
+def read_names(path: Path) -> list[str]:
+    """Return the names of the columns of a CSV file.
+
+    Raises:
+        InputError: The file cannot be read, or has no header.
+    """
+    with _opened(path) as (header, _):
+        return header
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Any]]:
+    """Open a CSV file for a `with` block: the names of its columns, and a `csv.reader` of its rows."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
-            header = _read_header(next(rows, []), path)
-            chosen = _choose_columns(header, path, label_column, features, columns)
-            label = None if label_column is None else header.index(label_column)
-            return _read_rows(rows, path, header, chosen, label)
+            yield _read_header(next(rows, []), path), rows
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
