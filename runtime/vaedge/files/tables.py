@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,16 @@ def _read_header(names: list[str], path: Path) -> list[str]:
     names = [name.strip() for name in names]
     if not names:
         raise InputError(f"{path} is empty; expected a CSV file whose first line names the columns")
+    if all(map(_is_number, names)) and not _is_numbering(names):
+        raise InputError(
+            f"{path} has no header: its first line holds only numbers, {shown_names(names)}; add a first line with the "
+            "names of the columns"
+        )
     for index, name in enumerate(names):
         if not name or not name.isprintable():
             raise InputError(f"{path}: column {index + 1} has the name {name!r}; name every column in the first line")
         if name in names[:index]:
             raise InputError(f"{path}: two columns have the name {name!r}; the names must be distinct")
-    if all(map(_is_number, names)) and not all(map(str.isdecimal, names)):  # pandas numbers columns without a name
-        raise InputError(f"{path}: the first line holds only numbers; expected the names of the columns")
     if len(names) == 1 and any(separator in names[0] for separator in ";\t"):
         raise InputError(f"{path} has one column, {names[0]!r}; separate the columns by commas")
     return names
@@ -155,9 +159,16 @@ def _difference(names: list[str], features: Sequence[str]) -> str:
         )
     missing = [name for name in features if name not in names]
     extra = [name for name in names if name not in features]
+    parts = []
     if missing:
-        return f"the column {missing[0]!r} is missing; {expected}"
-    return f"it does not know the column {extra[0]!r} (--label-column names the column of the classes); {expected}"
+        parts.append(f"{_columns(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    if extra:
+        parts.append(f"it does not know {_columns(extra)} (--label-column names the column of the classes)")
+    return f"{', and '.join(parts)}; {expected}"
+
+
+def _columns(names: Sequence[str]) -> str:
+    return f"the column{'' if len(names) == 1 else 's'} {shown_names([repr(name) for name in names])}"
 
 
 def _read_rows(rows: Any, path: Path, header: list[str], chosen: list[int], label: int | None) -> Table:
@@ -260,6 +271,12 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return "_" not in text
+
+
+def _is_numbering(names: Sequence[str]) -> bool:
+    """Return whether names are increasing integers, such as years, or the numbers that pandas gives to columns."""
+    numbers = [float(name) for name in names]
+    return all(map(str.isdecimal, names)) and all(first < second for first, second in pairwise(numbers))
 
 
 def shown_names(names: Sequence[str]) -> str:
