@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".png (a grid), .npy, .csv (of a table), or a folder of shards, which can be resumed",
+        help=".png (a grid), .npy, .csv (of a table, with a column for each condition), or a folder of shards, which "
+        "can be resumed",
     )
 
 
