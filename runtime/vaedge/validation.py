@@ -175,7 +175,9 @@ def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDA
     last = len(condition.classes) - 1
     if array.dtype.kind not in "iu" or array.min() < 0 or array.max() > last:
         names = _quoted(condition.classes)
-        raise InputError(f"{name} is {_describe(array)}; expected integers from 0 to {last}, or the names {names}")
+        raise InputError(
+            f"{name} is {_describe(array)}; expected integers from 0 to {last}, or the names {names} as strings"
+        )
     return np.ascontiguousarray(array, np.int64)
 
 

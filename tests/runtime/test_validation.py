@@ -365,6 +365,7 @@ def test_condition_is_given_for_each_example_or_for_all(value, condition, expect
     ("value", "condition", "message"),
     [
         (3, CLASSES, "y is an array of int64 from 3 to 3; expected integers from 0 to 2, or the names 'a', 'b', 'c'"),
+        (7, vaedge.Condition("int64", (), ("3", "5", "7")), "or the names '3', '5', '7' as strings$"),
         (-1, CLASSES, "expected integers from 0 to 2, or the names 'a', 'b', 'c'"),
         (1.0, CLASSES, "y is an array of float64 from 1.0 to 1.0; expected integers"),
         (True, CLASSES, "y is an array of bool; expected integers"),
@@ -389,7 +390,7 @@ def test_invalid_condition_is_refused(value, condition, message):
 def test_long_names_of_classes_are_shortened(length, end):
     with pytest.raises(vaedge.InputError) as caught:
         as_condition(5, "y", vaedge.Condition("int64", (), ("x" * length,)), 1)
-    assert str(caught.value).endswith(f"or the names {end}")
+    assert str(caught.value).endswith(f"or the names {end} as strings")
 
 
 def test_conditions_of_a_model_without_conditions_are_refused(vae):

@@ -6,9 +6,11 @@
 
 import os
 
-# Threads that wait actively make a step up to 30 times slower if another process keeps a core busy. The OpenMP library
-# of torch reads this variable when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads that wait actively for a long time make training many times slower if another process keeps a core busy, and
+# threads that do not wait actively make it slower otherwise. This number of spins is a compromise. The OpenMP library
+# of torch reads the variables when torch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from vaedge_train.config import TrainConfig
 from vaedge_train.errors import ConfigError, DataError, NonFiniteError, OutOfMemoryError, RunError, TrainError

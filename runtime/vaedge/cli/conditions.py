@@ -15,7 +15,7 @@ from vaedge.files.arrays import LABEL_NAMES, read_array
 from vaedge.validation import class_numbers
 
 Conditions = dict[str, npt.NDArray[Any]]
-_LABELED = "y"  # the condition whose values the labels of examples are
+LABELED = "y"  # the condition whose values the labels of examples are
 _MAX_COLUMNS = 20  # of a grid with a column for each given value
 
 
@@ -55,17 +55,19 @@ def read_conditions(
             names = ", ".join(manifest.conditions)
             raise InputError(f"--condition {text!r}: this model's conditions are: {names}; expected NAME=VALUE")
         conditions[name] = _read_values(text, name, value, manifest.conditions[name])
-    labeled = manifest.conditions.get(_LABELED)
-    if labels is not None and _LABELED in conditions:
-        print(f"note: --condition {_LABELED} replaces the labels of the examples", file=sys.stderr)
+    labeled = manifest.conditions.get(LABELED)
+    if labels is not None and LABELED in conditions:
+        print(f"note: --condition {LABELED} replaces the labels of the examples", file=sys.stderr)
     elif labels is not None and labeled is not None and labeled.classes:
-        conditions[_LABELED] = class_numbers(np.asarray(labels), _LABELED, labeled)
+        conditions[LABELED] = class_numbers(np.asarray(labels), LABELED, labeled)
     for name in manifest.conditions:
         if name not in conditions:
-            names = f"; or give labels in the file: {LABEL_NAMES}, or --label-column of a .csv file"
+            hint = ""
+            if name == LABELED and hasattr(args, "label_column"):
+                labels = f"labels in the file: {LABEL_NAMES}, or " if hasattr(args, "split") else ""
+                hint = f"; or give {labels}--label-column of a .csv file"
             raise InputError(
-                f"this model takes the condition {name}, which is missing; give --condition {name}=VALUE"
-                f"{names if name == _LABELED and hasattr(args, 'label_column') else ''}"
+                f"this model takes the condition {name}, which is missing; give --condition {name}=VALUE{hint}"
             )
     return conditions
 

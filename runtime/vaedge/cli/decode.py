@@ -3,13 +3,14 @@
 import argparse
 from pathlib import Path
 
-from vaedge import InputError
+from vaedge import VAE, InputError
 from vaedge._types import FloatArray
 from vaedge.cli.arguments import add_bundle_arguments, load_bundle
-from vaedge.cli.conditions import add_condition_argument, captions, read_conditions
+from vaedge.cli.conditions import LABELED, add_condition_argument, captions, read_conditions
 from vaedge.cli.output import SHARDS, Output, numbered, write_decoded
 from vaedge.files.arrays import ARRAY_SUFFIXES, read_array
-from vaedge.files.tables import TABLE_SUFFIX, read_table
+from vaedge.files.examples import ReadOptions, require_used
+from vaedge.files.tables import TABLE_SUFFIX, read_names, read_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=".npy of latents; or .npz with `mean` or .csv with mean0, mean1, ..., as `vaedge encode` writes them",
     )
     parser.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="column of a .csv file with the class of each row, the condition y (default: y, if the file has it)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help=".png (a grid), .npy, .csv (of a table), or a folder of shards, which can be resumed",
+        help=".png (a grid), .npy, .csv (of a table, with a column for each condition), or a folder of shards, which "
+        "can be resumed",
     )
 
 
@@ -35,10 +42,11 @@ def run(args: argparse.Namespace) -> int:
     output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS)
     if args.input.suffix.lower() not in (*ARRAY_SUFFIXES, TABLE_SUFFIX):
         raise InputError(f"{args.input} is not a file of latents; give a .npy, .npz or .csv file")
+    require_used(args.input, ReadOptions(label_column=args.label_column))
     vae = load_bundle(args)
     output.column_names(vae.manifest)  # refuses a table of images before the work begins
-    z = _read_latents(args.input, vae.latent_shape)
-    conditions = read_conditions(args, vae.manifest)
+    z, labels = _read_latents(args.input, vae, args.label_column)
+    conditions = read_conditions(args, vae.manifest, labels)
     if output.suffix == ".png":
         output.write_grid(vae.decode(z, conditions=conditions), captions=captions(conditions, vae.manifest, len(z)))
         print(f"{output.path}: {len(z)} examples")
@@ -46,11 +54,15 @@ def run(args: argparse.Namespace) -> int:
     return write_decoded(args, output, vae, z, conditions, vae.decode)
 
 
-def _read_latents(path: Path, shape: tuple[int, ...]) -> FloatArray:
-    """Read latents (n, *shape), or one latent."""
+def _read_latents(path: Path, vae: VAE, label_column: str | None) -> tuple[FloatArray, tuple[str, ...] | None]:
+    """Read latents (n, *latent_shape), or one latent, and the classes of the rows of a table."""
+    shape = vae.latent_shape
     if path.suffix.lower() == TABLE_SUFFIX:
         if len(shape) != 1:
             raise InputError(f"{path} is a table, but the latents have the shape {shape}; give a .npy file")
-        return read_table(path, columns=numbered("mean", shape[0])).values
+        if label_column is None and LABELED in vae.manifest.conditions and LABELED in read_names(path):
+            label_column = LABELED  # as `vaedge encode` writes it
+        table = read_table(path, label_column, columns=numbered("mean", shape[0]))
+        return table.values, table.labels
     array = read_array(path, "mean")
-    return array[None] if array.shape == shape else array
+    return (array[None] if array.shape == shape else array), None

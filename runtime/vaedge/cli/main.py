@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        with _terminable():
+        with _terminable(), _plain_warnings():
             return _run(argv)
     except KeyboardInterrupt as stop:
         print(f"vaedge: interrupted{f': {stop}' if str(stop) else ''}", file=sys.stderr)
@@ -78,6 +79,17 @@ def _terminable() -> Iterator[None]:
     finally:
         # `before` is None if C code had set the previous handler. Python cannot restore such a handler.
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print each warning as one line, without the file and the line of source that gave it."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _run(argv: Sequence[str]) -> int:

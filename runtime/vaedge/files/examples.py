@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vaedge.errors import InputError
 from vaedge.files.arrays import ARRAY_SUFFIXES, LABEL_NAMES, read_parts
 from vaedge.files.background import Color
-from vaedge.files.tables import TABLE_SUFFIX, read_table
+from vaedge.files.tables import TABLE_SUFFIX, read_table, shown_names
 
 
 @dataclass(frozen=True)
@@ -79,27 +79,42 @@ def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = Rea
     if not path.exists():
         raise InputError(f"{path} does not exist")
     suffix = path.suffix.lower()
-    _require_used(path, suffix, options)
+    require_used(path, options)
     if path.is_dir():
         return _read_folder(path, shape, options)
     if suffix in ARRAY_SUFFIXES:
         return _read_arrays(path, shape, options)
     if suffix == TABLE_SUFFIX:
         return _read_table(path, shape, options)
-    from vaedge.files.images import read_image
+    from vaedge.files.images import is_image_shape, read_image
 
+    if not is_image_shape(shape):
+        raise InputError(f"{path} is an image, but {_expected(shape, options)}")
     image = read_image(path, shape, options.resize, options.background)
     return ExampleSet(image[None], names=(path.name,))
 
 
-def _require_used(path: Path, suffix: str, options: ReadOptions) -> None:
-    """Refuse options that have no effect on this path."""
+def require_used(path: Path, options: ReadOptions) -> None:
+    """Refuse options that have no effect on this path.
+
+    Raises:
+        InputError: The options apply to another kind of file.
+    """
+    suffix = path.suffix.lower()
     if options.split is not None and suffix != ".npz":
         raise InputError(f"{path} has no parts, but --split asks for {options.split!r}; only .npz files have them")
     if options.label_column is not None and suffix != TABLE_SUFFIX:
         raise InputError(f"{path} has no columns, but --label-column was given; only .csv files have them")
     if options.skip_broken and not path.is_dir():
         raise InputError(f"{path} is not a folder of images, but --skip-broken was given")
+
+
+def _expected(shape: tuple[int, ...], options: ReadOptions) -> str:
+    """Say which examples a model takes, for the error about others."""
+    if len(shape) != 1:
+        return f"this model's examples have the shape {shape}; give a .npy file"
+    names = f"the columns {shown_names(options.features)}" if options.features else f"{shape[0]} columns"
+    return f"this model takes tables with {names}; give a .csv or .npy file"
 
 
 def _read_arrays(path: Path, shape: tuple[int, ...], options: ReadOptions) -> ExampleSet:
@@ -109,6 +124,8 @@ def _read_arrays(path: Path, shape: tuple[int, ...], options: ReadOptions) -> Ex
         x = x[None]
     elif x.dtype == np.uint8 and x.ndim == 3 and len(shape) == 3:
         x = x[:, None]
+    if len(shape) == 1 and x.shape[1:] != shape:
+        raise InputError(f"{path} holds an array of shape {x.shape}, but {_expected(shape, options)}")
     if labels is not None and (labels.dtype.kind not in "iu" or labels.shape != (len(x),)):
         raise InputError(
             f"{path}: {part.labels_name} is an array of {labels.dtype} with shape {labels.shape}; expected integers, "
@@ -119,7 +136,7 @@ def _read_arrays(path: Path, shape: tuple[int, ...], options: ReadOptions) -> Ex
 
 def _read_table(path: Path, shape: tuple[int, ...], options: ReadOptions) -> ExampleSet:
     if len(shape) != 1:
-        raise InputError(f"{path} is a table, but this model's examples have the shape {shape}; give a .npy file")
+        raise InputError(f"{path} is a table, but {_expected(shape, options)}")
     table = read_table(path, options.label_column, options.features)
     if len(table.names) != shape[0]:
         raise InputError(
@@ -136,7 +153,7 @@ def _read_folder(folder: Path, shape: tuple[int, ...], options: ReadOptions) -> 
     if not paths:
         raise InputError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     if not is_image_shape(shape):
-        raise InputError(f"{folder} holds images, but this model's examples have the shape {shape}; give a .npy file")
+        raise InputError(f"{folder} holds images, but {_expected(shape, options)}")
     images, names, skipped = [], [], []
     for path in paths:
         try:

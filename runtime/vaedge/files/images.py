@@ -76,7 +76,7 @@ def read_image(path: Path, shape: tuple[int, ...], resize: bool = False, backgro
 
     Args:
         path: The file.
-        shape: (channels, height, width) of the result.
+        shape: (channels, height, width) of the result, as `is_image_shape` allows.
         resize: Resize an image of another size instead of refusing it.
         background: Color on which transparent parts are composited; None refuses them.
 
@@ -86,8 +86,6 @@ def read_image(path: Path, shape: tuple[int, ...], resize: bool = False, backgro
     Raises:
         InputError: The file is not an image (see `open_image`), or has another size.
     """
-    if not is_image_shape(shape):
-        raise InputError(f"{path} is an image, but this model's examples have the shape {shape}; give a .npy file")
     channels, height, width = shape
     image = open_image(path, background).convert("L" if channels == 1 else "RGB")
     if resize:
@@ -137,7 +135,8 @@ def grid_png(images: FloatArray, columns: int | None = None, captions: Sequence[
         InputError: The examples cannot be shown as images, or there are too many images.
     """
     if not is_image_shape(images.shape[1:]):
-        raise InputError(f"examples of shape {images.shape[1:]} cannot be shown as images; write a .npy file")
+        suffixes = ".csv or .npy" if images.ndim == 2 else ".npy"
+        raise InputError(f"examples of shape {images.shape[1:]} cannot be shown as images; write a {suffixes} file")
     n, channels, height, width = images.shape
     if n > _MAX_IMAGES:
         raise InputError(f"{n:,} images are too many for one grid (at most {_MAX_IMAGES:,}); write a .npy file")

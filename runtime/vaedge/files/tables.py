@@ -3,7 +3,9 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +53,29 @@ def read_table(
         InputError: The file cannot be read, its columns are not the expected ones, or a value is missing, is not a
             number, or is not finite; the message names the line and the column.
     """
+    with _opened(path) as (header, rows):
+        chosen = _choose_columns(header, path, label_column, features, columns)
+        label = None if label_column is None else header.index(label_column)
+        return _read_rows(rows, path, header, chosen, label)
+
+
+def read_names(path: Path) -> list[str]:
+    """Return the names of the columns of a CSV file.
+
+    Raises:
+        InputError: The file cannot be read, or has no header.
+    """
+    with _opened(path) as (header, _):
+        return header
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Any]]:
+    """Open a CSV file for a `with` block: the names of its columns, and a `csv.reader` of its rows."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
-            header = _read_header(next(rows, []), path)
-            chosen = _choose_columns(header, path, label_column, features, columns)
-            label = None if label_column is None else header.index(label_column)
-            return _read_rows(rows, path, header, chosen, label)
+            yield _read_header(next(rows, []), path), rows
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -94,13 +112,16 @@ def _read_header(names: list[str], path: Path) -> list[str]:
     names = [name.strip() for name in names]
     if not names:
         raise InputError(f"{path} is empty; expected a CSV file whose first line names the columns")
+    if all(map(_is_number, names)) and not _is_numbering(names):
+        raise InputError(
+            f"{path} has no header: its first line holds only numbers, {shown_names(names)}; add a first line with the "
+            "names of the columns"
+        )
     for index, name in enumerate(names):
         if not name or not name.isprintable():
             raise InputError(f"{path}: column {index + 1} has the name {name!r}; name every column in the first line")
         if name in names[:index]:
             raise InputError(f"{path}: two columns have the name {name!r}; the names must be distinct")
-    if all(map(_is_number, names)) and not all(map(str.isdecimal, names)):  # pandas numbers columns without a name
-        raise InputError(f"{path}: the first line holds only numbers; expected the names of the columns")
     if len(names) == 1 and any(separator in names[0] for separator in ";\t"):
         raise InputError(f"{path} has one column, {names[0]!r}; separate the columns by commas")
     return names
@@ -138,9 +159,16 @@ def _difference(names: list[str], features: Sequence[str]) -> str:
         )
     missing = [name for name in features if name not in names]
     extra = [name for name in names if name not in features]
+    parts = []
     if missing:
-        return f"the column {missing[0]!r} is missing; {expected}"
-    return f"it does not know the column {extra[0]!r} (--label-column names the column of the classes); {expected}"
+        parts.append(f"{_columns(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    if extra:
+        parts.append(f"it does not know {_columns(extra)} (--label-column names the column of the classes)")
+    return f"{', and '.join(parts)}; {expected}"
+
+
+def _columns(names: Sequence[str]) -> str:
+    return f"the column{'' if len(names) == 1 else 's'} {shown_names([repr(name) for name in names])}"
 
 
 def _read_rows(rows: Any, path: Path, header: list[str], chosen: list[int], label: int | None) -> Table:
@@ -243,6 +271,12 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return "_" not in text
+
+
+def _is_numbering(names: Sequence[str]) -> bool:
+    """Return whether names are increasing integers, such as years, or the numbers that pandas gives to columns."""
+    numbers = [float(name) for name in names]
+    return all(map(str.isdecimal, names)) and all(first < second for first, second in pairwise(numbers))
 
 
 def shown_names(names: Sequence[str]) -> str:

@@ -105,6 +105,48 @@ def test_table_of_samples_names_the_classes_and_is_read_back(table_bundle, table
     np.testing.assert_array_equal(np.load(q)["mean"], table.encode(samples, y=y).mean)
 
 
+@pytest.fixture
+def encoded(table_bundle, tmp_path):
+    """The table of six latents that `vaedge encode` writes, with their classes."""
+    x, e = tmp_path / "x.csv", tmp_path / "e.csv"
+    succeed("sample", table_bundle, "-n", 6, "--condition", 'y=blue,"red, dark"', "--out", x)
+    succeed("encode", table_bundle, x, "--label-column", "y", "--out", e)
+    return e
+
+
+def test_decode_takes_the_classes_that_encode_writes(table_bundle, table, tmp_path, capsys, encoded):
+    z = np.array([row[:2] for row in read_csv(encoded)[1]], np.float32)
+    words = ("decode", table_bundle, encoded, "--out", tmp_path / "d.csv")
+    succeed(*words)
+    header, rows = read_csv(tmp_path / "d.csv")
+    assert header == ["height", "weight (kg)", "y"]
+    assert [row[2] for row in rows] == ["blue", "red, dark"] * 3
+    np.testing.assert_array_equal(np.array([row[:2] for row in rows], np.float32), table.decode(z, y=[1, 0] * 3))
+    assert not capsys.readouterr().err
+    succeed(*words, "--condition", "y=green")
+    assert {row[2] for row in read_csv(tmp_path / "d.csv")[1]} == {"green"}
+    assert "note: --condition y replaces the labels of the examples" in capsys.readouterr().err
+
+
+def test_decode_takes_the_classes_of_the_label_column(table_bundle, table, tmp_path, capsys, encoded):
+    header, rows = read_csv(encoded)
+    header[-1] = "kind"
+    with encoded.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    words = ("decode", table_bundle, encoded, "--out", tmp_path / "d.npy")
+    message = failure(capsys, *words)
+    assert "the condition y, which is missing; give --condition y=VALUE; or give --label-column of a .csv" in message
+    succeed(*words, "--label-column", "kind")
+    z = np.array([row[:2] for row in rows], np.float32)
+    np.testing.assert_array_equal(np.load(tmp_path / "d.npy"), table.decode(z, y=[1, 0] * 3))
+
+
+def test_decode_refuses_the_label_column_of_an_array(table_bundle, tmp_path, capsys):
+    np.save(tmp_path / "z.npy", np.zeros((3, 2), np.float32))
+    words = ("decode", table_bundle, tmp_path / "z.npy", "--label-column", "y", "--out", tmp_path / "d.npy")
+    assert "z.npy has no columns, but --label-column was given" in failure(capsys, *words)
+
+
 def test_column_of_a_condition_differs_from_the_features(table_bundle, tmp_path):
     changed = shutil.copytree(table_bundle, tmp_path / "changed")
     manifest = json.loads((changed / "manifest.json").read_text())

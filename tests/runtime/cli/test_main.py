@@ -144,6 +144,20 @@ def test_missing_package_of_a_command_is_named_with_its_extra(command, package):
     assert f".[{command}]" in result.stderr
 
 
+def test_warning_is_printed_as_one_line():
+    code = """if True:
+        import sys, warnings
+        from vaedge.cli import info
+        from vaedge.cli.main import main
+        before = warnings.formatwarning
+        info.run = lambda args: warnings.warn("the scales\\n  differ") or 0
+        status = main(["info", "bundle"])
+        sys.exit(status or warnings.formatwarning is not before)
+    """
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "warning: the scales differ\n")
+
+
 def test_full_disk_leaves_the_old_file(bundle, tmp_path, monkeypatch, capsys):
     out = tmp_path / "samples.npy"
     out.write_bytes(b"old")

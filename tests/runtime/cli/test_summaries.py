@@ -1,11 +1,14 @@
 """What `info` and `score` print, and the images of a folder that are left out."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
+import vaedge
 from vaedge.cli.main import main
+from vaedge.files.examples import read_examples
 
 
 def output(capsys, *words):
@@ -108,5 +111,27 @@ def test_folder_of_images_for_a_model_of_tables_is_refused(images, table_bundle,
     words = ["encode", str(table_bundle), str(images[1]), "--out", str(tmp_path / "q.npz")]
     assert main(words) == 1
     message = capsys.readouterr().err
-    assert "images holds images, but this model's examples have the shape (2,); give a .npy file" in message
+    assert (
+        "images holds images, but this model takes tables with the columns height, weight (kg); give a .csv" in message
+    )
     assert "--skip-broken" not in message
+    words[2] += "/a.png"
+    assert main(words) == 1
+    assert "a.png is an image, but this model takes tables with the columns height" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("array", [np.zeros((3, 8, 8), np.uint8), np.zeros((3, 5), np.float32)])
+def test_array_of_another_shape_for_a_model_of_tables_is_refused(table_bundle, tmp_path, capsys, array):
+    np.save(tmp_path / "x.npy", array)
+    assert main(["score", str(table_bundle), str(tmp_path / "x.npy")]) == 1
+    expected = f"x.npy holds an array of shape {array.shape}, but this model takes tables with "
+    assert f"{expected}the columns height, weight (kg); give a .csv or .npy file" in capsys.readouterr().err
+    with pytest.raises(vaedge.InputError, match=re.escape(f"{expected}2 columns; give a .csv or .npy file")):
+        read_examples(tmp_path / "x.npy", (2,))
+
+
+def test_table_is_not_written_as_images(table_bundle, tmp_path, capsys):
+    pytest.importorskip("PIL.Image")
+    words = ["sample", str(table_bundle), "--condition", "y=blue", "--out", str(tmp_path / "x.png")]
+    assert main(words) == 1
+    assert "examples of shape (2,) cannot be shown as images; write a .csv or .npy file" in capsys.readouterr().err

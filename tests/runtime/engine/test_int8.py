@@ -94,7 +94,7 @@ print(vaedge.check(sys.argv[1], variant="int8").passed)
 
 
 @pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="qemu-x86_64 (Debian's qemu-user) is not installed")
-@pytest.mark.parametrize("model", ["article", "mnist"])
+@pytest.mark.parametrize("model", ["article", "mnist", "mnist-conv"])
 @pytest.mark.heavy
 def test_check_fails_if_kernels_saturate(bundle, model):
     """An emulated Haswell has no VNNI. A check with its default kernels, which saturate, fails."""

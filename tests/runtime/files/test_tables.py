@@ -48,8 +48,22 @@ def test_common_forms_of_csv_are_read(write, text):
     np.testing.assert_array_equal(table.values, [[1, 2]])
 
 
-def test_numbered_columns_are_names(write):
-    assert read_table(write("0,1\n5,6\n")).names == ("0", "1")
+@pytest.mark.parametrize("header", ["0,1", "2019,2021", "9,10"])
+def test_numbered_columns_are_names(write, header):
+    assert read_table(write(f"{header}\n5,6\n")).names == tuple(header.split(","))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("b", "the columns 'a', 'c' are missing; expected a, b, c"),
+        ("a,B,c,kind", "the column 'b' is missing, and it does not know the columns 'B', 'kind' .*; expected a, b, c"),
+    ],
+)
+def test_all_columns_that_differ_are_named(write, header, message):
+    text = f"{header}\n{','.join('1' * len(header.split(',')))}\n"
+    with pytest.raises(vaedge.InputError, match=f"x.csv has other columns than the model: {message}$"):
+        read_table(write(text), features=("a", "b", "c"))
 
 
 def test_chosen_columns_are_read_in_their_order(write):
@@ -65,7 +79,9 @@ def test_chosen_columns_are_read_in_their_order(write):
         ("a,,b\n1,2,3\n", "column 2 has the name ''"),
         ("a,b,a\n1,2,3\n", "two columns have the name 'a'"),
         ("a\x1b[2J\n1\n", "column 1 has the name"),
-        ("0.5,1.5\n1,2\n", "the first line holds only numbers; expected the names of the columns"),
+        ("0.5,1.5\n1,2\n", "x.csv has no header: its first line holds only numbers, 0.5, 1.5; add a first line with"),
+        ("5,0,0\n1,2,3\n", "x.csv has no header: its first line holds only numbers, 5, 0, 0"),
+        ("5,7,6\n1,2,3\n", "x.csv has no header"),
         ("a;b\n1;2\n", "has one column, 'a;b'; separate the columns by commas"),
         ("a,b\n1,2\n\n3,4\n", "line 3: the line is empty"),
         ("a,b\n1,1_000\n", "line 2, column 'b': '1_000' is not a number"),
