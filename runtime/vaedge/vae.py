@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vaedge._types import FloatArray, Nats
 from vaedge.bundle.manifest import Manifest
 from vaedge.bundle.reader import Bundle, CalibrationFile, ModelFiles, read_bundle
-from vaedge.distributions.bounds import Bounds, estimate_bounds
+from vaedge.distributions.bounds import Bounds, Decode, Encode, estimate_bounds
 from vaedge.distributions.draws import Draws
 from vaedge.distributions.likelihoods import Likelihood, require_scorable
 from vaedge.distributions.posterior import Posterior
@@ -273,15 +273,7 @@ class VAE:
         k = as_count(k, "k")
         x = self._as_examples(x)
         likelihood = self._likelihood(x)
-        values = self._as_conditions(conditions, y, len(x))
-
-        def encode(rows: slice) -> Posterior:
-            return self._encode(x[rows], {name: array[rows] for name, array in values.items()})
-
-        def decode(z: FloatArray, rows: slice) -> Sequence[FloatArray]:
-            draws = len(z) // (rows.stop - rows.start)
-            return self._parameters(z, {name: np.repeat(array[rows], draws, 0) for name, array in values.items()})
-
+        encode, decode = self._steps(x, self._as_conditions(conditions, y, len(x)))
         return estimate_bounds(x, encode, decode, self.prior, likelihood, k=k, seed=seed)
 
     def detect(
@@ -441,20 +433,23 @@ class VAE:
         self, x: FloatArray, conditions: _Arrays, maps: FloatArray | None = None, batch_size: int | None = None
     ) -> "Terms":
         """Return the terms of the detection score, and write the distortion of each element of x to `maps`."""
-        from vaedge.detection.terms import Terms, distortion_elements, terms_at_mean
+        from vaedge.detection.terms import compute_terms
 
-        likelihood = self._likelihood(x)
         size = min(batch_size or len(x), rows_per_run(self._sessions.decoder))
-        parts = []
-        for start in range(0, len(x), size):
-            rows = slice(start, start + size)
-            values = {name: array[rows] for name, array in conditions.items()}
-            posterior = self._encode(x[rows], values)
-            elements = distortion_elements(x[rows], self._parameters(posterior.mean, values), likelihood)
-            parts.append(terms_at_mean(posterior, elements, self.prior))
-            if maps is not None:
-                maps[rows] = elements
-        return Terms(*map(np.concatenate, zip(*parts, strict=True)))
+        encode, decode = self._steps(x, conditions)
+        return compute_terms(x, encode, decode, self.prior, self._likelihood(x), batch_size=size, maps=maps)
+
+    def _steps(self, x: FloatArray, conditions: _Arrays) -> tuple[Encode, Decode]:
+        """Return functions that encode some rows of x, and decode latents of these rows, with their conditions."""
+
+        def encode(rows: slice) -> Posterior:
+            return self._encode(x[rows], {name: array[rows] for name, array in conditions.items()})
+
+        def decode(z: FloatArray, rows: slice) -> Sequence[FloatArray]:
+            draws = len(z) // (rows.stop - rows.start)
+            return self._parameters(z, {name: np.repeat(array[rows], draws, 0) for name, array in conditions.items()})
+
+        return encode, decode
 
     def _likelihood(self, x: FloatArray) -> Likelihood:
         """Return p(x|z), or the surrogate, after checking that it can score x."""

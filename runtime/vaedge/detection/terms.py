@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vaedge._types import FloatArray, Nats
+from vaedge.distributions.bounds import Decode, Encode
 from vaedge.distributions.likelihoods import Likelihood
-from vaedge.distributions.posterior import Posterior
 from vaedge.distributions.prior import Prior
 
 
@@ -35,31 +35,43 @@ class Terms(NamedTuple):
 
 
 @np.errstate(all="ignore")  # an overflow is visible in the result, so numpy's warning is not needed
-def terms_at_mean(posterior: Posterior, elements: FloatArray, prior: Prior) -> Terms:
-    """Return the terms of each example.
+def compute_terms(
+    x: FloatArray,
+    encode: Encode,
+    decode: Decode,
+    prior: Prior,
+    likelihood: Likelihood,
+    *,
+    batch_size: int,
+    maps: FloatArray | None = None,
+) -> Terms:
+    """Compute the terms of each example.
 
-    The result of an example does not depend on the other examples: every sum runs over one row alone.
+    In fp32, the result of an example does not depend on the other examples, because every sum runs over one row alone.
 
     Args:
-        posterior: q(z|x) of n examples.
-        elements: -log p(x|z) of each element of x at z = mean, float32, shape (n, *input_shape).
+        x: Examples, float32, shape (n, *input_shape), already validated.
+        encode: As for `estimate_bounds`.
+        decode: As for `estimate_bounds`.
         prior: The prior p(z).
-    """
-    log_var = posterior.log_var.reshape(len(elements), -1).astype(np.float64)
-    log_posterior = -0.5 * (log_var + math.log(2 * math.pi)).sum(1)
-    # The explicit conversion matters: a sum with dtype=float64 would convert blocks that extend over several rows.
-    distortion = elements.reshape(len(elements), -1).astype(np.float64).sum(1)
-    return Terms(distortion, log_posterior - prior.log_prob_by_row(posterior.mean))
-
-
-@np.errstate(all="ignore")
-def distortion_elements(x: FloatArray, parameters: list[FloatArray], likelihood: Likelihood) -> FloatArray:
-    """Return -log p(x|z) of each element of x in nats, float32, shape (n, *input_shape).
-
-    Args:
-        x: Examples, float32, shape (n, *input_shape).
-        parameters: The parameters of p(x|z) at z = mean, each of the shape of x.
         likelihood: The likelihood p(x|z).
+        batch_size: Number of examples that are encoded and decoded at once.
+        maps: Array of the shape of x that receives the distortion of each element in nats, or None.
     """
-    log_prob = likelihood.log_prob(x, *parameters)
-    return np.negative(log_prob, out=log_prob)
+    terms = Terms(np.empty(len(x)), np.empty(len(x)))
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, min(start + batch_size, len(x)))
+        posterior = encode(rows)
+        elements = -likelihood.log_prob(x[rows], *decode(posterior.mean, rows))
+        if maps is not None:
+            maps[rows] = elements
+        # The explicit conversion matters: a sum with dtype=float64 would convert blocks that extend over several rows.
+        terms.distortion[rows] = _rows(elements).sum(1)
+        log_posterior = -0.5 * (_rows(posterior.log_var) + math.log(2 * math.pi)).sum(1)
+        terms.rate[rows] = log_posterior - prior.log_prob_by_row(posterior.mean)
+    return terms
+
+
+def _rows(array: FloatArray) -> Nats:
+    """Return an array as float64 with two axes."""
+    return array.reshape(len(array), -1).astype(np.float64)
