@@ -44,6 +44,7 @@ BANNED_PREFIXES = {"LEAST_": "MIN_", "MOST_": "MAX_"}
 CORRECT = (
     r"\.items?\(|from_items|itemsize|__\w+item__",  # methods of Python, numpy and Ray
     r"wire[ _](type|format)s?",  # terms of Protocol Buffers
+    r"\(R\) Processor",  # names of CPUs
     r"--items|\"items\"|\"processor\"",  # a flag, and keys of evaluation.json and manifest.json, which keep their names
 )
 
