@@ -1,4 +1,4 @@
-"""Compare the detection of anomalies with that of PyOD, and measure what a calibration promises.
+"""Compare anomaly detection with PyOD, and measure the false-alarm rates of calibrations.
 
     pip install pyod
     python benchmarks/detection.py --data-dir DIR

@@ -287,20 +287,21 @@ class VAE:
     ) -> "Detection":
         """Decide for each example whether it is an anomaly. The result is deterministic.
 
-        `vaedge.detection.score` documents the score. The p-value compares it with the scores of normal examples in the
-        calibration. If an example is normal, it is called an anomaly with a probability of at most the false-alarm
-        rate.
+        `vaedge.detection.score` documents the score. The p-value is computed from the score and from the scores of the
+        calibration examples. On average over calibrations, a normal example is called an anomaly with a probability of
+        at most the false-alarm rate.
 
         Args:
             x: As for `encode`; 0 and 1 for a Bernoulli.
-            false_alarm_rate: Largest p-value of an anomaly, at least 1 / (number of calibration examples + 1).
+            false_alarm_rate: An example is called an anomaly if its p-value is at most this rate. The rate must be at
+                least 1 / (n + 1), where n is the number of calibration examples.
             maps: Whether to return the distortion of each element, too.
             conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
 
         Returns:
             The score, the p-value and the decision of each example. fp32 results of an example do not depend on the
-            other examples.
+            other examples, except for rounding in networks with convolutions.
 
         Raises:
             InputError: The bundle has no calibration, or the rate is not a number between 0 and 1, or is too small for
@@ -333,9 +334,9 @@ class VAE:
     ) -> "Calibration":
         """Compute a calibration for `detect` from normal examples on which the model was not trained.
 
-        The examples are divided at random: one fifth (at most 1000) fits the score. Half of the others calibrate, and
-        half measure the false-alarm rate. The graphs run on batches of 64 examples, because int8 results depend on
-        the batch.
+        The examples are divided at random: one fifth (at most 1000) is used to fit the score. Half of the others are
+        the calibration examples, and the rest measures the false-alarm rate. The graphs run on batches of 64 examples.
+        With int8, use batches of about this size in `detect`, too, because int8 results depend on the batch.
 
         Args:
             x: As for `detect`, at least 20 examples.
@@ -347,7 +348,8 @@ class VAE:
             The calibration. Save it with `save`, and load it with `vaedge.load(calibration=...)`.
 
         Raises:
-            InputError: There are too few examples.
+            InputError: There are too few examples, or the model returns NaN or infinity for an example of the first
+                part.
         """
         from vaedge.detection.calibration import MIN_EXAMPLES, Calibration
 

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.01,
         metavar="RATE",
-        help="largest p-value of an anomaly; at most this share of normal examples is expected to be called an anomaly "
-        "(default: 0.01)",
+        help="an example is called an anomaly if its p-value is at most this; on average, at most this share of normal "
+        "examples is called anomalies (default: 0.01)",
     )
     parser.add_argument(
         "--calibration",
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="new or empty folder for one .png per image: the image, and beside it the distortion in red; the scale is "
-        "printed, and full red is the largest distortion of the images that are no anomalies",
+        "printed, and full red is the largest distortion of the images that are not called anomalies",
     )
     parser.add_argument(
         "--fail-on-anomaly", action="store_true", help=f"exit with the status {FOUND} if there is an anomaly"

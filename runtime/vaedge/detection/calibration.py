@@ -1,8 +1,8 @@
 """Calibration: the scores of normal examples, which turn the score of an example into a p-value.
 
 The p-values are those of split conformal prediction (Vovk et al. 2005; Bates et al. 2023, "Testing for outliers with
-conformal p-values"). They are valid if the calibration examples and the normal examples to come are exchangeable, for
-example drawn independently from one distribution.
+conformal p-values"). They are valid if the calibration examples and future normal examples are exchangeable, for
+example drawn independently from one distribution, and if neither the model nor the score was fitted to them.
 """
 
 import io
@@ -30,7 +30,7 @@ _ARRAYS = ("points", "scores", "evaluation", "model")
 
 
 def divide(n: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Divide n normal examples at random. Return the indices of those that fit, calibrate, and evaluate."""
+    """Divide n normal examples at random. Return three arrays of indices: to fit, to calibrate, and to evaluate."""
     fit = min(round(_FIT * n), MAX_POINTS)
     return np.split(np.random.default_rng(seed).permutation(n), [fit, fit + (n - fit) // 2])
 
@@ -42,8 +42,8 @@ class Calibration:
     Attributes:
         score: The fitted score.
         scores: Scores of the calibration examples in ascending order, float32, shape (n,).
-        evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). They are normal examples
-            that neither fitted the score nor calibrate. They measure the false-alarm rate.
+        evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). These normal examples are
+            in neither of the other parts. They measure the false-alarm rate.
         model: SHA-256 that identifies the graphs and the prior, 64 hexadecimal digits.
     """
 
@@ -81,14 +81,15 @@ class Calibration:
         return cls(score, np.sort(score(calibrate)), np.sort(score(evaluate)), model)
 
     def p_values(self, scores: FloatArray) -> npt.NDArray[np.float64]:
-        """Return (1 + number of calibration scores that are at least as large) / (n + 1) for each score."""
+        """Return the p-value of each score: (1 + number of calibration scores at least as large) / (n + 1)."""
         at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
         return (1 + at_least) / (len(self.scores) + 1)
 
     def false_alarms(self, rate: float) -> tuple[float, float]:
         """Return the share of the evaluation examples whose p-value is at most `rate`, and its standard error.
 
-        The standard error counts both parts: sqrt(rate (1 - rate) (1 / n + 1 / m)).
+        The standard error includes the randomness of the n calibration examples and of the m evaluation examples:
+        sqrt(rate (1 - rate) (1 / n + 1 / m)).
         """
         share = float((self.p_values(self.evaluation) <= rate).mean())
         return share, math.sqrt(rate * (1 - rate) * (1 / len(self.scores) + 1 / len(self.evaluation)))
@@ -101,7 +102,8 @@ class Calibration:
     def measured_rates(self) -> dict[float, tuple[float, float]]:
         """Return a dict from false-alarm rate to the result of `false_alarms`.
 
-        The rates are 10 %, 1 % and 0.1 %. If the calibration allows no such rate, the smallest rate replaces them.
+        The dict has those of the rates 10 %, 1 % and 0.1 % that the calibration allows. If it allows none of them, the
+        dict has the smallest rate that it allows.
         """
         allowed = [rate for rate in _REPORTED_RATES if rate >= self.smallest_rate]
         return {rate: self.false_alarms(rate) for rate in allowed or [self.smallest_rate]}
@@ -117,7 +119,8 @@ class Calibration:
         if rate < self.smallest_rate:
             raise InputError(
                 f"false_alarm_rate is {rate:g}, but {len(self.scores):,} calibration examples allow no rate below "
-                f"{self.smallest_rate:.3g}; this rate takes at least {math.ceil(1 / rate - 1):,} calibration examples"
+                f"1/{len(self.scores) + 1}; this rate needs at least {math.ceil(1 / rate - 1):,} calibration examples, "
+                "which are about two fifths of the normal examples"
             )
         return float(rate)
 
@@ -153,7 +156,10 @@ class Calibration:
             raise BundleError(f"the arrays are {', '.join(arrays)}; expected {', '.join(_ARRAYS)}")
         found = arrays["model"]
         if found.shape != (32,) or found.dtype != np.int64 or not ((found >= 0) & (found < 256)).all():
-            raise BundleError("model must hold the 32 bytes of a SHA-256 as int64")
+            raise BundleError("the array model must hold 32 int64 numbers from 0 to 255, the bytes of a SHA-256")
         if found.astype(np.uint8).tobytes().hex() != model:
-            raise BundleError("it is the calibration of another bundle or of another variant; calibrate this one")
+            raise BundleError(
+                "the calibration belongs to another bundle or to another variant; run `vaedge calibrate` for this "
+                "bundle and this variant"
+            )
         return cls(Score(arrays["points"]), arrays["scores"], arrays["evaluation"], model)

@@ -13,13 +13,13 @@ class Detection:
     """The decision about each example.
 
     Attributes:
-        score: Anomaly score, float32, shape (n,). A larger value means a less normal example. The unit is the spread of
-            normal examples.
-        p_value: float64, shape (n,). (1 + number of calibration scores that are at least as large) / (number of
-            calibration scores + 1). For normal examples, the probability of a p-value of at most r is at most r.
+        score: Anomaly score, float32, shape (n,). A larger value means a less normal example. It has no unit, and 0 is
+            the smallest possible value.
+        p_value: float64, shape (n,). (1 + number of calibration scores that are at least as large as the score) /
+            (number of calibration scores + 1). For a normal example, P(p_value <= r) <= r.
         is_anomaly: Whether the p-value is at most the false-alarm rate, bool, shape (n,).
-        maps: Distortion of each element of x in nats, float32, shape (n, *input_shape). None unless they were
-            requested.
+        maps: Distortion of each element of x in nats, float32, shape (n, *input_shape). None unless
+            `detect` was called with maps=True.
     """
 
     score: FloatArray

@@ -1,14 +1,15 @@
-"""The anomaly score: how rare the distortion and the rate of an example are among normal examples.
+"""The anomaly score: how rare the pair (distortion, rate) of an example is among normal examples.
 
-A bound on log p(x) alone misses inputs that are simpler than the normal examples, because they can have a higher
-density (Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models using typicality").
-Therefore the score is two-sided and uses two statistics, as in Morningstar et al. 2021, "Density of states estimation
-for out-of-distribution detection". A kernel density estimate over normal examples gives the density of the pair.
+The ELBO alone misses inputs that are simpler than the normal examples, because they can have a higher density
+(Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models using typicality"). Therefore
+unusually small values raise the score as well as unusually large ones. The score follows the idea of Morningstar et al.
+2021, "Density of states estimation for out-of-distribution detection": it is the negative logarithm of the density of
+statistics of the model. Here, it is a kernel density estimate of two statistics together.
 
     u = L^T (s - mean),  s = (distortion, rate),  L L^T = covariance^-1
     score = -log(1/m sum_j exp(-|u - u_j|^2 / (2 h^2))),  h = m^(-1/6)
 
-The mean, the covariance and the m points u_j are those of the normal examples that fit the score. The bandwidth h is
+The mean, the covariance and the m points u_j are computed from the normal examples of the fit part. The bandwidth h is
 that of Scott 1992 for two dimensions. The score is 0 or larger.
 """
 
@@ -70,7 +71,7 @@ class Score:
         return score
 
     def _whiten(self, distortion: Nats, rate: Nats) -> tuple[FloatArray, FloatArray]:
-        """Return both elements of u / h."""
+        """Return the two coordinates of u / h for each example, float32, shape (n,) each."""
         deviation = distortion - self._mean[0]
         residual = rate - self._mean[1] - self._slope * deviation
         scale = len(self.points) ** (1 / 6)  # 1 / h
@@ -78,7 +79,7 @@ class Score:
         return first.astype(np.float32), second.astype(np.float32)
 
     def _minus_log_density(self, first: FloatArray, second: FloatArray) -> FloatArray:
-        """Return the score for columns (n, 1) of the elements of u / h."""
+        """Return the score of each example. The arguments are the two coordinates of u / h, each of shape (n, 1)."""
         squares = (first - self._whitened[0]) ** 2 + (second - self._whitened[1]) ** 2
         nearest = squares.min(1, keepdims=True)
         kernels = np.exp(np.float32(-0.5) * (squares - nearest))
@@ -87,7 +88,7 @@ class Score:
 
 
 def _spread(values: Nats, size: float | None = None) -> float:
-    """Return the standard deviation, or a small share of the size of the values if that is larger."""
+    """Return the standard deviation, but at least a small share of the largest absolute value, which is `size`."""
     return max(
         float(values.std()), _MIN_RELATIVE_SPREAD * max(1.0, float(np.abs(values).max()) if size is None else size)
     )

@@ -1,7 +1,7 @@
 """The terms of the detection score: distortion and rate of each example at the mean of q(z|x), in nats.
 
-Both terms are deterministic, and need one evaluation of the decoder. Their negative sum is the bound on log p(x) that a
-single z gives (Kingma & Welling 2014, eq. 2, with z = mean instead of a draw):
+Both terms need one evaluation of the decoder, and no random numbers. Their negative sum is the estimate of the ELBO
+that a single z gives (Kingma & Welling 2014, eq. 2, with z = mean instead of a draw):
 
     log p(x|z) + log p(z) - log q(z|x) = -(distortion + rate)
 """
@@ -21,7 +21,7 @@ class Terms(NamedTuple):
     """The terms of each example at z = mean, in nats.
 
     Attributes:
-        distortion: -log p(x|z), float64, shape (n,). For bce_surrogate, the cross-entropy.
+        distortion: -log p(x|z), float64, shape (n,). For bce_surrogate, it is the cross-entropy.
         rate: log q(z|x) - log p(z), float64, shape (n,).
     """
 
@@ -30,7 +30,7 @@ class Terms(NamedTuple):
 
     @property
     def bound(self) -> Nats:
-        """The bound on log p(x) that z = mean gives, float64, shape (n,)."""
+        """The estimate of the ELBO that z = mean gives, float64, shape (n,)."""
         return -(self.distortion + self.rate)
 
 
@@ -47,7 +47,8 @@ def compute_terms(
 ) -> Terms:
     """Compute the terms of each example.
 
-    In fp32, the result of an example does not depend on the other examples, because every sum runs over one row alone.
+    In fp32, the result of an example does not depend on the other examples, because each sum is over the elements of
+    one example.
 
     Args:
         x: Examples, float32, shape (n, *input_shape), already validated.

@@ -181,8 +181,8 @@ def test_labels_of_a_table_are_the_condition(table_bundle, tmp_path, capsys):
         (("--false-alarm-rate", "0"), "false_alarm_rate is 0.0; expected a number above 0 and below 1"),
         (("--false-alarm-rate", "1"), "false_alarm_rate is 1.0; expected a number above 0 and below 1"),
         (("--false-alarm-rate", "nan"), "false_alarm_rate is nan; expected a number above 0 and below 1"),
-        (("--false-alarm-rate", "1e-4"), "this rate takes at least 9,999 calibration examples"),
-        (("--variant", "int8"), "calibration.npz is refused: it is the calibration of another bundle or of another"),
+        (("--false-alarm-rate", "1e-4"), "this rate needs at least 9,999 calibration examples"),
+        (("--variant", "int8"), "calibration.npz is refused: the calibration belongs to another bundle or to another"),
         (("--variant", "fastest"), "a calibration belongs to one variant"),
         (("--calibration", "absent.npz"), "absent.npz is missing: `vaedge calibrate` writes such a file"),
         (("--out", "scores.npz"), "must end in .csv"),
@@ -218,7 +218,7 @@ def test_info_says_why_a_calibration_is_refused(calibrated, edit_manifest, folde
 
     edit_manifest(lambda tree: tree["variants"]["fp32"].pop("calibration"))
     edit_manifest(lambda tree: tree["variants"]["int8"].update(calibration="calibration.npz"))
-    assert "calibration.npz is refused: it is the calibration of another bundle or of another variant" in shown()
+    assert "calibration.npz is refused: the calibration belongs to another bundle or to another variant" in shown()
     shutil.copy(folder / "x.npy", calibrated / "calibration.npz")
     assert "calibration.npz is larger than" in shown()
     (calibrated / "calibration.npz").unlink()

@@ -149,7 +149,7 @@ def test_gray_levels_are_refused_for_a_bernoulli(calibrated, normal):
 
 def test_calibration_of_another_bundle_or_variant_is_refused(mnist, bundle, file):
     for arguments in ({"path": bundle}, {"path": mnist, "variant": "int8"}):
-        with pytest.raises(vaedge.BundleError, match="another bundle or of another variant") as caught:
+        with pytest.raises(vaedge.BundleError, match="another bundle or to another variant") as caught:
             vaedge.load(**arguments, calibration=file)
         assert str(file) in str(caught.value)
 
