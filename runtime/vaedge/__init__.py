@@ -12,13 +12,13 @@ import os
 import sys
 import warnings
 
-# Official ONNX Runtime wheels since 1.29 send telemetry unless this variable is set before onnxruntime is imported. A
-# value that the user has set is kept.
+# Official ONNX Runtime wheels since 1.29 send telemetry unless ORT_DISABLE_TELEMETRY is set before onnxruntime is
+# imported. A value that the user has set is kept.
 if "ORT_DISABLE_TELEMETRY" not in os.environ:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     if "onnxruntime" in sys.modules:
         warnings.warn(
-            "onnxruntime was imported before vaedge, so its telemetry may be on: "
+            "onnxruntime was imported before vaedge, so onnxruntime may send telemetry: "
             "import vaedge first, or set ORT_DISABLE_TELEMETRY=1",
             stacklevel=2,
         )

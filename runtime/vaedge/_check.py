@@ -12,9 +12,9 @@ from vaedge._types import FloatArray
 from vaedge.bundle.reader import Bundle, read_bundle, read_variants
 from vaedge.vae import VAE
 
-# Bundles of format 1 store no tolerances. Their tolerance is this number times max(1, |reference|). Another CPU, number
-# of threads or release of ONNX Runtime changes the outputs by a tenth of the tolerance. TF32 or bfloat16 instead of
-# float32 changes the outputs by ten times the tolerance.
+# Bundles of format 1 store no tolerances. Their tolerance is this number times max(1, |reference|). A change of
+# the CPU, the number of threads, or the release of ONNX Runtime changes the outputs by a tenth of the tolerance. TF32
+# or bfloat16 instead of float32 changes the outputs by ten times the tolerance.
 _FORMAT_1_TOLERANCE = 1e-4
 
 
@@ -48,13 +48,13 @@ def check(
 ) -> CheckReport:
     """Verify all files, run each variant on the stored inputs, and compare the results with the stored outputs.
 
-    All inputs are run as one batch, because dynamic int8 gives other results for other batches.
+    All inputs are run as one batch, because the results of dynamic int8 depend on the batch.
 
     Args:
         path: The bundle's folder.
         device: As for `load`.
         threads: As for `load`.
-        variant: The only variant to run; None runs all of them.
+        variant: The variant to run. None runs all variants.
 
     Returns:
         The report. `bool(report)` is `report.passed`.
@@ -93,7 +93,7 @@ def _differences(bundle: Bundle, vae: VAE) -> dict[str, float]:
 
 
 def outputs(vae: VAE, reference: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
-    """Run a VAE on the inputs in a reference of the bundle. Return a dict from the name of each output to its array."""
+    """Run a VAE on the inputs of a reference. Return a dict from the name of each output to the array."""
     conditions: dict[str, Any] = {name: reference[name] for name in vae.manifest.conditions}
     posterior = vae.encode(reference["x"], conditions=conditions)
     return {

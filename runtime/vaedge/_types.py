@@ -28,5 +28,8 @@ class Condition:
 
     @property
     def class_list(self) -> str:
-        """The names of the classes as text, with commas between them. Names with other characters are quoted."""
+        """The names of the classes as text, separated by commas.
+
+        A name that contains a character other than a letter or a digit is quoted.
+        """
         return ", ".join(name if name.isalnum() else json.dumps(name, ensure_ascii=False) for name in self.classes)

@@ -36,7 +36,7 @@ class Batch:
     detect       x -> score, p_value, is_anomaly
 
     For a conditional model, each batch must hold one column per condition, with the name of the condition. Each worker
-    loads the bundle at the first call. A pickle holds the path of the bundle, but not the content.
+    loads the bundle at the first call. A pickled `Batch` holds the path of the bundle, but not the files of the bundle.
     """
 
     def __init__(

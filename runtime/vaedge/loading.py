@@ -32,7 +32,7 @@ def load(
         sha256: Expected SHA-256 of `manifest.json`, in hexadecimal digits. None accepts any bundle. This hash
             identifies the bundle, because the manifest holds the SHA-256 of every other file that the runtime opens.
             The model card and its images are not verified.
-        calibration: File with a calibration for `VAE.detect`, which replaces that of the bundle.
+        calibration: File with a calibration for `VAE.detect`. It replaces the calibration of the bundle.
 
     Returns:
         The VAE.
@@ -61,7 +61,7 @@ def _load_fastest(path: str | os.PathLike[str], device: str, threads: int | None
     The fastest variant can be less accurate than fp32, but only within a limit: the exporter refuses a variant whose
     loss exceeds the budget.
     """
-    # These imports take time, and the other variants do not need them.
+    # These imports take time, and only "fastest" needs them.
     from vaedge.benchmark.timing import time_reconstruct
     from vaedge.bundle.reference import Inputs
 

@@ -22,7 +22,7 @@ from vaedge.engine.sessions import Sessions
 from vaedge.errors import BundleError, InputError
 from vaedge.validation import LATENT_RANGE, Conditions, as_batch, as_conditions, as_count, as_example
 
-if TYPE_CHECKING:  # `detect` and `calibrate` import the package; other calls do not need it
+if TYPE_CHECKING:  # only `detect` and `calibrate` need this package, and import it
     from vaedge.detection.calibration import Calibration
     from vaedge.detection.result import Detection
     from vaedge.detection.terms import Terms
@@ -42,8 +42,8 @@ class VAE:
 
     A conditional model needs its conditions in every call: `vae.sample(2, conditions={"y": ["circle", "square"]})`.
     `conditions` maps the name of each condition to one value per example, or to one value for all examples. A class is
-    its number or its name. The keyword `y` is a shorthand for the condition "y". `manifest.conditions` lists the
-    conditions of a model and the names of their classes.
+    given by its number or its name. The keyword `y` is a shorthand for the condition "y". `manifest.conditions` lists
+    the conditions of a model and the names of their classes.
 
     The methods raise InputError if an argument is invalid, or if a condition is missing or unknown. Invalid arrays are
     empty, have a wrong shape or type, or hold NaN or values out of range. The methods raise InferenceError if ONNX
@@ -158,7 +158,7 @@ class VAE:
         y: npt.ArrayLike | None = None,
         out: FloatArray | None = None,
     ) -> FloatArray:
-        """Draw z from the prior, and return the means of p(x|z) or draws from it.
+        """Draw z from the prior, and return the means of p(x|z) or draws from p(x|z).
 
         Args:
             n: Number of samples, at least 1.
@@ -172,7 +172,7 @@ class VAE:
             The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
-            InputError: draw=True, and p(x|z) is not a distribution (bce_surrogate).
+            InputError: `draw` is True, but p(x|z) is not a distribution (bce_surrogate).
         """
         n = as_count(n, "n")
         values = self._as_conditions(conditions, y, n)
@@ -197,7 +197,7 @@ class VAE:
             sample: Draw z from q(z|x) instead of taking its mean.
             draw: Draw x from p(x|z) instead of taking its mean.
             seed: Seed of the draws, only with sample=True or draw=True; None uses fresh entropy.
-            conditions: Values of the conditions by name, for a conditional model. Both graphs receive the same.
+            conditions: Values of the conditions by name, for a conditional model. Both graphs receive the same values.
             y: Shorthand for the condition "y".
             out: Array that receives the result and is returned, float32, shape (n, *input_shape). It may overlap `x`.
 
@@ -205,7 +205,7 @@ class VAE:
             The means of p(x|z), float32, shape (n, *input_shape).
 
         Raises:
-            InputError: A seed was given, and nothing is drawn; or draw=True, and p(x|z) is not a distribution.
+            InputError: A seed was given, but nothing is drawn. Or `draw` is True, but p(x|z) is not a distribution.
         """
         x = self._as_examples(x)
         values = self._as_conditions(conditions, y, len(x))
@@ -229,10 +229,10 @@ class VAE:
         """Return the importance-weighted bound on log p(x) of each example (Burda et al. 2016).
 
         Args:
-            x: As for `encode`; 0 and 1 for a Bernoulli.
-            k: Number of draws of z per example. The bound becomes tighter with more draws; one draw estimates the ELBO.
+            x: As for `encode`. For a Bernoulli, all values must be 0 or 1.
+            k: Number of draws of z per example. More draws make the bound tighter. With k = 1, it estimates the ELBO.
             seed: The same seed gives the same draws; None uses fresh entropy.
-            conditions: Values of the conditions by name. The bound is then one on log p(x | conditions).
+            conditions: Values of the conditions by name. The result is then a bound on log p(x | conditions).
             y: Shorthand for the condition "y".
 
         Returns:
@@ -292,7 +292,7 @@ class VAE:
         at most the false-alarm rate.
 
         Args:
-            x: As for `encode`; 0 and 1 for a Bernoulli.
+            x: As for `encode`. For a Bernoulli, all values must be 0 or 1.
             false_alarm_rate: An example is called an anomaly if its p-value is at most this rate. The rate must be at
                 least 1 / (n + 1), where n is the number of calibration examples.
             maps: Whether to return the distortion of each element, too.
@@ -334,13 +334,13 @@ class VAE:
     ) -> "Calibration":
         """Compute a calibration for `detect` from normal examples on which the model was not trained.
 
-        The examples are divided at random: one fifth (at most 1000) is used to fit the score. Half of the others are
-        the calibration examples, and the rest measures the false-alarm rate. The graphs run on batches of 64 examples.
-        With int8, use batches of about this size in `detect`, too, because int8 results depend on the batch.
+        The examples are divided at random: one fifth (at most 1000) is used to fit the score. Half of the rest are the
+        calibration examples, and the other half measures the false-alarm rate. The graphs run on batches of 64
+        examples. With int8, use batches of about this size in `detect`, too, because int8 results depend on the batch.
 
         Args:
             x: As for `detect`, at least 20 examples.
-            seed: Seed of the division.
+            seed: Seed of the random division.
             conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
 
@@ -348,8 +348,8 @@ class VAE:
             The calibration. Save it with `save`, and load it with `vaedge.load(calibration=...)`.
 
         Raises:
-            InputError: There are too few examples, or the model returns NaN or infinity for an example of the first
-                part.
+            InputError: There are too few examples, or the model returns NaN or infinity for an example that is used to
+                fit the score.
         """
         from vaedge.detection.calibration import MIN_EXAMPLES, Calibration
 
@@ -374,7 +374,7 @@ class VAE:
             a: The first example, shape input_shape, without a batch axis.
             b: The last example, shape input_shape, without a batch axis.
             steps: Number of latents on the line, including both ends; at least 2.
-            conditions: Values of the conditions by name: one for all steps, or one per step.
+            conditions: Values of the conditions by name: one value for all steps, or one value per step.
             y: Shorthand for the condition "y".
 
         Returns:
@@ -415,7 +415,10 @@ class VAE:
     def _decode(
         self, z: FloatArray, conditions: _Arrays, out: FloatArray | None = None, draws: Draws | None = None
     ) -> FloatArray:
-        """Return the means of p(x|z), or the next draws from it, some rows at a time: the parameters need memory."""
+        """Return the means of p(x|z), or draws from p(x|z) if `draws` is given.
+
+        Draws are computed some rows at a time, because the parameters need memory.
+        """
         decoder = self._sessions.decoder
         if draws is None:
             return run(decoder, {"z": z, **conditions}, ("x",), out)[0]
@@ -442,7 +445,7 @@ class VAE:
         return compute_terms(x, encode, decode, self.prior, self._likelihood(x), batch_size=size, maps=maps)
 
     def _steps(self, x: FloatArray, conditions: _Arrays) -> tuple[Encode, Decode]:
-        """Return functions that encode some rows of x, and decode latents of these rows, with their conditions."""
+        """Return a function that encodes some rows of x, and a function that decodes latents for some rows of x."""
 
         def encode(rows: slice) -> Posterior:
             return self._encode(x[rows], {name: array[rows] for name, array in conditions.items()})
@@ -454,7 +457,7 @@ class VAE:
         return encode, decode
 
     def _likelihood(self, x: FloatArray) -> Likelihood:
-        """Return p(x|z), or the surrogate, after checking that it can score x."""
+        """Return the likelihood p(x|z). Raise InputError if it cannot score `x`."""
         limits = self.manifest.log_scale_range
         return require_scorable(self.manifest.likelihood, x, surrogate=True, log_scale_range=limits)
 
@@ -479,7 +482,7 @@ def _read_prior(files: ModelFiles) -> Prior:
 def _read_calibration(files: ModelFiles) -> "Calibration | None":
     if files.calibration is None:
         return None
-    from vaedge.detection.calibration import Calibration  # bundles without a calibration do not need it
+    from vaedge.detection.calibration import Calibration  # bundles without a calibration do not need this import
 
     try:
         return Calibration.from_npz(files.calibration.content, files.model_sha256)

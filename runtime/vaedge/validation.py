@@ -1,10 +1,12 @@
 """Validate arguments, and raise errors that say what to do.
 
-Floating-point arrays of the right shape are accepted if they are finite and inside the declared range. C-contiguous
-float32 is used without a copy; other floating-point types, byte orders and layouts, lists, and subclasses of arrays are
-converted. Integers are refused, because pixels of 0..255 given where 0..1 is expected are the most common mistake; only
-uint8 is accepted, where the bundle says that it was trained on 8-bit data and by which number it is divided.
-Masked arrays with masked values are refused, because a mask means that a value is unknown.
+Floating-point arrays of the right shape are accepted if all values are finite and inside the declared range.
+C-contiguous float32 arrays are used without a copy. Other floating-point types, byte orders and layouts, lists, and
+subclasses of arrays are converted.
+
+Integers are refused, because the most common mistake is to give pixels in 0..255 where 0..1 is expected. uint8 arrays
+are accepted only if the manifest has an encoding. Masked arrays with masked values are refused, because a mask means
+that a value is unknown.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +20,7 @@ from vaedge.errors import InputError
 
 Conditions: TypeAlias = Mapping[str, npt.ArrayLike]
 
-# Maximum absolute value of a latent. No prior has mass at larger values, and their products could overflow.
+# Maximum absolute value of a latent. No prior has mass at larger values, and products of larger values could overflow.
 MAX_LATENT = 1e6
 LATENT_RANGE = (-MAX_LATENT, MAX_LATENT)
 # Maximum number of rows per call. numpy can count the bytes of this many rows of any size that a manifest allows.
@@ -33,14 +35,15 @@ _SMALL = 4096
 def as_batch(
     value: Any, name: str, shape: tuple[int, ...], value_range: Range | None = None, encoding: str | None = None
 ) -> FloatArray:
-    """Return `value` as a C-contiguous float32 batch, without a copy where it already is one.
+    """Return `value` as a C-contiguous float32 batch. An array that already has this form is not copied.
 
     Args:
         value: Array of shape (n, *shape) with n >= 1.
         name: Name of the argument, for the error.
         shape: Shape of one example.
         value_range: Smallest and largest value allowed; None allows every finite value.
-        encoding: "uint8" also accepts uint8, which is divided by 255 in float32 as in training; None refuses integers.
+        encoding: "uint8" also accepts uint8 arrays, and divides them by 255 in float32 as in training; None refuses
+            integers.
 
     Raises:
         InputError: `value` is empty, has a wrong shape or type, or holds NaN, infinity or values outside the range.
@@ -73,7 +76,7 @@ def _as_float32(array: npt.NDArray[Any], name: str, value_range: Range | None, e
 
 
 def _axis_hint(name: str, given: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """Return how to add the axes that an array lacks to be a batch of examples of this shape, if axes are missing."""
+    """Return the part of an error message that says how to add missing axes, or "" if no axis is missing."""
     if given == shape:
         return f"; for a single example pass {name}[None]"
     if (1, *given) == shape:
@@ -82,7 +85,7 @@ def _axis_hint(name: str, given: tuple[int, ...], shape: tuple[int, ...]) -> str
 
 
 def _pixel_hint(name: str, array: npt.NDArray[Any], value_range: Range | None) -> str:
-    """Return how to convert an array that may hold pixels."""
+    """Return the part of an error message that says how to convert pixels, or "" for other arrays."""
     maximum = _PIXELS.get(array.dtype)
     if maximum and value_range == (0, 1):
         return f"; scale pixels of 0..{maximum} with {name} / np.float32({maximum})"
@@ -124,7 +127,7 @@ def as_conditions(
     """Return the values of all conditions for a batch.
 
     Args:
-        given: Dict from the name of each condition to its values, as `as_condition` takes them; None is empty.
+        given: Dict from the name of each condition to its values, as `as_condition` takes them. None means no values.
         y: Values of the condition "y"; None if `given` holds them, or the model has no condition of this name.
         expected: Dict from name to condition, the conditions of the model.
         n: Number of examples in the batch.
@@ -167,7 +170,7 @@ def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDA
     if array.shape == condition.shape:
         array = np.broadcast_to(array, (n, *condition.shape))
     if array.shape != (n, *condition.shape):
-        expected = f"{(n, *condition.shape)}, or {condition.shape} for all examples"
+        expected = f"{(n, *condition.shape)}, or one value of shape {condition.shape} for all examples"
         raise InputError(f"{name} has shape {array.shape}; expected {expected}")
     if condition.dtype == "float32":
         return as_batch(array, name, condition.shape)
@@ -185,10 +188,10 @@ def class_numbers(labels: npt.NDArray[Any], name: str, condition: Condition) -> 
     """Return the number of the class of each label. Arrays that hold no texts are returned as they are.
 
     Args:
-        labels: Array of texts. Each is the name of a class, or its number if no name is an integer. Spaces around a
-            text are ignored.
+        labels: Array of texts. Each text is the name of a class. If no name is an integer, a text may also be the
+            number of a class. Spaces around a text are ignored.
         name: Name of the condition, for the error.
-        condition: The condition. Without classes, texts are returned as they are, too.
+        condition: The condition. If it has no classes, texts are returned as they are, too.
 
     Raises:
         InputError: A text is not a class.

@@ -115,7 +115,7 @@ def test_interpolate_takes_one_label_or_one_per_step(vae, run):
         ({"y": -1}, "from -1 to -1; expected"),
         ({"y": 1.0}, "float64"),
         ({"y": "three"}, "y: 'three' is not a class of this model; expected one of '0', '1', '2'"),
-        ({"y": [1, 2]}, r"y has shape \(2,\); expected \(3,\), or \(\) for all examples"),
+        ({"y": [1, 2]}, r"y has shape \(2,\); expected \(3,\), or one value of shape \(\) for all examples"),
         ({"y": None}, "expected integers"),
     ],
 )

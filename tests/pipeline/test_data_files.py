@@ -184,14 +184,14 @@ def test_classes_without_examples_are_named(tmp_path):
 def test_archive_with_one_part_says_what_to_do(tmp_path, capsys):
     np.savez(tmp_path / "x.npz", train=PIXELS, train_labels=np.zeros(40, int))
     message = failure(capsys, "train", "--dataset", tmp_path / "x.npz", *SMALL, "--out", tmp_path / "run")
-    assert "To train on train alone, name it x; other commands read it with --split train" in message
+    assert "To train only on the array 'train', rename it to x; other commands read it with --split train" in message
 
 
 def test_split_that_a_file_does_not_have_is_an_error(images, tmp_path, capsys):
     words = ("--out", tmp_path / "z.npz")
     np.savez(tmp_path / "x.npz", train=PIXELS, valid=PIXELS)
     for options, message in (
-        (("--split", "test"), "x.npz has the arrays train, valid, and no array 'test', which --split asks for"),
+        (("--split", "test"), "x.npz has the arrays train, valid, but not the array 'test', which --split asks for"),
         ((), "x.npz has the arrays train, valid; expected train and test, or x. Labels are train_labels and"),
     ):
         assert message in failure(capsys, "encode", images / "bundle", tmp_path / "x.npz", *options, *words)

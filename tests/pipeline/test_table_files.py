@@ -106,8 +106,8 @@ ROW = [1.0, 2.0, 3.0]
         (NAMES, [[1.0, 2.0, "-inf"]], (), "line 2, column 'age': -inf is not a finite number"),
         (NAMES, [[1.0, 2.0, 1e300]], (), "line 2, column 'age': 1e+300 is not a finite number in float32"),
         (NAMES[:2], [ROW[:2]], (), "the column 'age' is missing; expected height, weight (kg), age"),
-        ((*NAMES, "extra"), [[*ROW, 4.0]], (), "it does not know the column 'extra'"),
-        (NAMES[::-1], [ROW], (), "in another order, column 1 is 'age' instead of 'height'"),
+        ((*NAMES, "extra"), [[*ROW, 4.0]], (), "the model does not know the column 'extra'"),
+        (NAMES[::-1], [ROW], (), "in another order: column 1 is 'age' instead of 'height'"),
         ((*NAMES, "shape"), [[*ROW, "hexagon"]], ("--label-column", "shape"), "'hexagon' is not a class of this model"),
         ((*NAMES, "shape"), [[*ROW, ""]], ("--label-column", "shape"), "line 2, column 'shape': the label is ''"),
         (NAMES, [ROW], ("--label-column", "shape"), "has no column 'shape'"),
@@ -118,7 +118,7 @@ ROW = [1.0, 2.0, 3.0]
             "'hexagon' is not a class of this model; expected one of 'circle'",
         ),
         (NAMES, [ROW], (), "this model takes the condition y, which is missing"),
-        (NAMES, [ROW], ("--split", "train"), "x.csv has no parts, but --split asks for 'train'"),
+        (NAMES, [ROW], ("--split", "train"), "--split train needs a .npz file with the arrays train and test; "),
     ],
 )
 def test_invalid_table_is_an_error(table, tmp_path, capsys, header, rows, words, message):
@@ -150,7 +150,10 @@ def test_interpolation_takes_the_class_of_both_examples(table, tmp_path, capsys)
     expected = vaedge.load(table / "bundle").interpolate(NUMBERS[0], NUMBERS[3], 8, y="circle")
     np.testing.assert_array_equal(np.load(tmp_path / "i.npy"), expected)
     message = failure(capsys, *words, "--rows", 0, 1, "--out", tmp_path / "i.npy")
-    assert "the two examples have the classes circle and square; choose one for all steps with --condition" in message
+    assert (
+        "the two examples have the classes circle and square; choose one class for all steps with --condition"
+        in message
+    )
 
 
 def test_invalid_labels_of_an_archive_are_an_error(table, tmp_path, capsys):

@@ -129,7 +129,7 @@ def test_bounds_use_the_conditions_of_each_example(conditional, k):
         ({"conditions": {"y": Y, "other": Y}}, "conditions given: y, other; this model takes: y"),
         ({"conditions": {"other": Y}, "y": Y}, "conditions given: other, y; this model takes: y"),
         ({"conditions": {"y": Y}, "y": Y}, "y was given twice"),
-        ({"y": Y[:3]}, r"y has shape \(3,\); expected \(4,\), or \(\) for all examples"),
+        ({"y": Y[:3]}, r"y has shape \(3,\); expected \(4,\), or one value of shape \(\) for all examples"),
         ({"y": [0, 1, 2, 3]}, "y is an array of int64; expected float32"),
     ],
 )

@@ -159,4 +159,4 @@ def test_reconstruct_draws_from_the_command_line(binary, bundle, digits, tmp_pat
     assert main([*argv, str(tmp_path / "y.npy")]) == 0
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), binary.reconstruct(x, draw=True, seed=6))
     assert main([*argv, str(tmp_path / "shards")]) == 1
-    assert "--draw cannot write shards" in capsys.readouterr().err
+    assert "--draw cannot write a folder of shards" in capsys.readouterr().err

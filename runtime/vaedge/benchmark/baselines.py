@@ -68,8 +68,8 @@ def openvino_run(bundle: Bundle, threads: int, precision: str = "f32") -> Run:
     Args:
         bundle: The bundle, whose graphs are float32.
         threads: Number of CPU threads.
-        precision: Precision of the computation. The default is "f32". OpenVINO itself uses bf16 on CPUs that support
-            it, and bf16 results differ from float32 results.
+        precision: Precision of the computation, "f32" by default. OpenVINO's own default is bf16 on CPUs that support
+            bf16. The results in bf16 differ from those in float32.
 
     Raises:
         DependencyError: OpenVINO is not installed.

@@ -20,8 +20,9 @@ OPERATIONS = ("encode", "decode", "sample", "reconstruct")
 _WARM_UP_CALLS = 3
 _MIN_CALLS = 20
 _ROUNDS = 5
-# Limits of the relative difference between the outputs of two candidates. The outputs agree if either limit holds.
-# Float32 candidates reach the limit of the maximum. Variants with fewer bits reach only the limit of the mean.
+# Limits for the maximum and for the mean of the relative differences between the outputs of two candidates. The outputs
+# agree if one of the limits is kept. Float32 candidates keep the limit for the maximum. Variants with fewer bits keep
+# only the limit for the mean.
 _MAX_DIFFERENCE, _MEAN_DIFFERENCE = 1e-3, 0.05
 _FASTEST_BATCH_SIZES = (1, 64)
 _FASTEST_SECONDS = 0.05
@@ -81,7 +82,8 @@ def time_operations(
     """Time every operation at every batch size. The candidates take turns (A B A B ...).
 
     Args:
-        candidates: Dict from the name of each candidate to the candidate. All are compared with the first one.
+        candidates: Dict from the name of each candidate to the candidate. All candidates are compared with the first
+            candidate.
         inputs: Examples to run, repeated to fill a batch. Use real examples, because the outputs of the candidates must
             agree, and variants with fewer bits are accurate only on real examples.
         batch_sizes: Batch sizes to time.

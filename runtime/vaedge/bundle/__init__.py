@@ -1,1 +1,1 @@
-"""The files of a bundle: reading, strict validation, and the checks of its graphs."""
+"""Read and strictly validate the files of a bundle, and check the content of the graphs."""

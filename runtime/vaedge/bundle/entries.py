@@ -28,13 +28,13 @@ class Variant:
     """One variant of the encoder and the decoder, such as fp32 or int8.
 
     Attributes:
-        encoder: File name of the encoder. It maps `x` to `mean` and `log_var`.
-        decoder: File name of the decoder. It maps `z` to `x` and to the parameters of p(x|z).
+        encoder: File name of the encoder, which maps `x` to `mean` and `log_var`.
+        decoder: File name of the decoder, which maps `z` to `x` and to the parameters of p(x|z).
         opset: Version of the standard ONNX operators that the graphs use.
         ir_version: Version of the ONNX file format.
         reference: Name of the file with the inputs and the expected outputs for `vaedge check`. In bundles of format 1,
             it is None for every variant except fp32.
-        calibration: Name of the file with the calibration of anomaly detection, or None.
+        calibration: Name of the file with the calibration of anomaly detection. None if the variant has no calibration.
         measured: Speed, size and loss compared with fp32. May be empty.
     """
 
@@ -47,7 +47,7 @@ class Variant:
     measured: Mapping[str, Any] = field(default_factory=dict)
 
     def tree(self) -> dict[str, Any]:
-        """Return the fields of the manifest. A file that does not exist has no field."""
+        """Return the variant as an object of `manifest.json`. Attributes that are None are left out."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 

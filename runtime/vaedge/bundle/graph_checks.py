@@ -104,7 +104,7 @@ def _check_tensor(message: memoryview) -> None:
     if element_type not in _ELEMENT_BYTES:
         raise BundleError(f"the tensor {name!r} has elements of type {element_type}, which is not allowed")
     if tensor.get(14, [0])[-1]:
-        raise BundleError(f"the tensor {name!r} is stored in another file")
+        raise BundleError(f"the tensor {name!r} is stored in another file, which is not allowed")
     elements = math.prod(tensor.get(1, []))
     if elements > MAX_ELEMENTS or len(raw) != 1 or len(raw[0]) != elements * _ELEMENT_BYTES[element_type]:
         raise BundleError(
@@ -136,4 +136,4 @@ def _text(message: Mapping[int, list[Any]], number: int) -> str:
     try:
         return str(message[number][-1], "utf-8") if number in message else ""
     except UnicodeDecodeError as error:
-        raise BundleError("a name is not UTF-8 text") from error
+        raise BundleError("a name in the graph is not UTF-8 text") from error

@@ -66,7 +66,7 @@ class Fields:
             file: Name of the file, for errors.
         """
         if not isinstance(tree, dict):
-            raise BundleError(f"{file}: {path or 'the whole file'} is not an object")
+            raise BundleError(f"{file}: {path or 'the whole file'} is not a JSON object")
         self._tree: dict[str, Any] = tree
         self._read: set[str] = set()
         self._path = path

@@ -67,10 +67,10 @@ class Manifest:
         input_shape: Shape of one example of `x`, without the batch axis; float32.
         input_range: Minimum and maximum of the values of `x`. None allows every finite value.
         latent_shape: Shape of one `z`, without the batch axis; float32.
-        likelihood: Name of p(x|z).
+        likelihood: Name of the likelihood p(x|z).
         conditions: Dict from name to condition. Both graphs take the conditions in this order, after `x` or `z`.
         parameters: Names of the parameters of p(x|z), in the order of the decoder's outputs after `x`.
-        prior: Name of p(z), one of PRIORS.
+        prior: Name of the prior p(z), one of PRIORS.
         prior_file: Name of the file with the prior's constants. None if the prior has no constants.
         variants: Dict from the name of each variant to its files.
         files: Dict from file name to SHA-256 and size, for every file that the runtime may open.
@@ -79,7 +79,7 @@ class Manifest:
         verification: How the exporter compared the graphs with PyTorch, and the differences.
         metrics: Measured metrics (nats per example), and how they were measured.
         training: Description of the training, with its command.
-        format_version: Version of the format that the manifest was read from. The newest version is always written.
+        format_version: Format version of the file that was read. A manifest is always written in the newest version.
         log_scale_range: Limits to which the runtime clips log_scale. None if the graphs limit log_scale themselves.
         encoding: "uint8" if `x` may also be given as uint8, which is divided by 255 in float32; otherwise None.
         features: Names of the elements of `x`, for tables; empty if they have no names.
@@ -151,7 +151,7 @@ class Manifest:
 
     @classmethod
     def _readers(cls) -> dict[str, Callable[[Fields, str], Any]]:
-        """Return a dict from attribute name to reading function, for all attributes that were declared with one."""
+        """Return a dict from attribute name to reading function, for the attributes that have a reading function."""
         return {entry.name: entry.metadata["read"] for entry in fields(cls) if "read" in entry.metadata}
 
     @classmethod
@@ -219,7 +219,7 @@ class Manifest:
                         f"{MANIFEST_NAME}: {place}: {name!r} is not a bare name (letters, digits, '.', '_', '-')"
                     )
         if not self.variants:
-            raise BundleError(f"{MANIFEST_NAME}: variants is empty; a bundle has at least one")
+            raise BundleError(f"{MANIFEST_NAME}: variants is empty; expected at least one variant")
         used = [self.prior_file] if self.prior_file else []
         for variant in self.variants.values():
             optional = (variant.reference, variant.calibration)

@@ -1,4 +1,4 @@
-"""Read untrusted .npz files: no pickled objects, and bounded memory.
+"""Read untrusted .npz files. Pickled objects are refused, and the memory is limited.
 
 A .npz file is a zip archive of .npy files. Both formats declare the size of their content. The declared sizes are read
 first. An array is created only if the declared sizes agree with each other and do not exceed the limits.

@@ -11,7 +11,7 @@ LOG_SCALE_RANGES: Mapping[str, tuple[float, float]] = {"gaussian": (-6, 10), "di
 
 
 def may_name_features(names: Collection[str], shape: tuple[int, ...]) -> bool:
-    """Return whether names can be the feature names of examples with a shape.
+    """Return whether `names` can be the feature names of examples of shape `shape`.
 
     The shape must have one axis. Each element needs one name. Names must be distinct, printable and non-empty.
     """
@@ -44,7 +44,10 @@ def read_features(example: Fields) -> tuple[str, ...]:
 
 
 def read_log_scale_range(likelihood: Fields, version: int) -> tuple[float, float] | None:
-    """Read the optional field `likelihood.log_scale_range`. Format 1 lacks it, and the likelihood implies the range."""
+    """Read the optional field `likelihood.log_scale_range`.
+
+    In format 1, this field does not exist. The name of the likelihood then determines the range.
+    """
     if version == 1:
         return LOG_SCALE_RANGES.get(likelihood.text("name"))
     if "log_scale_range" not in likelihood:
@@ -53,6 +56,6 @@ def read_log_scale_range(likelihood: Fields, version: int) -> tuple[float, float
     if limits is None or likelihood.texts("parameters")[1:] != ("log_scale",):
         raise likelihood.error(
             "log_scale_range",
-            "[minimum, maximum], in a likelihood with two parameters of which the second is log_scale",
+            "[minimum, maximum]; the likelihood must have two parameters, and the second must be log_scale",
         )
     return limits

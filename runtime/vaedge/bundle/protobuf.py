@@ -94,4 +94,4 @@ def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value, position + index + 1
-    raise BundleError("a number is too long")
+    raise BundleError(f"a number takes more than {_MAX_VARINT_BYTES} bytes")

@@ -82,7 +82,10 @@ class Bundle(ModelFiles):
 
     @property
     def model_sha256(self) -> str:
-        """As for ModelFiles, from the digests in the manifest, which the files were verified against."""
+        """SHA-256 that identifies the graphs and the prior, 64 hexadecimal digits.
+
+        It is computed from the digests in the manifest. The files were verified against these digests.
+        """
         return variant_sha256(self.manifest, self.variant)
 
     def locate(self, name: str) -> str:
@@ -90,7 +93,7 @@ class Bundle(ModelFiles):
         return str(self.path / name)
 
     def read(self, name: str) -> bytes:
-        """Read another file that the manifest lists, and verify it.
+        """Read a file that the manifest lists, and verify it.
 
         Raises:
             BundleNotFoundError: The file is missing.
@@ -99,11 +102,11 @@ class Bundle(ModelFiles):
         return _read_verified(self.path, name, self.manifest)
 
     def verify_others(self) -> None:
-        """Verify every file that was not read for this variant, and check the graphs among them.
+        """Verify every file that was not read for this variant. Check the content of the graphs among these files.
 
         Raises:
             BundleNotFoundError: A file is missing.
-            BundleError: The size or the SHA-256 of a file differs from the manifest, or a graph is refused.
+            BundleError: The size or the SHA-256 of a file differs from the manifest, or a graph fails the checks.
         """
         variants = self.manifest.variants.items()
         graphs = {graph: variant for variant, pair in variants for graph in (pair.encoder, pair.decoder)}
@@ -126,7 +129,7 @@ def read_manifest(path: str | os.PathLike[str], sha256: str | None = None) -> tu
 
     Raises:
         BundleNotFoundError: The folder does not exist, or has no manifest.
-        BundleError: The manifest is invalid, or the SHA-256 of `manifest.json` is not `sha256`.
+        BundleError: The manifest is invalid, or the SHA-256 of `manifest.json` differs from `sha256`.
         InputError: `sha256` is not 64 hexadecimal digits.
     """
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
@@ -214,7 +217,9 @@ def variant_sha256(manifest: Manifest, variant: str) -> str:
 
 
 def read_calibration(folder: Path, manifest: Manifest, variant: str) -> CalibrationFile | None:
-    """Read the calibration of a variant without its graphs, and verify it; None if the variant has none.
+    """Read and verify the calibration of a variant. Return None if the variant has no calibration.
+
+    The graphs are not read.
 
     Raises:
         BundleNotFoundError: The file is missing.
@@ -271,7 +276,7 @@ def _read_verified(folder: Path, name: str, manifest: Manifest) -> bytes:
 def _read(path: Path, maximum: int, advice: str) -> bytes:
     """Read a regular file of at most `maximum` bytes. Links are followed, because package managers create them."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a device can have effects
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a device can have side effects
             raise BundleError(f"{path} is not a regular file: it is not the file that was exported")
         with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
             status = os.fstat(file.fileno())

@@ -86,7 +86,10 @@ class Inputs:
         return cls(reference["x"], reference["z"], {name: reference[name] for name in bundle.manifest.conditions})
 
     def repeated(self, n: int) -> "Inputs":
-        """Return inputs with exactly n rows: the rows are repeated in their order, or cut off after row n."""
+        """Return inputs with exactly n rows.
+
+        If there are fewer rows, they are repeated in their order. If there are more rows, the first n are kept.
+        """
         conditions = {name: _rows(values, n) for name, values in self.conditions.items()}
         return Inputs(_rows(self.x, n), _rows(self.z, n), conditions)
 

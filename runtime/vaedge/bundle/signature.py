@@ -44,7 +44,8 @@ class Signature:
             BundleError: The signatures differ.
         """
         pairs = (found.inputs, self.inputs), (found.outputs, self.outputs)
-        if any(list(one.items()) != list(other.items()) for one, other in pairs):  # dicts ignore the order
+        # Lists are compared, because comparing dicts would ignore the order.
+        if any(list(one.items()) != list(other.items()) for one, other in pairs):
             raise BundleError(f"{name} has the tensors {found}; the manifest requires {self}")
 
     def __str__(self) -> str:
@@ -91,7 +92,7 @@ def tensor(element_type: str, shape: list[int | str]) -> Tensor:
 
     Returns:
         The element type, and the shape without the batch axis. If the batch axis is missing or has a fixed size, the
-        element type says so. No tensor of a manifest has such an element type.
+        element type contains a note about this. It then differs from every element type that a manifest can require.
     """
     batch, *example = shape or [0]
     sizes = tuple(size if isinstance(size, int) else 0 for size in example)

@@ -1,1 +1,1 @@
-"""The `vaedge` command: one module per subcommand, and what they share."""
+"""The `vaedge` command: one module per subcommand, and the code that the subcommands share."""

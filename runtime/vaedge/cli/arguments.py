@@ -5,7 +5,7 @@ import argparse
 import vaedge
 from vaedge import VAE
 
-DEVICE_HELP = "cpu (default), cuda, cuda:1 or auto"
+DEVICE_HELP = "device that runs the graphs: cpu (default), cuda, cuda:N or auto"
 THREADS_HELP = "number of CPU threads (default: all CPUs that this process may use)"
 
 
@@ -24,7 +24,7 @@ def load_bundle(args: argparse.Namespace) -> VAE:
         device=args.device,
         variant=args.variant,
         threads=args.threads,
-        calibration=getattr(args, "calibration", None),  # only some commands have the option
+        calibration=getattr(args, "calibration", None),  # only some commands have the option --calibration
     )
 
 

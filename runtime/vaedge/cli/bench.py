@@ -1,4 +1,4 @@
-"""`vaedge bench BUNDLE`."""
+"""The command `vaedge bench BUNDLE`."""
 
 import argparse
 import io
@@ -27,7 +27,7 @@ class _Candidates:
     """The loaded variants and baselines that are timed.
 
     Attributes:
-        by_name: Dict from the name of each candidate to the candidate. All are compared with the first one.
+        by_name: Dict from the name of each candidate to the candidate. All candidates are compared with the first one.
         load_seconds: Dict from the name of each candidate that is a variant to its load time in seconds.
     """
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=BATCH_SIZES,
         metavar="N",
-        help="batch sizes (default: 1 8 64 512)",
+        help="batch sizes to time (default: 1 8 64 512)",
     )
     parser.add_argument(
         "--threads",
@@ -67,14 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against",
         default="",
         metavar="NAMES",
-        help=f"baselines on the fp32 graphs, separated by commas: {', '.join(BASELINES)}",
+        help=f"baselines that also run the fp32 graphs, separated by commas: {', '.join(BASELINES)}",
     )
     parser.add_argument(
         "--seconds", type=_seconds, default=0.5, help="time in seconds to repeat each call (default: 0.5)"
     )
     parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw the measurements (.png or .svg); needs matplotlib"
+        "--plot", type=Path, metavar="FILE", help="file for a plot of the measurements, .png or .svg; needs matplotlib"
     )
 
 
@@ -106,7 +106,10 @@ def _load_candidates(args: argparse.Namespace, bundle: Bundle) -> _Candidates:
     baselines = [name for name in args.against.split(",") if name]
     for name in baselines:
         if name not in BASELINES:
-            raise InputError(f"--against {name}: expected names from {', '.join(BASELINES)}, separated by commas")
+            raise InputError(
+                f"--against {name} is not a known baseline; expected names from {', '.join(BASELINES)}, separated by "
+                "commas"
+            )
     candidates = _Candidates()
     for threads in args.threads or [usable_cpus()]:
         for variant in args.variants or bundle.manifest.variants:
@@ -189,5 +192,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds that is 0 or larger")
     return seconds

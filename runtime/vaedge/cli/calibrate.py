@@ -1,4 +1,4 @@
-"""`vaedge calibrate BUNDLE NORMAL_EXAMPLES --out FILE.npz`."""
+"""The command `vaedge calibrate BUNDLE NORMAL_EXAMPLES --out FILE.npz`."""
 
 import argparse
 import math
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from vaedge.detection.calibration import Calibration
 
 _ADVICE = (
-    "The results of `vaedge detect` are valid only if all these examples are normal, and if none of them is a training "
-    "example of the model."
+    "The results of `vaedge detect` are valid only if all these examples are normal, and if the model was not trained "
+    "on any of them."
 )
 
 
@@ -26,9 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle_arguments(parser)
     add_condition_argument(parser)
     add_input_arguments(parser, "NORMAL_EXAMPLES")
-    parser.add_argument("--seed", type=seed, default=0, help="seed of the division of the examples (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the random division of the examples (default: 0)")
     parser.add_argument(
-        "--out", type=Path, required=True, help=".npz with the calibration, for `vaedge detect --calibration`"
+        "--out",
+        type=Path,
+        required=True,
+        help=".npz file for the calibration, to use with `vaedge detect --calibration`",
     )
 
 

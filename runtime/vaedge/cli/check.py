@@ -1,4 +1,4 @@
-"""`vaedge check BUNDLE`."""
+"""The command `vaedge check BUNDLE`."""
 
 import argparse
 

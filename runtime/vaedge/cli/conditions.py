@@ -1,4 +1,4 @@
-"""Conditions of a conditional model: --condition, and the labels of the examples."""
+"""Read the conditions of a conditional model from --condition and from the labels of the examples."""
 
 import argparse
 import csv
@@ -15,8 +15,8 @@ from vaedge.files.arrays import LABEL_NAMES, read_array
 from vaedge.validation import class_numbers
 
 Conditions = dict[str, npt.NDArray[Any]]
-LABELED = "y"  # the condition whose values the labels of examples are
-_MAX_COLUMNS = 20  # of a grid with a column for each given value
+LABELED = "y"  # name of the condition that takes its values from the labels of the examples
+_MAX_COLUMNS = 20  # maximum for a grid with one column for each given value
 
 
 def add_condition_argument(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +26,9 @@ def add_condition_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="condition of a conditional model: one class name or number for all examples, several with commas "
-        "between them, or a .npy file; names that hold commas are quoted as in CSV: 'y=\"red, dark\",blue'; the "
-        "condition y replaces the labels of the examples",
+        help="condition of a conditional model; VALUE is one class name or number for all examples, several names or "
+        "numbers separated by commas, or a .npy file; a name that contains a comma is quoted as in CSV: "
+        "'y=\"red, dark\",blue'; the condition y replaces the labels of the examples",
     )
 
 
@@ -40,11 +40,11 @@ def read_conditions(
     Args:
         args: The arguments, with --condition.
         manifest: The manifest of the model.
-        labels: The classes of the examples, names or numbers. They are the condition `y`, unless --condition gives it.
+        labels: The classes of the examples, names or numbers. They are the values of the condition `y`, unless
+            --condition gives this condition.
 
     Raises:
-        InputError: A condition is missing, an argument is not of the form NAME=VALUE, names no condition of the model,
-            or a class is unknown.
+        InputError: A condition is missing or unknown, an argument is not of the form NAME=VALUE, or a class is unknown.
     """
     conditions = {}
     for text in args.condition:
@@ -53,7 +53,7 @@ def read_conditions(
             if not manifest.conditions:
                 raise InputError(f"--condition {text!r}: this model has no conditions; remove the option")
             names = ", ".join(manifest.conditions)
-            raise InputError(f"--condition {text!r}: this model's conditions are: {names}; expected NAME=VALUE")
+            raise InputError(f"--condition {text!r}: expected NAME=VALUE, where NAME is one of: {names}")
         conditions[name] = _read_values(text, name, value, manifest.conditions[name])
     labeled = manifest.conditions.get(LABELED)
     if labels is not None and LABELED in conditions:
@@ -64,8 +64,8 @@ def read_conditions(
         if name not in conditions:
             hint = ""
             if name == LABELED and hasattr(args, "label_column"):
-                labels = f"labels in the file: {LABEL_NAMES}, or " if hasattr(args, "split") else ""
-                hint = f"; or give {labels}--label-column of a .csv file"
+                labels = f"labels in a .npz file ({LABEL_NAMES}), or " if hasattr(args, "split") else ""
+                hint = f"; or give {labels}--label-column for a .csv file"
             raise InputError(
                 f"this model takes the condition {name}, which is missing; give --condition {name}=VALUE{hint}"
             )
@@ -73,7 +73,7 @@ def read_conditions(
 
 
 def cycled(conditions: Conditions, manifest: Manifest, n: int) -> Conditions:
-    """Return the conditions of n samples: several values that are fewer than n start again from the first.
+    """Return the conditions of n samples. Several values that are fewer than n are repeated in their order.
 
     Raises:
         InputError: There are more values than samples.
@@ -88,7 +88,10 @@ def cycled(conditions: Conditions, manifest: Manifest, n: int) -> Conditions:
 
 
 def grid_columns(conditions: Conditions, manifest: Manifest) -> int | None:
-    """Return the number of columns of a grid of samples that has one column for each given value, if that is small."""
+    """Return the number of columns for a grid of samples: one column for each given value.
+
+    Return None if each condition has one value for all samples, or if there are more than 20 values.
+    """
     counts = {len(values) for name, values in conditions.items() if values.ndim > len(manifest.conditions[name].shape)}
     return max(counts) if counts and max(counts) <= _MAX_COLUMNS else None
 
@@ -104,7 +107,10 @@ def condition_columns(conditions: Mapping[str, npt.NDArray[Any]], manifest: Mani
 
 
 def captions(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: int) -> list[str]:
-    """Return the names of the classes of n examples, for the captions of a grid; nothing without such conditions."""
+    """Return the captions of a grid of n examples: the class names of each example.
+
+    If no condition has classes, return an empty list.
+    """
     named = [
         np.broadcast_to(class_names(conditions[name], condition), n)
         for name, condition in manifest.conditions.items()
@@ -117,7 +123,7 @@ def _read_values(text: str, name: str, value: str, condition: Condition) -> npt.
     """Read the value of one --condition."""
     if value.endswith(".npy") and value not in condition.classes:
         return class_numbers(read_array(Path(value), name), name, condition)
-    # A single name needs no quotes.
+    # A name that is the only value needs no quotes.
     parts = [value] if value in condition.classes else _split(value, text)
     values = class_numbers(np.array(parts), name, condition) if condition.classes else np.array(_numbers(parts, text))
     size = int(np.prod(condition.shape))

@@ -1,4 +1,4 @@
-"""`vaedge decode BUNDLE INPUT --out FILE`."""
+"""The command `vaedge decode BUNDLE INPUT --out FILE`."""
 
 import argparse
 from pathlib import Path
@@ -21,19 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input",
         metavar="INPUT",
         type=Path,
-        help=".npy of latents; or .npz with `mean` or .csv with mean0, mean1, ..., as `vaedge encode` writes them",
+        help="latents: .npy, .npz with the array mean, or .csv with the columns mean0, mean1, ... (`vaedge encode` "
+        "writes .npz and .csv)",
     )
     parser.add_argument(
         "--label-column",
         metavar="NAME",
-        help="column of a .csv file with the class of each row, the condition y (default: y, if the file has it)",
+        help="column of a .csv file that holds the class of each row; the classes are the condition y (default: the "
+        "column y, if the file has one)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help=".png (a grid), .npy, .csv (of a table, with a column for each condition), or a folder of shards, which "
-        "can be resumed",
+        help=".png (a grid of images), .npy, .csv (if the examples are rows of a table; with a column for each "
+        "condition), or a folder of shards (repeat the command to resume it after an interruption)",
     )
 
 
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_latents(path: Path, vae: VAE, label_column: str | None) -> tuple[FloatArray, tuple[str, ...] | None]:
-    """Read latents (n, *latent_shape), or one latent, and the classes of the rows of a table."""
+    """Return the latents as an array (n, *latent_shape), and the classes of the rows if a table has them."""
     shape = vae.latent_shape
     if path.suffix.lower() == TABLE_SUFFIX:
         if len(shape) != 1:

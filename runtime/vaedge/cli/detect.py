@@ -1,4 +1,4 @@
-"""`vaedge detect BUNDLE INPUT`."""
+"""The command `vaedge detect BUNDLE INPUT`."""
 
 import argparse
 import math
@@ -21,7 +21,7 @@ from vaedge.files.examples import ExampleSet
 from vaedge.files.shards import Arrays
 
 FOUND = 3  # the exit status if there is an anomaly, with --fail-on-anomaly
-_BATCH = 64  # examples, as in `VAE.calibrate`, because int8 results depend on the batch
+_BATCH = 64  # number of examples at a time, as in `VAE.calibrate`, because int8 results depend on the batch
 _HIGHEST = 5
 _COLUMNS = ("score", "p_value", "is_anomaly")
 
@@ -36,26 +36,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.01,
         metavar="RATE",
-        help="an example is called an anomaly if its p-value is at most this; on average, at most this share of normal "
+        help="call an example an anomaly if its p-value is at most RATE; on average, at most this share of the normal "
         "examples is called anomalies (default: 0.01)",
     )
     parser.add_argument(
         "--calibration",
         type=Path,
         metavar="FILE",
-        help=".npz that `vaedge calibrate` wrote (default: the calibration in the bundle)",
+        help=".npz file that `vaedge calibrate` wrote (default: the calibration in the bundle)",
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help=".csv with the index or file name of each example, its score, its p_value, and is_anomaly (1 or 0)",
+        help=".csv with one row per example: the index or the file name, score, p_value, and is_anomaly (1 or 0)",
     )
     parser.add_argument(
         "--maps",
         type=Path,
         metavar="DIR",
-        help="new or empty folder for one .png per image: the image, and beside it the distortion in red; the scale is "
-        "printed, and full red is the largest distortion of the images that are not called anomalies",
+        help="new or empty folder for one .png per image, which shows the image and, beside it, the distortion in red; "
+        "full red is the largest distortion of the images that are not called anomalies; the scale is printed",
     )
     parser.add_argument(
         "--fail-on-anomaly", action="store_true", help=f"exit with the status {FOUND} if there is an anomaly"
@@ -63,14 +63,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the number of anomalies and the most anomalous examples; write the scores and the overlays on demand."""
+    """Print the number of anomalies and the most anomalous examples.
+
+    The scores are written if --out is given, and the overlays are written if --maps is given.
+    """
     output = None if args.out is None else Output.of(args.out, ".csv")
     if args.maps is not None:
         _require_empty(args.maps)
     vae = load_bundle(args)
     if args.maps is not None:
         _require_images(vae)
-    calibrated = _require_calibration(args, vae)  # before INPUT is read, which can take long
+    calibrated = _require_calibration(args, vae)  # before INPUT is read, because reading can take long
     with read_input(args, vae) as (examples, conditions):
         x, values = examples.x, repeat_conditions(conditions, vae.manifest, len(examples.x))
         parts = [_with_ranges(batch) for batch in _batches(args, vae, x, values, "computing")]
@@ -78,13 +81,16 @@ def run(args: argparse.Namespace) -> int:
         _print_summary(args, calibrated, found, examples)
         if output is not None:
             _write_table(output, found, examples.names)
-        if args.maps is not None:  # the maps are computed again, because all of them may not fit into memory
+        if args.maps is not None:  # the maps are computed again, because all maps together may not fit into memory
             _write_overlays(args.maps, _batches(args, vae, x, values, "writing overlays"), found, examples)
         return FOUND if args.fail_on_anomaly and found["is_anomaly"].any() else 0
 
 
 def _require_empty(folder: Path) -> None:
-    """Raise InputError unless a folder is absent or empty. Overlays of different calls have different scales."""
+    """Raise InputError unless `folder` is absent or is an empty folder.
+
+    The overlays of different calls have different scales, so a folder must not hold the overlays of two calls.
+    """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder; name another folder for the overlays")
 
@@ -114,7 +120,7 @@ def _require_calibration(args: argparse.Namespace, vae: VAE) -> int:
 def _batches(
     args: argparse.Namespace, vae: VAE, x: npt.NDArray[Any], conditions: Arrays, description: str
 ) -> Iterator[Arrays]:
-    """Detect some examples at a time, because the maps of all examples may need more memory than the machine has.
+    """Run `detect` on some examples at a time, because the maps of all examples may not fit into memory.
 
     Yields:
         Dict with the columns of the table, and with the array "distortion" (n, height, width) if --maps is given.
@@ -135,7 +141,7 @@ def _batches(
 
 
 def _with_ranges(batch: Arrays) -> Arrays:
-    """Replace the distortion of each example, if it is there, by its median and its maximum over the pixels."""
+    """If a batch has distortions, replace them by the median and the maximum over the pixels of each example."""
     distortion = batch.pop("distortion", None)
     if distortion is None:
         return batch
@@ -163,7 +169,7 @@ def _write_table(output: Output, found: Arrays, names: tuple[str, ...]) -> None:
 
 
 def _write_overlays(folder: Path, batches: Iterable[Arrays], found: Arrays, examples: ExampleSet) -> None:
-    """Write one overlay per example: NAME.png for the image NAME, or the index of the example."""
+    """Write one overlay per example. The file is NAME.png for an image file NAME, otherwise INDEX.png."""
     from vaedge.files.images import overlay_png
 
     scale = _scale(found)
@@ -180,9 +186,11 @@ def _write_overlays(folder: Path, batches: Iterable[Arrays], found: Arrays, exam
 
 
 def _scale(found: Arrays) -> tuple[float, float]:
-    """Return the distortions without red and with full red: the usual median, and the largest of normal examples.
+    """Return the distortion up to which no red is shown, and the distortion from which full red is shown.
 
-    Normal examples are those that are no anomalies, or all examples if all are anomalies.
+    The first is the median over the normal examples of the median over their pixels. The second is the largest
+    distortion of the normal examples. Normal examples are those that are not called anomalies, or all examples if all
+    are called anomalies.
     """
     normal = ~found["is_anomaly"] | found["is_anomaly"].all()
     low, high = float(np.median(found["median"][normal])), float(found["maximum"][normal].max())

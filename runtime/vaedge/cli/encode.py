@@ -1,4 +1,4 @@
-"""`vaedge encode BUNDLE INPUT --out FILE.npz`."""
+"""The command `vaedge encode BUNDLE INPUT --out FILE.npz`."""
 
 import argparse
 import math
@@ -23,7 +23,7 @@ from vaedge.cli.output import (
 )
 from vaedge.cli.sources import Mapped
 
-_FILES = ""  # key of the names of files beside the conditions, whose names are not empty
+_FILES = ""  # key of the file names in the dict of conditions; no condition has an empty name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help=".npz with the arrays mean and log_var, .csv with the columns mean0, ..., log_var0, ..., or a folder of "
-        ".npz shards, which can be resumed; .npz and .csv of images also have their files",
+        ".npz shards (repeat the command to resume it after an interruption); for images, .npz and .csv also hold the "
+        "file names",
     )
 
 
@@ -77,5 +78,7 @@ def _column_names(output: Output, vae: VAE) -> tuple[str, ...]:
     if output.suffix != ".csv":
         return ()
     if len(vae.latent_shape) != 1:
-        raise InputError(f"{output.path}: latents of shape {vae.latent_shape} are not rows of a table; write .npz")
+        raise InputError(
+            f"{output.path}: latents of shape {vae.latent_shape} are not rows of a table; write a .npz file"
+        )
     return numbered("mean", vae.latent_shape[0]) + numbered("log_var", vae.latent_shape[0])

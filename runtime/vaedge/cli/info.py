@@ -1,4 +1,4 @@
-"""`vaedge info BUNDLE`."""
+"""The command `vaedge info BUNDLE`."""
 
 import argparse
 from pathlib import Path
@@ -57,7 +57,10 @@ def _describe(manifest: Manifest, folder: Path, sha256: str) -> str:
 
 
 def _describe_calibration(manifest: Manifest, folder: Path, variant: str) -> str | None:
-    """Describe the calibration of a variant, or the reason why it cannot be used; None if the variant has none."""
+    """Describe the calibration of a variant, or the reason why the calibration cannot be used.
+
+    Return None if the variant has no calibration.
+    """
     try:
         file = read_calibration(folder, manifest, variant)
         if file is None:

@@ -1,4 +1,4 @@
-"""INPUT of the commands that read examples."""
+"""The argument INPUT of the commands that read examples, and the options that say how to read them."""
 
 import argparse
 import sys
@@ -12,42 +12,45 @@ from vaedge.files.arrays import LABEL_NAMES, SPLITS
 from vaedge.files.background import Color, parse_background
 from vaedge.files.examples import ExampleSet, ReadOptions, read_examples
 
-INPUT_HELP = ".npy, .npz (train and test, or x), .csv with a header, an image, or a folder of images"
+INPUT_HELP = ".npy, .npz (with train and test, or with x), .csv with a header, an image, or a folder of images"
 
 
 def add_input_arguments(parser: argparse.ArgumentParser, metavar: str = "INPUT") -> None:
-    """Add INPUT, examples to read, and how to read them."""
+    """Add INPUT, which names the examples to read, and the options that say how to read them."""
     parser.add_argument(
         "input",
         metavar=metavar,
         type=Path,
-        help=f"{INPUT_HELP}; labels of a .npz file are {LABEL_NAMES}, and those of a folder its subfolders",
+        help=f"{INPUT_HELP}; the labels in a .npz file are {LABEL_NAMES}; the labels of a folder are the names of its "
+        "subfolders",
     )
     add_read_arguments(parser)
     parser.add_argument(
-        "--skip-broken", action="store_true", help="leave out images of a folder that cannot be read, and name them"
+        "--skip-broken", action="store_true", help="leave out unreadable images of a folder, and print their names"
     )
 
 
 def add_read_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how examples are read."""
-    parser.add_argument("--split", choices=SPLITS, help="part of a .npz file with train and test (default: test)")
+    parser.add_argument(
+        "--split", choices=SPLITS, help="part to read of a .npz file with train and test (default: test)"
+    )
     parser.add_argument(
         "--label-column",
         metavar="NAME",
-        help="column of a .csv file with the class of each row; it is the condition y of a conditional model",
+        help="column of a .csv file that holds the class of each row; the classes are the condition y of a model",
     )
-    parser.add_argument("--resize", action="store_true", help="resize images of another size to the model's")
+    parser.add_argument("--resize", action="store_true", help="resize images to the size that the model takes")
     parser.add_argument(
         "--background",
         type=_color,
         metavar="COLOR",
-        help="composite transparent images on a color: white, black, or R,G,B (default: they are refused)",
+        help="composite transparent images on a color: white, black, or R,G,B (default: refuse transparent images)",
     )
 
 
 def read_options(args: argparse.Namespace, vae: VAE) -> ReadOptions:
-    """Return the options of `add_read_arguments`, and the names of the columns that the model takes."""
+    """Return the options that say how to read examples for a model: `--split`, `--label-column` and others."""
     return ReadOptions(
         split=args.split,
         label_column=args.label_column,

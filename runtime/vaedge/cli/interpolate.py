@@ -1,4 +1,4 @@
-"""`vaedge interpolate BUNDLE A B --out FILE`."""
+"""The command `vaedge interpolate BUNDLE A B --out FILE`."""
 
 import argparse
 from pathlib import Path
@@ -23,14 +23,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=seed,
         nargs=2,
         metavar=("I", "J"),
-        help="rows of A and B, from 0, where they hold several examples",
+        help="row of A and row of B, counted from 0, if the files hold several examples",
     )
     parser.add_argument("--steps", type=positive, default=8, help="number of steps, both ends included (default: 8)")
-    parser.add_argument("--out", type=Path, required=True, help=".png (one row), .npy, or .csv (of a table)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help=".png (one row of images), .npy, or .csv (if the examples are rows of a table)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Interpolate and write the steps."""
+    """Interpolate between two examples, and write the steps."""
     output = Output.of(args.out, ".npy", ".png", ".csv")
     vae = load_bundle(args)
     names = output.column_names(vae.manifest)
@@ -48,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         labels.append(None if examples.labels is None else examples.labels[row or 0])
     if labels[0] != labels[1] and vae.manifest.conditions and not args.condition:
         raise InputError(
-            f"the two examples have the classes {labels[0]} and {labels[1]}; choose one for all steps with --condition"
+            f"the two examples have the classes {labels[0]} and {labels[1]}; choose one class for all steps with "
+            "--condition"
         )
     conditions = read_conditions(args, vae.manifest, None if args.condition else labels[0])
     steps = vae.interpolate(ends[0], ends[1], steps=args.steps, conditions=conditions)

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from vaedge.errors import VaedgeError, install_hint
 
 _EXIT_STATUS = (
-    "Exit status: 0 success; 1 failure, with one line on stderr; 2 wrong arguments; 3 a negative verdict of `check` or "
-    "of `detect --fail-on-anomaly`."
+    "Exit status: 0 success; 1 failure, with one line on stderr; 2 wrong arguments; 3 if `check` found a difference or "
+    "`detect --fail-on-anomaly` found an anomaly."
 )
 COMMANDS = {
     "train": ("vaedge_train.command", "train a VAE: data set -> run folder"),
@@ -83,7 +83,7 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print each warning as one line, without the file and the line of source that gave it."""
+    """Print each warning as one line, without the source file and the line number."""
     before = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     try:
@@ -95,7 +95,7 @@ def _plain_warnings() -> Iterator[None]:
 def _run(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="vaedge",
-        description="Train a VAE, export it as two ONNX graphs, run it without torch.",
+        description="Train a VAE, export it as two ONNX graphs, and run it without torch.",
         epilog=_EXIT_STATUS,
     )
     parser.add_argument("--version", action=_Version)

@@ -1,4 +1,4 @@
-"""Where a command writes: a grid of images (.png), an array (.npy or .npz), a table (.csv), or a folder of shards.
+"""The output of a command: a grid of images (.png), an array (.npy or .npz), a table (.csv), or a folder of shards.
 
 The suffix of the path selects the kind of output. A path without a suffix selects a folder of shards.
 """
@@ -42,14 +42,14 @@ class Output:
 
     @classmethod
     def of(cls, path: Path, *allowed: str) -> Self:
-        """Return the output at a path, which is validated before the work begins.
+        """Validate a path before the work begins, and return the output at this path.
 
         Args:
             path: The file or folder to write.
             allowed: The suffixes that the command can write. SHARDS stands for a folder of shards.
 
         Raises:
-            InputError: The path has another suffix, or the parent folder does not exist.
+            InputError: The suffix of the path is not allowed, or the parent folder does not exist.
         """
         suffix = path.suffix.lower()
         if suffix not in allowed:
@@ -60,11 +60,13 @@ class Output:
         return cls(path, suffix)
 
     def column_names(self, manifest: Manifest, *, conditions: bool = False) -> tuple[str, ...]:
-        """Return the names of the columns of examples in a table: the features, or x0, x1, ...; () for other suffixes.
+        """Return the names of the columns of examples in a .csv file: the features, or x0, x1, ...
+
+        Return () if the output is not a .csv file.
 
         Args:
             manifest: The manifest of the model.
-            conditions: Whether the columns of the conditions follow. "_" is added to a name that is taken.
+            conditions: Whether to add the columns of the conditions. "_" is appended to a name that is used already.
 
         Raises:
             InputError: The output is a table, and the examples are not rows of numbers.
@@ -89,7 +91,7 @@ class Output:
         write_atomically(self.path, format_header(names), *format_rows(*columns))
 
     def write_array(self, array: npt.NDArray[Any], names: Sequence[str] = (), columns: int | None = None) -> None:
-        """Write one array: as .npy, as a table with these names of columns, or as a grid of images."""
+        """Write one array as .npy, as .csv with the column names `names`, or as .png with `columns` images per row."""
         if self.suffix == ".png":
             self.write_grid(array, columns)
         elif self.suffix == ".csv":
@@ -105,7 +107,7 @@ class Output:
         """Write a source as .npy, .csv or shards, with a progress bar, and print the result.
 
         Args:
-            source: What to write.
+            source: The rows to write.
             job: Description of the content of a folder of shards.
             names: Names of the columns of a .csv file.
 
@@ -124,7 +126,7 @@ class Output:
         except KeyboardInterrupt as stop:
             if self.suffix != SHARDS:
                 raise
-            raise KeyboardInterrupt(f"the shards in {self.path} are complete; repeat the command to resume") from stop
+            raise KeyboardInterrupt(f"each shard in {self.path} is complete; repeat the command to resume") from stop
         shards = " in shards" if self.suffix == SHARDS else ""
         already = f" ({existing} shards existed already)" if existing else ""
         print(f"{self.path}: {source.n:,} examples{shards}{already}")
@@ -139,7 +141,7 @@ def write_decoded(
     conditions: Mapping[str, npt.NDArray[Any]],
     operation: Callable[..., FloatArray],
 ) -> int:
-    """Apply `vae.decode` or `vae.reconstruct` to rows, some at a time, and write the results."""
+    """Apply `vae.decode` or `vae.reconstruct` to some rows at a time, and write the results."""
     buffers, is_table = Buffers(vae.input_shape), output.suffix == ".csv"
 
     def call(part: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
@@ -154,7 +156,7 @@ def write_decoded(
 
 
 def condition_names(names: tuple[str, ...], manifest: Manifest) -> tuple[str, ...]:
-    """Return names of columns, followed by those of the conditions. "_" is added to a name that is taken."""
+    """Return `names` and the column names of the conditions. "_" is appended to a name that is used already."""
     for name, condition in manifest.conditions.items():
         for column in numbered(name, math.prod(condition.shape)) if condition.shape else (name,):
             while column in names:
@@ -171,7 +173,7 @@ def numbered(name: str, count: int) -> tuple[str, ...]:
 def repeat_conditions(
     conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: int
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return a dict from the name of each condition to n values. One value for all is repeated without a copy."""
+    """Return a dict from the name of each condition to n values. A single value is repeated without a copy."""
     shapes = {name: condition.shape for name, condition in manifest.conditions.items()}
     return {
         name: np.broadcast_to(values, (n, *values.shape)) if values.shape == shapes[name] else values

@@ -15,18 +15,20 @@ _LINE = "{desc}: {percentage:.0f}%, {n:,} of {total:,}{unit}, {rate_noinv_fmt}, 
 def progress_bar(
     total: int, description: str, unit: str, *, initial: int = 0, shown: bool = True
 ) -> Iterator[Callable[..., None]]:
-    """Show how much of an operation is done, on stderr. Nothing is shown if the operation is short, or without tqdm.
+    """Show the progress of an operation on stderr.
+
+    Nothing is shown if the operation is short, or if tqdm is not installed.
 
     Args:
         total: Amount of work.
-        description: What is done, for example "reading images".
+        description: Description of the work, for example "reading images".
         unit: Plural of the unit of work, for example "examples".
         initial: Amount of work that is done already.
         shown: Whether to show anything.
 
     Yields:
-        A function that is called after each part of the work, with the amount of work of this part. It takes an
-        optional second argument, a function that returns further text to show. It is called only when text is shown.
+        A function to call after each part of the work, with the amount of this part. An optional second argument is a
+        function that returns further text to show. The second function is called only when its text is shown.
     """
     try:
         from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""`vaedge reconstruct BUNDLE INPUT --out FILE`."""
+"""The command `vaedge reconstruct BUNDLE INPUT --out FILE`."""
 
 import argparse
 from pathlib import Path
@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".png (rows of originals above their reconstructions), .npy, .csv (of a table), or a folder of shards",
+        help=".png (rows of originals above their reconstructions), .npy, .csv (if the examples are rows of a table), "
+        "or a folder of shards",
     )
 
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--seed needs --sample or --draw, because nothing is drawn without them; remove --seed")
     output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS)
     if drawn is not None and output.suffix == SHARDS:
-        raise InputError(f"--{drawn} cannot write shards; use a .npy, .csv or .png path")
+        raise InputError(f"--{drawn} cannot write a folder of shards; give a .npy, .csv or .png file to --out")
     vae = load_bundle(args)
     names = output.column_names(vae.manifest, conditions=True)
     with read_input(args, vae) as (examples, conditions):

@@ -1,4 +1,4 @@
-"""`vaedge sample BUNDLE -n N --out FILE`."""
+"""The command `vaedge sample BUNDLE -n N --out FILE`."""
 
 import argparse
 import secrets
@@ -18,14 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle_arguments(parser)
     add_condition_argument(parser)
     parser.add_argument("-n", type=positive, default=64, help="number of samples (default: 64)")
-    parser.add_argument("--seed", type=read_seed, help="the same seed gives the same samples (default: fresh entropy)")
+    parser.add_argument("--seed", type=read_seed, help="seed of the draws (default: fresh entropy)")
     parser.add_argument("--draw", action="store_true", help="draw x from p(x|z) instead of taking its mean")
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help=".png (a grid), .npy, .csv (of a table, with a column for each condition), or a folder of shards, which "
-        "can be resumed",
+        help=".png (a grid of images), .npy, .csv (if the examples are rows of a table; with a column for each "
+        "condition), or a folder of shards (repeat the command to resume it after an interruption)",
     )
 
 

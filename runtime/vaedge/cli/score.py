@@ -1,4 +1,4 @@
-"""`vaedge score BUNDLE INPUT`."""
+"""The command `vaedge score BUNDLE INPUT`."""
 
 import argparse
 from pathlib import Path
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help=".npy with the nats of each example, or .csv with its index or file name and its nats",
+        help=".npy with the bound of each example in nats, or .csv that also has the index or the file name",
     )
 
 
@@ -56,7 +56,7 @@ def _write(output: Output, nats: Nats, names: tuple[str, ...]) -> None:
 
 
 def _print_summary(nats: Nats, examples: ExampleSet) -> None:
-    """Print quantiles of log p(x), and the examples that are the least likely."""
+    """Print quantiles of the bounds on log p(x), and the examples with the lowest bounds."""
     quantiles = zip(_QUANTILES, np.percentile(nats, _QUANTILES), strict=True)
     print("log p(x) >= " + ", ".join(f"{value:.3f} ({percent} %)" for percent, value in quantiles) + " nats")
     lowest = np.argsort(nats, kind="stable")[:_LOWEST]

@@ -87,7 +87,7 @@ class Sampled:
             seed: Seed of the draws.
             conditions: Values of the conditions, each (n, ...).
             draw: Draw x from p(x|z) instead of taking its mean.
-            with_conditions: Let each condition follow the samples, with the names of its classes.
+            with_conditions: Whether the results also hold the conditions, with class names instead of numbers.
 
         Raises:
             InputError: `draw` is set, and p(x|z) is not a distribution.

@@ -1,8 +1,9 @@
 """Calibration: the scores of normal examples, which turn the score of an example into a p-value.
 
 The p-values are those of split conformal prediction (Vovk et al. 2005; Bates et al. 2023, "Testing for outliers with
-conformal p-values"). They are valid if the calibration examples and future normal examples are exchangeable, for
-example drawn independently from one distribution, and if neither the model nor the score was fitted to them.
+conformal p-values"). They are valid on two conditions. The calibration examples and future normal examples
+are exchangeable, for example drawn independently from one distribution. Neither the model nor the score was fitted to
+these examples.
 """
 
 import io
@@ -24,7 +25,7 @@ from vaedge.files.atomic import write_atomically
 
 # The smallest number of normal examples: 4 fit the score, 8 calibrate, and 8 measure the false-alarm rate.
 MIN_EXAMPLES = 20
-_FIT = 0.2  # share of the normal examples that fit the score, of which at most MAX_POINTS are used
+_FIT = 0.2  # share of the normal examples that fit the score, but at most MAX_POINTS examples
 _REPORTED_RATES = (0.1, 0.01, 0.001)
 _ARRAYS = ("points", "scores", "evaluation", "model")
 
@@ -102,14 +103,14 @@ class Calibration:
     def measured_rates(self) -> dict[float, tuple[float, float]]:
         """Return a dict from false-alarm rate to the result of `false_alarms`.
 
-        The dict has those of the rates 10 %, 1 % and 0.1 % that the calibration allows. If it allows none of them, the
-        dict has the smallest rate that it allows.
+        The dict contains those of the rates 10 %, 1 % and 0.1 % that the calibration allows. If all three rates are too
+        small, the dict contains only `smallest_rate`.
         """
         allowed = [rate for rate in _REPORTED_RATES if rate >= self.smallest_rate]
         return {rate: self.false_alarms(rate) for rate in allowed or [self.smallest_rate]}
 
     def require_rate(self, rate: float) -> float:
-        """Return a false-alarm rate as a float after its validation.
+        """Validate a false-alarm rate, and return it as a float.
 
         Raises:
             InputError: The rate is not a number between 0 and 1, or is smaller than the smallest p-value.
@@ -119,8 +120,8 @@ class Calibration:
         if rate < self.smallest_rate:
             raise InputError(
                 f"false_alarm_rate is {rate:g}, but {len(self.scores):,} calibration examples allow no rate below "
-                f"1/{len(self.scores) + 1}; this rate needs at least {math.ceil(1 / rate - 1):,} calibration examples, "
-                "which are about two fifths of the normal examples"
+                f"1/{len(self.scores) + 1}; this rate needs at least {math.ceil(1 / rate - 1):,} calibration examples. "
+                "`vaedge calibrate` uses about two fifths of the normal examples as calibration examples"
             )
         return float(rate)
 
@@ -129,7 +130,7 @@ class Calibration:
         write_atomically(Path(path), self.to_npz())
 
     def to_npz(self) -> bytes:
-        """Return the content of the file."""
+        """Return the calibration as the content of a .npz file."""
         content = io.BytesIO()
         np.savez_compressed(
             content,
@@ -142,10 +143,10 @@ class Calibration:
 
     @classmethod
     def from_npz(cls, content: bytes, model: str) -> Self:
-        """Read the content of the file.
+        """Read a calibration from the content of a .npz file.
 
         Args:
-            content: The content.
+            content: The content of the file.
             model: SHA-256 that identifies the graphs and the prior of the loaded variant.
 
         Raises:
@@ -153,10 +154,10 @@ class Calibration:
         """
         arrays = read_npz(content)
         if set(arrays) != set(_ARRAYS):
-            raise BundleError(f"the arrays are {', '.join(arrays)}; expected {', '.join(_ARRAYS)}")
+            raise BundleError(f"the file holds the arrays {', '.join(arrays)}; expected {', '.join(_ARRAYS)}")
         found = arrays["model"]
         if found.shape != (32,) or found.dtype != np.int64 or not ((found >= 0) & (found < 256)).all():
-            raise BundleError("the array model must hold 32 int64 numbers from 0 to 255, the bytes of a SHA-256")
+            raise BundleError("the array 'model' must hold 32 int64 numbers from 0 to 255, the bytes of a SHA-256")
         if found.astype(np.uint8).tobytes().hex() != model:
             raise BundleError(
                 "the calibration belongs to another bundle or to another variant; run `vaedge calibrate` for this "

@@ -1,10 +1,11 @@
 """The anomaly score: how rare the pair (distortion, rate) of an example is among normal examples.
 
-The ELBO alone misses inputs that are simpler than the normal examples, because they can have a higher density
-(Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models using typicality"). Therefore
-unusually small values raise the score as well as unusually large ones. The score follows the idea of Morningstar et al.
-2021, "Density of states estimation for out-of-distribution detection": it is the negative logarithm of the density of
-statistics of the model. Here, it is a kernel density estimate of two statistics together.
+The ELBO alone misses inputs that are simpler than the normal examples, because such inputs can have a higher
+density (Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models using typicality").
+Therefore unusually small distortions and rates raise the score as well as unusually large ones. The score follows the
+idea of Morningstar et al. 2021, "Density of states estimation for out-of-distribution detection": the score is the
+negative logarithm of the density of statistics of the model. Here, the density is a kernel density estimate for two
+statistics together.
 
     u = L^T (s - mean),  s = (distortion, rate),  L L^T = covariance^-1
     score = -log(1/m sum_j exp(-|u - u_j|^2 / (2 h^2))),  h = m^(-1/6)
@@ -19,11 +20,11 @@ from vaedge._types import FloatArray, Nats
 from vaedge.detection.terms import Terms
 from vaedge.errors import BundleError
 
-# Both limits bound the time of a call: one point takes about as long as one element of x.
+# This limit bounds the time of a call: one point takes about as long as one element of x.
 MAX_POINTS = 1000
 _BLOCK = 16  # rows whose distances to all points are computed at once, so that the temporary arrays stay in the cache
-# A statistic that is constant over normal examples has this spread, relative to its size. It is far above the rounding
-# errors of float32.
+# Minimum spread of a statistic, relative to its largest absolute value. Without this minimum, the spread of a statistic
+# that is constant over normal examples would be zero. The minimum is far above the rounding errors of float32.
 _MIN_RELATIVE_SPREAD = 1e-4
 
 
@@ -40,7 +41,7 @@ class Score:
         """Fit the score.
 
         Raises:
-            BundleError: The points have another shape or type, or are not finite.
+            BundleError: The points have a wrong shape or type, or are not finite.
         """
         if points.dtype != np.float32 or points.shape[1:] != (2,) or not 2 <= len(points) <= MAX_POINTS:
             raise BundleError(
@@ -62,7 +63,7 @@ class Score:
     def __call__(self, terms: Terms) -> FloatArray:
         """Return the score of each example, float32, shape (n,). Terms that are not finite give infinity."""
         score = np.empty(len(terms.rate), np.float32)
-        with np.errstate(all="ignore"):  # the result shows an overflow
+        with np.errstate(all="ignore"):  # an overflow is visible in the result
             first, second = self._whiten(terms.distortion, terms.rate)
             for start in range(0, len(score), _BLOCK):
                 rows = slice(start, start + _BLOCK)
@@ -88,7 +89,10 @@ class Score:
 
 
 def _spread(values: Nats, size: float | None = None) -> float:
-    """Return the standard deviation, but at least a small share of the largest absolute value, which is `size`."""
+    """Return the standard deviation of the values, but at least _MIN_RELATIVE_SPREAD * max(1, size).
+
+    `size` is the largest absolute value of `values` by default.
+    """
     return max(
         float(values.std()), _MIN_RELATIVE_SPREAD * max(1.0, float(np.abs(values).max()) if size is None else size)
     )

@@ -1,7 +1,7 @@
 """The terms of the detection score: distortion and rate of each example at the mean of q(z|x), in nats.
 
-Both terms need one evaluation of the decoder, and no random numbers. Their negative sum is the estimate of the ELBO
-that a single z gives (Kingma & Welling 2014, eq. 2, with z = mean instead of a draw):
+Both terms together need one evaluation of the decoder, and no random numbers. Their negative sum is the estimate of the
+ELBO that a single z gives (Kingma & Welling 2014, eq. 2, with z = mean instead of a draw):
 
     log p(x|z) + log p(z) - log q(z|x) = -(distortion + rate)
 """
@@ -66,7 +66,8 @@ def compute_terms(
         elements = -likelihood.log_prob(x[rows], *decode(posterior.mean, rows))
         if maps is not None:
             maps[rows] = elements
-        # The explicit conversion matters: a sum with dtype=float64 would convert blocks that extend over several rows.
+        # Convert before the sum. A sum with dtype=float64 would convert blocks that extend over several rows, so the
+        # rounding errors of a row would depend on the other rows.
         terms.distortion[rows] = _rows(elements).sum(1)
         log_posterior = -0.5 * (_rows(posterior.log_var) + math.log(2 * math.pi)).sum(1)
         terms.rate[rows] = log_posterior - prior.log_prob_by_row(posterior.mean)

@@ -35,7 +35,7 @@ class Bounds(NamedTuple):
 def estimate_bounds(
     x: FloatArray, encode: Encode, decode: Decode, prior: Prior, likelihood: Likelihood, *, k: int, seed: int | None
 ) -> Bounds:
-    """Estimate both bounds with k draws of z per example.
+    """Estimate the ELBO and the importance-weighted bound with k draws of z per example.
 
     Args:
         x: Examples, float32, shape (n, *input_shape), already validated.
@@ -73,7 +73,10 @@ def _log_weights(
     k: int,
     rng: np.random.Generator,
 ) -> Iterator[Nats]:
-    """Yield arrays of log(p(x, z) / q(z|x)) in nats, float64, shape (n, draws). All arrays together hold k draws."""
+    """Yield arrays of log(p(x, z) / q(z|x)) in nats, float64, shape (n, draws).
+
+    All arrays together hold k draws per example.
+    """
     posterior = encode(rows)
     mean, log_var = (part.astype(np.float64)[:, None] for part in (posterior.mean, posterior.log_var))
     for done in range(0, k, _MAX_LATENTS):

@@ -57,6 +57,6 @@ class Draws:
         return result
 
     def skip(self, elements: int) -> None:
-        """Skip the noise of the next elements of x. `elements` is their number."""
+        """Skip the noise of the next `elements` elements of x."""
         for start in range(0, elements, _BLOCK):
             self._noise(min(_BLOCK, elements - start))

@@ -29,8 +29,8 @@ class Likelihood:
     Attributes:
         log_prob: Function that takes x and the parameters, and returns log p(x|z) of each element in nats. All arrays
             have shapes that end in input_shape.
-        draw: Function that takes noise and the parameters, and returns draws of each element. Uniform noise is put into
-            the inverse of the cumulative distribution function. None if p(x|z) is not normalized.
+        draw: Function that takes noise and the parameters, and returns one draw of each element. It applies the inverse
+            of the cumulative distribution function to uniform noise. `draw` is None if p(x|z) is not normalized.
         normal_noise: Whether `draw` takes N(0, 1) noise instead of uniform noise in [0, 1).
         normalized: Whether p(x|z) is a normalized distribution over x. Otherwise log p(x) does not exist.
         binary: Whether all values of x must be 0 or 1.
@@ -118,7 +118,7 @@ def _bernoulli(x: FloatArray, logits: FloatArray) -> FloatArray:
 
 
 def _continuous_bernoulli(x: FloatArray, logits: FloatArray) -> FloatArray:
-    """Return log p of the continuous Bernoulli: that of the Bernoulli plus the logarithm of a normalizing constant.
+    """Return log p of the continuous Bernoulli: log p of the Bernoulli plus the logarithm of a normalizing constant.
 
     See Loaiza-Ganem & Cunningham 2019. Near logits = 0 the formula of the constant would divide 0 by 0. Its Taylor
     series replaces the formula there.
@@ -154,9 +154,9 @@ def _draw_bernoulli(u: _Array, logits: _Array) -> _Array:
 
 
 def _draw_continuous_bernoulli(u: _Array, logits: _Array) -> _Array:
-    """Return the x for which the cumulative distribution function F(x) = expm1(l x) / expm1(l) is u; l are the logits.
+    """Return the x with F(x) = u, where F(x) = expm1(l x) / expm1(l) is the cumulative distribution function.
 
-    For positive l, the function draws 1 - x with -l instead, because expm1(l) could overflow.
+    l are the logits. For positive l, the function draws 1 - x with -l instead, because expm1(l) could overflow.
     """
     negative = -np.abs(logits)
     v = np.where(logits > 0, 1 - u, u)

@@ -49,7 +49,7 @@ class Prior(Protocol):
         """Return log p(z) of each z in nats, float64, shape (n,). The shape of `z` is (n, *latent_shape)."""
 
     def log_prob_by_row(self, z: FloatArray) -> Nats:
-        """Return log p(z), as `log_prob`. Each row has the same bits for every number of rows."""
+        """Return log p(z), as `log_prob`. The bits of a result do not depend on the other rows."""
 
     def to_npz(self) -> bytes | None:
         """Return the content of the file of constants, or None if the prior has no constants."""
@@ -197,7 +197,7 @@ class Mixture:
         return _log_sum_exp(constant + flat @ weighted_mean.T - 0.5 * flat**2 @ precision.T)
 
     def log_prob_by_row(self, z: FloatArray) -> Nats:
-        """Return log p(z), as `log_prob`. Each row has the same bits for every number of rows.
+        """Return log p(z), as `log_prob`. The bits of a result do not depend on the other rows.
 
         The last bits of a matrix product may depend on its size. Therefore every row is multiplied alone.
         """
@@ -207,7 +207,7 @@ class Mixture:
 
     @cached_property
     def _density_constants(self) -> tuple[npt.NDArray[np.float64], ...]:
-        """The factors of log p(z) that do not depend on z, for each of the K components, float64.
+        """The constants in the formula of log p(z), for each of the K components, float64.
 
         The tuple holds the constant terms, shape (K,), then mean / variance, shape (K, latents), and 1 / variance,
         shape (K, latents).
@@ -248,7 +248,8 @@ class Mixture:
             raise BundleError(f"the prior has no array {error}") from error
         if mixture.mean.shape[1:] != latent_shape:
             raise BundleError(
-                f"the prior's mean has the shape {mixture.mean.shape}; expected a mixture over {latent_shape}"
+                f"the prior's mean has the shape {mixture.mean.shape}; expected one mean of shape {latent_shape} per "
+                "component"
             )
         return mixture
 
@@ -267,7 +268,7 @@ def read_prior(name: str, content: bytes | None, latent_shape: tuple[int, ...]) 
     """Return the prior that a manifest names.
 
     Args:
-        name: Name of the prior, one of those that a manifest can have.
+        name: Name of the prior in the manifest.
         content: Content of the prior's file, or None if the prior has no file.
         latent_shape: Shape of one z.
 

@@ -70,7 +70,9 @@ def second_generator(seed: int | None) -> np.random.Generator:
 
 
 def third_generator(seed: int | None) -> np.random.Generator:
-    """Return `numpy.random.default_rng((seed, 2))`: the stream of draws from p(x|z), independent of the other two.
+    """Return `numpy.random.default_rng((seed, 2))`, the stream of draws from p(x|z).
+
+    This stream is independent of the first and the second stream.
 
     Raises:
         InputError: The seed is not a non-negative integer.

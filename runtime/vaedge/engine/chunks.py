@@ -38,7 +38,7 @@ def run(
         One float32 array of n rows per output.
 
     Raises:
-        InputError: `out` has another shape or type, or is read-only.
+        InputError: `out` has a wrong shape or type, or is read-only.
         InferenceError: ONNX Runtime failed.
     """
     n = len(next(iter(inputs.values())))
@@ -58,10 +58,10 @@ def run(
 
 
 def as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
-    """Return `out` after its validation, or a new float32 array if `out` is None.
+    """Validate and return `out`. Return a new float32 array if `out` is None.
 
     Raises:
-        InputError: `out` has another shape or type, or is read-only.
+        InputError: `out` has a wrong shape or type, or is read-only.
     """
     if out is None:
         return np.empty(shape, np.float32)
@@ -73,7 +73,7 @@ def as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
 
 
 def without_overlap(inputs: Mapping[str, npt.NDArray[Any]], out: FloatArray | None) -> Mapping[str, npt.NDArray[Any]]:
-    """Return the inputs, with copies of those that share memory with `out`."""
+    """Return the inputs. Each input that shares memory with `out` is replaced by a copy."""
     if out is None:
         return inputs
     return {name: array.copy() if np.may_share_memory(array, out) else array for name, array in inputs.items()}

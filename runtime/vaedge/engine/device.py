@@ -84,7 +84,7 @@ def _session_options(ort: ModuleType, graph: bytes, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
     # Worker threads spin while they wait for the next operator, which saves 50 microseconds. By default they also spin
-    # for milliseconds after the call, and slow down other code.
+    # for milliseconds after the call, which slows down other code. Therefore this option limits the time.
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_MICROSECONDS)
     if has_int8_products(graph) and not default_kernels_are_exact():
         options.add_session_config_entry("session.x64quantprecision", "1")

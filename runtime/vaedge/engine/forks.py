@@ -4,7 +4,7 @@ A forked child inherits the session objects of its parent, but not their worker 
 session would wait forever. Therefore the child never calls or destroys the inherited sessions, and opens new ones.
 
 ONNX Runtime would be in an inconsistent state in the child if another thread opened or destroyed a session during the
-fork. Therefore each fork waits until no thread does so.
+fork. Therefore each fork waits until no thread opens or destroys a session.
 """
 
 import ctypes
@@ -33,7 +33,10 @@ _no_fork_blocks = 0  # number of `no_fork` blocks that all threads run at this m
 
 
 def watch(forkable: Forkable) -> None:
-    """Register an object, which is then notified in every forked child. The registration does not keep it alive."""
+    """Register an object, which is then notified in every forked child.
+
+    The registration does not keep the object alive.
+    """
     _forkables.add(forkable)
 
 

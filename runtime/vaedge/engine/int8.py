@@ -1,4 +1,4 @@
-"""Exact products of 8-bit integers.
+"""Choose kernels that compute exact products of 8-bit integers.
 
 On x86 CPUs without VNNI instructions, ONNX Runtime's default kernels add pairs of 8-bit products in 16 bits. The sums
 saturate, and a model lost 0.3 to 1 nat more than the exporter had measured. The session option
@@ -19,7 +19,7 @@ from vaedge.engine.onnxruntime import import_onnxruntime
 
 _ROWS = (1, 4, 64)  # the kernels for one row and for several rows differ
 _DEPTH, _COLUMNS = 64, 32
-_LEFT, _RIGHT = 255, 127  # the sum of two such products exceeds the 16-bit range
+_LEFT, _RIGHT = 255, 127  # the sum of two products 255 * 127 exceeds the 16-bit range
 _UINT8, _INT8, _INT32 = 2, 3, 6  # element types of onnx.proto
 
 
@@ -37,7 +37,7 @@ def int8_kernels() -> str:
 def default_kernels_are_exact() -> bool:
     """Return whether ONNX Runtime's default 8-bit kernels compute exact products on this CPU.
 
-    The first call in a process measures the answer in about 5 milliseconds. Later calls return the same answer.
+    The first call in a process tests the kernels in about 5 milliseconds. Later calls return the same result.
     """
     ort = import_onnxruntime()
     options = ort.SessionOptions()

@@ -2,7 +2,8 @@
 
 Two sessions are slower than one, because each session has its own threads. The threads of the first session still spin
 while the threads of the second session compute. The merged graph needs one session, and on CUDA the latents stay on the
-device. The graph is made when it is first needed. Storing it in the bundle would store all weights twice.
+device. The merged graph is made when it is first needed. The bundle does not store this graph, because the bundle would
+then hold all weights twice.
 """
 
 from collections.abc import Callable, Collection

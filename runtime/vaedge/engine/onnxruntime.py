@@ -18,7 +18,9 @@ def require_onnxruntime(minimum: str) -> None:
     """
     installed = import_onnxruntime().__version__
     if _numbers(installed) < _numbers(minimum):
-        raise DependencyError(f"this bundle needs onnxruntime >= {minimum}, and {installed} is installed: upgrade it")
+        raise DependencyError(
+            f"this bundle needs onnxruntime >= {minimum}, but {installed} is installed: upgrade onnxruntime"
+        )
 
 
 def _numbers(version: str) -> list[int]:
@@ -39,7 +41,8 @@ def import_onnxruntime() -> ModuleType:
             f"vaedge cannot import ONNX Runtime: {error}. Install exactly one of the extras 'cpu' and "
             f"'gpu' (CUDA): {install_hint('cpu')}"
         ) from error
-    # importlib.metadata gives the same answer, but takes ten times as long, which is 10 % of the start-up time.
+    # This search finds the installed wheels. importlib.metadata gives the same result, but takes ten times as long, or
+    # 10 % of the start-up time.
     folder = Path(onnxruntime.__file__).parents[1]
     if len({name.name.partition("-")[0] for name in folder.glob("onnxruntime*.dist-info")} & _WHEELS) > 1:
         raise DependencyError(

@@ -26,8 +26,8 @@ class Graph:
     def __init__(self, session: Any, name: str, signature: Signature) -> None:
         """Wrap a session, and compare its inputs and outputs with a signature.
 
-        The reader has already compared the shapes that the file declares. ONNX Runtime also infers shapes from the
-        operators. Therefore this second comparison finds operators that fix the batch size, for example.
+        `vaedge.bundle.reader` has already compared the shapes that the file declares. ONNX Runtime also infers shapes
+        from the operators. Therefore this second comparison finds operators that fix the batch size, for example.
 
         Args:
             session: An onnxruntime.InferenceSession.

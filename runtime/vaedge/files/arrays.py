@@ -18,7 +18,7 @@ from vaedge.errors import InputError, VaedgeError
 ARRAY_SUFFIXES = (".npy", ".npz")
 SPLITS = ("train", "test")
 LABEL_NAMES = "train_labels and test_labels beside train and test, or y beside x"
-# What numpy.load raises for a file that is damaged, or that holds pickled objects.
+# The exceptions that numpy.load raises for a file that is damaged, or that holds pickled objects.
 UNREADABLE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, NotImplementedError, SyntaxError, MemoryError),
     *(OverflowError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
@@ -26,7 +26,7 @@ UNREADABLE = (
 
 
 def unreadable_reason(error: BaseException) -> str:
-    """Return why numpy.load failed, without its advice to allow pickled objects."""
+    """Return the reason why numpy.load failed. The advice of numpy to allow pickled objects is left out."""
     reason = str(error)
     is_object = "pickle" in reason or "Python objects" in reason
     return "it is not an array, or it holds Python objects" if is_object else reason
@@ -39,7 +39,7 @@ def read_array(path: Path, key: str) -> FloatArray:
     file holds only one array, that array may have any name.
 
     Raises:
-        InputError: The file cannot be read, or holds no array with the name `key` but several others.
+        InputError: The file cannot be read. Or the file has no array `key`, and does not hold exactly one array.
     """
     with _opened(path) as loaded:
         if isinstance(loaded, np.ndarray):
@@ -53,13 +53,13 @@ def read_array(path: Path, key: str) -> FloatArray:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open an array, memory-mapped, or an archive.
+    """Open a .npy file as a memory-mapped array, or a .npz file as an archive, for a `with` block.
 
     Raises:
-        InputError: The file does not exist, or it or an array that the block reads is damaged.
+        InputError: The file does not exist or is damaged, or an array that the block reads is damaged.
     """
     try:
-        # torch takes only writable arrays. Mode "c" keeps writes in memory, and nobody writes.
+        # torch takes only writable arrays. An array in mode "c" is writable, and writes never change the file.
         loaded = np.load(path, mmap_mode="c" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
         with nullcontext(loaded) if isinstance(loaded, np.ndarray) else loaded:
             yield loaded
@@ -77,8 +77,8 @@ class Part(NamedTuple):
     Attributes:
         name: Name of the array.
         x: (n, ...) array.
-        labels_name: Name that the array of the labels has, or would have.
-        labels: Array of the classes, or None if the file has none.
+        labels_name: Name of the array of the labels, also if the file does not have this array.
+        labels: Array of the classes, or None if the file has no labels.
     """
 
     name: str
@@ -93,14 +93,14 @@ def read_parts(path: Path, splits: Sequence[str] = SPLITS, *, required: bool = F
     Args:
         path: A .npy file, which is memory-mapped; or a .npz archive with the arrays `train` and `test`, with `x`, or
             with only one array. The labels are `train_labels` and `test_labels`, or `y`.
-        splits: The parts to read of an archive with `train` and `test`.
+        splits: The parts to read from an archive with `train` and `test`.
         required: Whether a file without these parts is an error.
 
     Returns:
         One part for each of `splits`, or the only part of a file without `train` and `test`.
 
     Raises:
-        InputError: The file cannot be read, or has other arrays.
+        InputError: The file cannot be read, or does not have the expected arrays.
     """
     with _opened(path) as loaded:
         if not isinstance(loaded, np.ndarray):
@@ -110,25 +110,25 @@ def read_parts(path: Path, splits: Sequence[str] = SPLITS, *, required: bool = F
             ]
     if required:
         raise InputError(
-            f"{path} has no parts, but --split asks for {splits[0]!r}; only .npz files have train and test"
+            f"--split {splits[0]} needs a .npz file with the arrays train and test; {path} is not a .npz file"
         )
     return [Part("x", loaded, "y", None)]
 
 
 def _part_names(names: Sequence[str], path: Path, splits: Sequence[str], required: bool) -> list[tuple[str, str]]:
-    """Return the names of the arrays to read, examples and labels."""
+    """Return pairs of names of the arrays to read: the examples, and their labels."""
     held = f"{path} has the arrays {', '.join(names) or '(none)'}"
     if required or set(SPLITS) <= set(names):
         missing = [split for split in splits if split not in names]
         if missing:
-            raise InputError(f"{held}, and no array {missing[0]!r}, which --split asks for")
+            raise InputError(f"{held}, but not the array {missing[0]!r}, which --split asks for")
         return [(split, f"{split}_labels") for split in splits]
     if "x" in names:
         return [("x", "y")]
     if len(names) != 1:
         alone = [split for split in SPLITS if split in names]
         hint = (
-            f". To train on {alone[0]} alone, name it x; other commands read it with --split {alone[0]}"
+            f". To train only on the array {alone[0]!r}, rename it to x; other commands read it with --split {alone[0]}"
             if alone
             else ""
         )

@@ -26,7 +26,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a failed write does not name the file
+        raise OSError(
+            error.errno, error.strerror, str(path)
+        ) from error  # the error of a failed write does not name the file
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ def parse_background(text: str) -> Color:
         Red, green and blue, each from 0 to 255.
 
     Raises:
-        InputError: The text is not such a color.
+        InputError: The text does not have one of these forms.
     """
     if text in _NAMED:
         return _NAMED[text]

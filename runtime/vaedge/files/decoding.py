@@ -1,8 +1,10 @@
 """Decode many images into one file of pixels, in several processes.
 
-The training package uses this module. It is here because each process imports it, and an import of torch would take
-seconds and hundreds of megabytes. `python -m vaedge.files.decoding` is one such process. It reads one JSON object per
-line, the fields of a `Job`, and answers each with one line, a list of failures.
+Only the training package uses this module. The module is in the runtime package, because each process imports the
+module, and an import of torch would take seconds and hundreds of megabytes.
+
+`python -m vaedge.files.decoding` is one of these processes. It reads one JSON object per line, the fields of a `Job`.
+For each object, it writes one line, a JSON list of failures.
 """
 
 import json
@@ -22,7 +24,7 @@ from vaedge.errors import InferenceError, InputError
 from vaedge.files.images import GRAY_MODES, TransparentImageError, open_image, resize_image
 
 _IMAGES_PER_JOB = 64
-_MIN_JOBS = 4  # fewer jobs are done in this process, because others take a fraction of a second to start
+_MIN_JOBS = 4  # fewer jobs run in this process, because starting others takes a fraction of a second
 
 BROKEN, TRANSPARENT, COLOR, SIZE = "broken", "transparent", "color", "size"
 
@@ -48,11 +50,11 @@ class Job:
 
     Attributes:
         paths: The images.
-        first: Index of the first of them.
+        first: Index of the first image in `paths`.
         file: File for the pixels.
         offset: Offset of the pixels of the image with index 0, in bytes.
         shape: (channels, height, width) of each image.
-        resize: Whether to resize the images. Otherwise, they must have this size.
+        resize: Whether to resize the images. If False, the images must have the size in `shape`.
         background: Color on which transparent images are composited; None refuses them.
     """
 
@@ -117,12 +119,12 @@ def decode_images(
         file: Existing file for the pixels, (n, channels, height, width) uint8.
         offset: Offset of the first pixel in the file, in bytes.
         shape: (channels, height, width) of each image.
-        resize: Whether to resize the images. Otherwise, they must have this size.
+        resize: Whether to resize the images. If False, the images must have the size in `shape`.
         background: Color on which transparent images are composited; None refuses them.
-        processes: Number of processes for many images. Few images are decoded in this process.
+        processes: Maximum number of processes to start. If there are few images, this process decodes them itself.
 
     Yields:
-        In the order of the images, the number of images of a part, and the failures in it.
+        For each part of the images, in order, the number of images in the part, and their failures.
 
     Raises:
         OSError: The disk is full.
@@ -162,7 +164,10 @@ def decode_images(
 
 
 class _Process:
-    """A process that decodes images. It ends with this process, because its input then ends."""
+    """A child process that decodes images.
+
+    When the parent process ends, the input of the child ends, and the child exits.
+    """
 
     def __enter__(self) -> "_Process":
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -172,7 +177,7 @@ class _Process:
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
-            start_new_session=True,  # Ctrl-C on a terminal interrupts this process alone, which then ends the other
+            start_new_session=True,  # Ctrl-C then interrupts only the parent, which ends this child
         )
         return self
 
@@ -180,10 +185,10 @@ class _Process:
         self._process.communicate()
 
     def run(self, job: Job) -> list[Failure]:
-        """Do a job, and return its failures."""
+        """Run a job in the child process, and return the failures."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with suppress(BrokenPipeError):  # the answer is missing then, too
+        with suppress(BrokenPipeError):  # the process has ended, so the answer is missing, too
             print(json.dumps(asdict(job)), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
         if not answer:
@@ -195,7 +200,7 @@ class _Process:
 
 
 def _main() -> None:
-    """Do the jobs that arrive on stdin."""
+    """Run the jobs that arrive on stdin, and write the answers to stdout."""
     for line in sys.stdin:
         fields = json.loads(line)
         for name in ("shape", "background"):

@@ -15,16 +15,16 @@ from vaedge.files.tables import TABLE_SUFFIX, read_table, shown_names
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How examples are read.
+    """Options for reading examples.
 
     Attributes:
-        split: "train" or "test", the part of a .npz archive that has both; None is "test".
+        split: "train" or "test", the part to read of a .npz archive that has both; None means "test".
         label_column: Name of the column of a .csv file that holds the class of each row.
         features: Names of the columns that a .csv file must have; empty allows all names.
-        resize: Resize images of another size to the one that the shape asks for.
+        resize: Whether to resize images to the expected size. If False, images of another size are refused.
         background: Color on which transparent images are composited; None refuses them.
-        skip_broken: Leave out the images of a folder that cannot be read. If False, the error names the option
-            --skip-broken; None is for commands without this option.
+        skip_broken: True leaves out the images of a folder that cannot be read. False raises an error that names the
+            option --skip-broken. None raises an error that does not name this option.
     """
 
     split: str | None = None
@@ -40,11 +40,12 @@ class ExampleSet:
     """Examples that were read.
 
     Attributes:
-        x: The array as it was stored; or (n, *shape) float32, in [0, 1] from images.
+        x: An array from a .npy or .npz file as it is stored there. From other files, (n, *shape) float32; values from
+            images are in [0, 1].
         labels: The class of each example, numbers (n,) or names; None if the file has no labels.
         names: Names of the image files, relative to their folder; empty for other files.
-        skipped: Why images were left out, one message for each.
-        lines: (n,) number of the line of each row of a table, from 1; None for other files.
+        skipped: Reasons why images were left out, one message per image.
+        lines: Line number of each row of a table, counted from 1, shape (n,); None for other files.
     """
 
     x: npt.NDArray[Any]
@@ -54,24 +55,24 @@ class ExampleSet:
     lines: npt.NDArray[np.int64] | None = None
 
     def name_of(self, index: int) -> str:
-        """Return a name by which a user can find an example: its file, or its row from 0 and its line of the file."""
+        """Return a name by which a user can find an example: the file name, or the row (from 0) and the line."""
         if self.names:
             return self.names[index]
         return f"row {index}" if self.lines is None else f"row {index} in line {self.lines[index]}"
 
 
 def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = ReadOptions()) -> ExampleSet:
-    """Read a batch of examples from a file or folder that `vaedge train` reads, or one example.
+    """Read a batch of examples, or one example, from a file or folder. `vaedge train` reads the same formats.
 
     Args:
-        path: A .npy array (n, *shape) or of one example; a .npz archive with `train` and `test`, with `x`, or with one
-            array; a .csv table; an image; or a folder of images, with its subfolders, in the order of their names.
-            uint8 arrays (n, height, width) are gray images.
+        path: A .npy file with an array (n, *shape) or one example; a .npz archive with `train` and `test`, with `x`, or
+            with one array; a .csv table; an image; or a folder of images, with its subfolders, in the order of their
+            names. uint8 arrays (n, height, width) are gray images.
         shape: Shape of one example.
-        options: How to read.
+        options: Options for reading.
 
     Returns:
-        The examples, with the labels that the file has. The first subfolder of an image is its label.
+        The examples, with the labels that the file has. The label of an image is the name of its first subfolder.
 
     Raises:
         InputError: The path does not exist, or a file cannot be used. The message names the path.
@@ -102,15 +103,17 @@ def require_used(path: Path, options: ReadOptions) -> None:
     """
     suffix = path.suffix.lower()
     if options.split is not None and suffix != ".npz":
-        raise InputError(f"{path} has no parts, but --split asks for {options.split!r}; only .npz files have them")
+        raise InputError(
+            f"--split {options.split} needs a .npz file with the arrays train and test; {path} is not a .npz file"
+        )
     if options.label_column is not None and suffix != TABLE_SUFFIX:
-        raise InputError(f"{path} has no columns, but --label-column was given; only .csv files have them")
+        raise InputError(f"{path} has no columns, but --label-column was given; only .csv files have columns")
     if options.skip_broken and not path.is_dir():
         raise InputError(f"{path} is not a folder of images, but --skip-broken was given")
 
 
 def _expected(shape: tuple[int, ...], options: ReadOptions) -> str:
-    """Say which examples a model takes, for the error about others."""
+    """Return the part of an error message that says which examples a model takes."""
     if len(shape) != 1:
         return f"this model's examples have the shape {shape}; give a .npy file"
     names = f"the columns {shown_names(options.features)}" if options.features else f"{shape[0]} columns"
@@ -140,8 +143,8 @@ def _read_table(path: Path, shape: tuple[int, ...], options: ReadOptions) -> Exa
     table = read_table(path, options.label_column, options.features)
     if len(table.names) != shape[0]:
         raise InputError(
-            f"{path} has {len(table.names)} columns of numbers; this model takes {shape[0]} (--label-column names a "
-            "column of classes)"
+            f"{path} has {len(table.names)} columns of numbers; this model takes {shape[0]} columns. If a column "
+            "holds classes, name it with --label-column"
         )
     return ExampleSet(table.values, table.labels, lines=table.lines)
 
@@ -162,10 +165,12 @@ def _read_folder(folder: Path, shape: tuple[int, ...], options: ReadOptions) -> 
             if options.skip_broken is None:
                 raise
             if not options.skip_broken:
-                raise InputError(f"{error}; --skip-broken leaves such images out") from error
+                raise InputError(f"{error}; --skip-broken leaves out images that cannot be read") from error
             skipped.append(str(error))
         else:
             names.append(path.relative_to(folder))
     if not images:
-        raise InputError(f"{folder}: none of the {len(paths)} images can be read; the first one: {skipped[0]}")
+        raise InputError(
+            f"{folder}: none of the {len(paths)} images can be read; the error for the first image: {skipped[0]}"
+        )
     return ExampleSet(np.stack(images), subfolder_labels(names), tuple(map(Path.as_posix, names)), tuple(skipped))

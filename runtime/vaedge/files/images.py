@@ -1,4 +1,7 @@
-"""Convert images to float32 arrays in [0, 1] and back. The shape is (1, height, width) for gray, (3, ...) for color."""
+"""Convert images to float32 arrays in [0, 1] and back.
+
+The shape of an array is (1, height, width) for a gray image and (3, height, width) for a color image.
+"""
 
 import io
 import math
@@ -19,11 +22,11 @@ except ImportError as error:
     raise DependencyError(f"images need Pillow, which is not installed: {install_hint('cli')}") from error
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
-GRAY_MODES = frozenset({"1", "L", "LA"})  # of Pillow
+GRAY_MODES = frozenset({"1", "L", "LA"})  # modes of Pillow's images
 _GAP = 2  # pixels between the images of a grid
 _BACKGROUND = 64
 _MAX_CAPTION = 24  # characters
-_MAX_IMAGES = 10_000  # of a grid: larger ones take minutes to write
+_MAX_IMAGES = 10_000  # maximum for a grid; larger grids take minutes to write
 
 
 def is_image_shape(shape: tuple[int, ...]) -> bool:
@@ -37,7 +40,10 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def subfolder_labels(paths: Sequence[Path]) -> tuple[str, ...] | None:
-    """Return the first subfolder of each path, relative to a folder of images; None if an image is in no subfolder."""
+    """Return the first subfolder of each image as its label. Return None if an image is in no subfolder.
+
+    The paths of the images must be relative to the folder that was read.
+    """
     return None if any(len(path.parts) == 1 for path in paths) else tuple(path.parts[0] for path in paths)
 
 
@@ -46,7 +52,9 @@ class TransparentImageError(InputError):
 
 
 def open_image(path: Path, background: Color | None = None) -> Image.Image:
-    """Open an image with 8-bit pixels, rotated as its EXIF orientation says; 16-bit gray is scaled to 8 bits.
+    """Open an image, and return it with 8-bit pixels.
+
+    The image is rotated as the EXIF orientation says. 16-bit gray is scaled to 8 bits.
 
     Args:
         path: The file.
@@ -72,7 +80,7 @@ def open_image(path: Path, background: Color | None = None) -> Image.Image:
 
 
 def read_image(path: Path, shape: tuple[int, ...], resize: bool = False, background: Color | None = None) -> FloatArray:
-    """Read one image; color is converted to gray, or gray to color, as the shape asks.
+    """Read one image. The image is converted to gray or to color if `shape` requires this.
 
     Args:
         path: The file.
@@ -117,7 +125,7 @@ def _as_8_bits(image: Image.Image) -> Image.Image:
 
 
 def _composited(image: Image.Image, background: Color) -> Image.Image:
-    """Return the image on a background, in gray if both are gray."""
+    """Return the image composited on a background. The result is gray if the image and the background are gray."""
     canvas = Image.new("RGBA", image.size, (*background, 255))
     canvas.alpha_composite(image.convert("RGBA"))
     return canvas.convert("L" if image.mode in GRAY_MODES and len(set(background)) == 1 else "RGB")
@@ -159,12 +167,12 @@ def grid_png(images: FloatArray, columns: int | None = None, captions: Sequence[
 
 
 def overlay_png(image: FloatArray, distortion: FloatArray, scale: tuple[float, float]) -> bytes:
-    """Encode an image, and to its right the image in gray with its distortion in red, as one PNG.
+    """Encode one PNG that shows two images side by side: the image, and the image in gray with the distortion in red.
 
     Args:
         image: (channels, height, width), 1 or 3 channels; values outside [0, 1] are clipped.
         distortion: The distortion of each pixel in nats, shape (height, width). NaN is shown as full red.
-        scale: The distortions that are shown as no red and as full red.
+        scale: Two distortions. The first is shown without red, the second is shown as full red.
     """
     channels, height, width = image.shape
     low, high = scale
@@ -193,11 +201,11 @@ def _paste(grid: npt.NDArray[np.uint8], image: npt.NDArray[np.uint8], top: int, 
 
 
 def _caption(text: str) -> npt.NDArray[np.uint8]:
-    """Draw a line of text in white on the background of the grid, (height, width, 1)."""
+    """Return an image of white text on the background of the grid, shape (height, width, 1)."""
     font = ImageFont.load_default()
     shown = text if len(text) <= _MAX_CAPTION else text[: _MAX_CAPTION - 3] + "..."
     letters = (letter for letter in unicodedata.normalize("NFKD", shown) if not unicodedata.combining(letter))
-    shown = "".join(letters).encode("ascii", "replace").decode()  # the font has no other letters
+    shown = "".join(letters).encode("ascii", "replace").decode()  # the font has only ASCII letters
     width, height = (math.ceil(size) for size in font.getbbox("Ag" + shown)[2:])
     width = math.ceil(font.getlength(shown)) + 2
     image = Image.new("L", (width, height + 1), _BACKGROUND)

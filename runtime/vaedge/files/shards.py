@@ -1,4 +1,4 @@
-"""Results larger than memory: computed some rows at a time, and written as one file, or as a folder of shards.
+"""Write results that are larger than memory as one file, or as a folder of shards. Some rows are computed at a time.
 
 Writing a folder of shards can be resumed after an interruption. Each shard is written completely or not at all, and
 `job.json` describes the content of the folder.
@@ -49,7 +49,7 @@ class Source(Protocol):
 
 
 def write_file(path: Path, source: Source, progress: Callable[[int], object]) -> None:
-    """Write a source with one array to a .npy file, completely or not at all. Only some rows are in memory.
+    """Write a source with one array to a .npy file, completely or not at all. Only some rows are in memory at a time.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written to. No partial file is left.
@@ -64,16 +64,18 @@ def write_file(path: Path, source: Source, progress: Callable[[int], object]) ->
 
 
 def write_table(path: Path, source: Source, names: Sequence[str], progress: Callable[[int], object]) -> None:
-    """Write the arrays of a source side by side as .csv, whole or not at all, some rows at a time.
+    """Write the arrays of a source side by side as .csv, completely or not at all.
+
+    Only some rows are in memory at a time.
 
     Args:
         path: The file.
-        source: What to write.
+        source: Rows to write.
         names: Names of the columns, one for each element of a row.
-        progress: Called with the number of rows that are computed.
+        progress: Function that is called for each computed part with its number of rows.
 
     Raises:
-        OSError: The disk is full, or the folder cannot be written to; nothing is left behind.
+        OSError: The disk is full, or the folder cannot be written to. No partial file is left.
     """
     with atomic_file(path) as file, _background_writer() as write:
         file.write(format_header(names))
@@ -82,7 +84,7 @@ def write_table(path: Path, source: Source, names: Sequence[str], progress: Call
 
 
 def _blocks(source: Source, progress: Callable[[int], object]) -> Iterator[tuple[int, Arrays]]:
-    """Compute all rows of a source, some at a time, and yield the index of the first one with their arrays."""
+    """Compute the rows of a source in blocks. Yield the index of the first row and the arrays of each block."""
     size = _rows_per_shard(source)
     for start in range(0, source.n, size):
         rows = min(size, source.n - start)

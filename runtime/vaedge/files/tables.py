@@ -1,4 +1,4 @@
-"""Tables of numbers as CSV files with a header; one column may hold the names of classes."""
+"""Read and write tables of numbers as CSV files with a header. One column may hold the names of classes."""
 
 import csv
 import io
@@ -16,8 +16,8 @@ from vaedge._types import FloatArray
 from vaedge.errors import InputError
 
 TABLE_SUFFIX = ".csv"
-_ROWS = 4096  # that are converted at a time
-_VALUES = 2**16  # that are formatted at a time
+_ROWS = 4096  # number of rows that are converted at a time
+_VALUES = 2**16  # number of values that are formatted at a time
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 
 
@@ -28,7 +28,7 @@ class Table:
     Attributes:
         names: Names of the columns of `values`.
         values: (n, columns) float32.
-        labels: (n,) texts of the label column, or None without one.
+        labels: (n,) texts of the label column. None if no label column was named.
         lines: (n,) number of the line where each row ends. Lines count from 1; the header is a line, too.
     """
 
@@ -41,17 +41,17 @@ class Table:
 def read_table(
     path: Path, label_column: str | None = None, features: Sequence[str] = (), columns: Sequence[str] = ()
 ) -> Table:
-    """Read a CSV file: a header, then rows of numbers. Errors count the lines of the file from 1.
+    """Read a CSV file: a header, then rows of numbers. Error messages count the lines of the file from 1.
 
     Args:
         path: The file, in UTF-8, with commas between the columns.
         label_column: Name of the column that holds the class of each row.
-        features: The names and the order that the other columns must have; empty allows all.
-        columns: The columns to read; the file may have others. Empty reads all.
+        features: Names of the other columns in the required order. Empty allows any names.
+        columns: Names of the columns to read. The file may have further columns. Empty reads all columns.
 
     Raises:
-        InputError: The file cannot be read, its columns are not the expected ones, or a value is missing, is not a
-            number, or is not finite; the message names the line and the column.
+        InputError: The file cannot be read, or its columns are not the expected ones. Or a value is missing, is not a
+            number, or is not finite. The message then names the line and the column.
     """
     with _opened(path) as (header, rows):
         chosen = _choose_columns(header, path, label_column, features, columns)
@@ -71,7 +71,7 @@ def read_names(path: Path) -> list[str]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[list[str], Any]]:
-    """Open a CSV file for a `with` block: the names of its columns, and a `csv.reader` of its rows."""
+    """Open a CSV file for a `with` block. Yield the names of its columns, and a `csv.reader` of its rows."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
@@ -83,7 +83,7 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Any]]:
 
 
 def format_rows(*columns: npt.NDArray[Any]) -> Iterator[bytes]:
-    """Yield the lines of rows, some rows at a time; numbers are written with the digits that identify them.
+    """Yield the lines of a table, some rows at a time. Each number has enough digits to be read back exactly.
 
     Args:
         columns: Arrays (n, ...), which are written side by side; each element of a row is one field.
@@ -108,7 +108,7 @@ def _format(rows: list[list[str]]) -> bytes:
 
 
 def _read_header(names: list[str], path: Path) -> list[str]:
-    """Return the names of the columns without spaces around them."""
+    """Validate the names of the columns, and return them without surrounding spaces."""
     names = [name.strip() for name in names]
     if not names:
         raise InputError(f"{path} is empty; expected a CSV file whose first line names the columns")
@@ -133,7 +133,7 @@ def _choose_columns(
     """Return the indices of the columns that hold the values."""
     if label_column is not None and label_column not in header:
         raise InputError(
-            f"{path} has no column {label_column!r} (--label-column); its columns are {shown_names(header)}"
+            f"{path} has no column {label_column!r}, which --label-column names; its columns are {shown_names(header)}"
         )
     if columns:
         for name in columns:
@@ -154,7 +154,7 @@ def _difference(names: list[str], features: Sequence[str]) -> str:
     if sorted(names) == sorted(features):
         index = next(index for index, name in enumerate(names) if name != features[index])
         return (
-            f"they are in another order, column {index + 1} is {names[index]!r} instead of {features[index]!r}; "
+            f"the columns are in another order: column {index + 1} is {names[index]!r} instead of {features[index]!r}; "
             f"{expected}"
         )
     missing = [name for name in features if name not in names]
@@ -163,7 +163,7 @@ def _difference(names: list[str], features: Sequence[str]) -> str:
     if missing:
         parts.append(f"{_columns(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     if extra:
-        parts.append(f"it does not know {_columns(extra)} (--label-column names the column of the classes)")
+        parts.append(f"the model does not know {_columns(extra)} (--label-column names the column of the classes)")
     return f"{', and '.join(parts)}; {expected}"
 
 
@@ -196,7 +196,7 @@ def _read_rows(rows: Any, path: Path, header: list[str], chosen: list[int], labe
             values.append([float(field) for field in fields])
         except ValueError:
             raise _field_error(path, rows.line_num, names, fields) from None
-        if "_" in "".join(fields):  # which float() allows between digits
+        if "_" in "".join(fields):  # float() allows underscores between digits
             raise _field_error(path, rows.line_num, names, fields)
         if label is not None:
             labels.append(_read_label(row[label], path, rows.line_num, header[label]))
@@ -214,7 +214,7 @@ def _read_rows(rows: Any, path: Path, header: list[str], chosen: list[int], labe
 
 
 def _as_finite(values: list[list[float]], path: Path, lines: list[int], names: Sequence[str]) -> FloatArray:
-    """Return the values as float32, and refuse those that are not finite in it."""
+    """Return the values as float32. Raise InputError if a value is not finite in float32."""
     with np.errstate(over="ignore"):
         array = np.array(values).astype(np.float32)
     finite = np.isfinite(array)
@@ -232,7 +232,7 @@ def _read_label(text: str, path: Path, line: int, column: str) -> str:
 
 
 def _field_error(path: Path, line: int, names: Sequence[str], fields: Any, column: int | None = None) -> InputError:
-    """Return the error for the given field of a row, or for the first one that is not a number."""
+    """Return the error for the field `column` of a row. None means the first field that is not a number."""
     if column is None:
         column = next(index for index, field in enumerate(fields) if not _is_number(field))
     text = str(fields[column]).strip()
@@ -249,7 +249,7 @@ def _field_error(path: Path, line: int, names: Sequence[str], fields: Any, colum
 def _missing_error(path: Path, names: Sequence[str]) -> InputError:
     """Read the file again, and return the error for the missing values of these columns."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, restval="0")  # rows that are too short are another error
+        rows = csv.DictReader(file, restval="0")  # a row that is too short has its own error message
         rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
         missing = ((rows.line_num, name, row[name].strip()) for row in rows for name in names if _is_missing(row[name]))
         line, name, text = next(missing)

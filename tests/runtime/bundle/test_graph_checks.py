@@ -140,7 +140,7 @@ def test_repeated_numbers_may_be_packed():
 
 
 def test_names_must_be_text():
-    refuses(model(graph([node(b"\xff")])), "a name is not UTF-8 text")
+    refuses(model(graph([node(b"\xff")])), "a name in the graph is not UTF-8 text")
 
 
 def test_mutated_graphs_raise_only_bundle_errors(bundle):

@@ -46,9 +46,9 @@ def test_invalid_json_is_refused(text, message):
 
 @pytest.mark.parametrize("tree", [[], None, 1, "text"])
 def test_value_that_is_not_an_object_is_refused(tree):
-    with pytest.raises(vaedge.BundleError, match=r"file.json: the whole file is not an object"):
+    with pytest.raises(vaedge.BundleError, match=r"file.json: the whole file is not a JSON object"):
         Fields(tree, "", "file.json")
-    with pytest.raises(vaedge.BundleError, match=r"file.json: a.b is not an object"):
+    with pytest.raises(vaedge.BundleError, match=r"file.json: a.b is not a JSON object"):
         Fields(tree, "a.b", "file.json")
 
 

@@ -70,7 +70,10 @@ def test_baseline_computes_the_same(bundle, vae, digits, operation):
 
 def test_unknown_baseline_is_refused(decode, capsys):
     assert main([*decode, "--against", "tensorflow"]) == 1
-    assert "--against tensorflow: expected names from onnxruntime, openvino" in capsys.readouterr().err
+    assert (
+        "--against tensorflow is not a known baseline; expected names from onnxruntime, openvino"
+        in capsys.readouterr().err
+    )
 
 
 def test_baseline_that_computes_something_else_is_refused(decode, capsys, monkeypatch):

@@ -70,7 +70,7 @@ def test_names_in_a_file_are_classes(table_bundle, table, tmp_path):
         ),
         ("y=", f"y: '' is not a class of this model; expected one of {NAMES}"),
         ('y="blue', "expected values with commas between them, and double quotes around a name that holds commas"),
-        ("z=1", "--condition 'z=1': this model's conditions are: y; expected NAME=VALUE"),
+        ("z=1", "--condition 'z=1': expected NAME=VALUE, where NAME is one of: y"),
     ],
 )
 def test_invalid_condition_is_refused(table_bundle, tmp_path, capsys, condition, message):
@@ -135,7 +135,7 @@ def test_decode_takes_the_classes_of_the_label_column(table_bundle, table, tmp_p
         csv.writer(file).writerows([header, *rows])
     words = ("decode", table_bundle, encoded, "--out", tmp_path / "d.npy")
     message = failure(capsys, *words)
-    assert "the condition y, which is missing; give --condition y=VALUE; or give --label-column of a .csv" in message
+    assert "the condition y, which is missing; give --condition y=VALUE; or give --label-column for a .csv" in message
     succeed(*words, "--label-column", "kind")
     z = np.array([row[:2] for row in rows], np.float32)
     np.testing.assert_array_equal(np.load(tmp_path / "d.npy"), table.decode(z, y=[1, 0] * 3))

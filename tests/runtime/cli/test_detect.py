@@ -68,7 +68,7 @@ def test_calibrate_writes_what_the_method_returns(vae, bundle, folder, tmp_path,
     assert " at 1 %" in printed[3]
     assert " at 0.1 %" not in printed[3]  # this rate takes 999 calibration examples
     assert "all these examples are normal" in printed[4]
-    assert "none of them is a training example" in printed[4]
+    assert "the model was not trained on any of them" in printed[4]
 
 
 @pytest.mark.parametrize(("n", "rate"), [(300, "0.01"), (20, "0.112")])

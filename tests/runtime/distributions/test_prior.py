@@ -171,7 +171,7 @@ def test_invalid_constants_are_refused(mixture, change, message):
 
 
 def test_archive_over_another_latent_shape_is_refused(mixture):
-    with pytest.raises(vaedge.BundleError, match=r"expected a mixture over \(3,\)"):
+    with pytest.raises(vaedge.BundleError, match=r"expected one mean of shape \(3,\) per component"):
         Mixture.from_npz(mixture.to_npz(), (3,))
 
 

@@ -57,7 +57,10 @@ def test_numbered_columns_are_names(write, header):
     ("header", "message"),
     [
         ("b", "the columns 'a', 'c' are missing; expected a, b, c"),
-        ("a,B,c,kind", "the column 'b' is missing, and it does not know the columns 'B', 'kind' .*; expected a, b, c"),
+        (
+            "a,B,c,kind",
+            "the column 'b' is missing, and the model does not know the columns 'B', 'kind' .*; expected a, b, c",
+        ),
     ],
 )
 def test_all_columns_that_differ_are_named(write, header, message):
