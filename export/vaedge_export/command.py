@@ -95,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         write_triton(args.out, args.triton)
         print(f"{args.triton}: model repository for Triton")
     print(f"{args.out}: exported and verified; next: {_next_command(args.out)}")
+    if args.calibration:
+        print(f"to detect anomalies: vaedge detect {shlex.quote(str(args.out))} INPUT --false-alarm-rate RATE")
     return 0
 
 

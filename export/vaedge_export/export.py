@@ -186,6 +186,8 @@ def export_vae(
     if normal is not None:
         say("calibrating anomaly detection")
         calibrated = calibrate_variants(all_graphs, open_vae, normal)
+        for name, found in calibrated.items():
+            say(f"{name}: {found.calibration.describe()}")
         manifest = with_calibrations(manifest, calibrated)
         files |= {calibration_file(name): found.calibration.to_npz() for name, found in calibrated.items()}
         images["detection.png"] = detection_png(calibrated["fp32"].calibration)

@@ -3,10 +3,14 @@
 import logging
 import os
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from vaedge.bundle.reader import read_bundle, read_calibration_file, read_variants
+from vaedge.bundle.reader import CalibrationFile, read_bundle, read_calibration_file, read_variants
 from vaedge.errors import InputError
 from vaedge.vae import VAE
+
+if TYPE_CHECKING:
+    from vaedge.vae import Calibration
 
 logger = logging.getLogger("vaedge")
 
@@ -18,7 +22,7 @@ def load(
     variant: str = "fp32",
     threads: int | None = None,
     sha256: str | None = None,
-    calibration: str | os.PathLike[str] | None = None,
+    calibration: "str | os.PathLike[str] | Calibration | None" = None,
 ) -> VAE:
     """Load a bundle. Each graph is verified and checked before ONNX Runtime reads the graph.
 
@@ -32,7 +36,7 @@ def load(
         sha256: Expected SHA-256 of `manifest.json`, in hexadecimal digits. None accepts any bundle. This hash
             identifies the bundle, because the manifest holds the SHA-256 of every other file that the runtime opens.
             The model card and its images are not verified.
-        calibration: File with a calibration for `VAE.detect`. It replaces the calibration of the bundle.
+        calibration: Result of `VAE.calibrate`, or a file that holds it. It replaces the calibration of the bundle.
 
     Returns:
         The VAE.
@@ -51,8 +55,14 @@ def load(
         return _load_fastest(path, device, threads, sha256)
     bundle = read_bundle(path, variant, sha256)
     if calibration is not None:
-        bundle = replace(bundle, calibration=read_calibration_file(calibration))
+        bundle = replace(bundle, calibration=_as_file(calibration))
     return VAE(bundle, device=device, threads=threads)
+
+
+def _as_file(calibration: "str | os.PathLike[str] | Calibration") -> CalibrationFile:
+    if isinstance(calibration, str | os.PathLike):
+        return read_calibration_file(calibration)
+    return CalibrationFile("the calibration", calibration.to_npz())
 
 
 def _load_fastest(path: str | os.PathLike[str], device: str, threads: int | None, sha256: str | None) -> VAE:

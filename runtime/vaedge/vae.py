@@ -23,7 +23,7 @@ from vaedge.errors import BundleError, InputError
 from vaedge.validation import LATENT_RANGE, Conditions, as_batch, as_conditions, as_count, as_example
 
 if TYPE_CHECKING:  # only `detect` and `calibrate` need this package, and import it
-    from vaedge.detection.calibration import Calibration
+    from vaedge.detection.calibration import Calibration as Calibration  # `load` uses the name, too
     from vaedge.detection.result import Detection
     from vaedge.detection.terms import Terms
 
@@ -351,13 +351,21 @@ class VAE:
             InputError: There are too few examples, or the model returns NaN or infinity for an example that is used to
                 fit the score.
         """
-        from vaedge.detection.calibration import MIN_EXAMPLES, Calibration
+        from vaedge.detection.calibration import MIN_EXAMPLES, Calibration, divide
 
+        seed = as_count(seed, "seed", 0)
         x = self._as_examples(x)
         if len(x) < MIN_EXAMPLES:
-            raise InputError(f"a calibration takes at least {MIN_EXAMPLES} normal examples, got {len(x)}")
-        terms = self._terms(x, self._as_conditions(conditions, y, len(x)), batch_size=_CALIBRATION_BATCH)
-        return Calibration.fit(terms, self._model_sha256, as_count(seed, "seed", 0))
+            raise InputError(
+                f"a calibration needs at least {MIN_EXAMPLES} normal examples on which the model was not trained, got "
+                f"{len(x)}; give more examples"
+            )
+        values = self._as_conditions(conditions, y, len(x))
+        terms = self._terms(x, values, batch_size=_CALIBRATION_BATCH)
+        first = divide(len(x), seed)[0]
+        maps = np.empty((len(first), *self.input_shape), np.float32)
+        self._terms(x[first], {name: array[first] for name, array in values.items()}, maps, _CALIBRATION_BATCH)
+        return Calibration.fit(terms, maps, self._model_sha256, seed)
 
     def interpolate(
         self,
@@ -487,7 +495,7 @@ def _read_calibration(files: ModelFiles) -> "Calibration | None":
     try:
         return Calibration.from_npz(files.calibration.content, files.model_sha256)
     except BundleError as error:
-        raise BundleError(f"{files.calibration.location} is refused: {error}") from error.__cause__
+        raise BundleError(f"{files.calibration.location} is refused as a calibration: {error}") from error.__cause__
 
 
 def _load_pickled(

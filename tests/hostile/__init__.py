@@ -1,1 +1,1 @@
-"""Hostile bundles: a corpus of them, and random mutants."""
+"""Hostile bundles: a fixed corpus, and random mutants of a valid bundle."""

@@ -1,4 +1,4 @@
-"""Write the corpus to a folder: `python -m hostile GOOD_BUNDLE FOLDER`, run in the folder `tests`."""
+"""Write the hostile bundles to a folder: run `python -m hostile GOOD_BUNDLE FOLDER` in the folder `tests`."""
 
 import json
 import sys

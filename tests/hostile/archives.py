@@ -1,4 +1,4 @@
-"""Hostile archives of arrays, which replace the constants of the prior of a bundle."""
+"""Hostile .npz archives, which replace the arrays of the prior of a bundle."""
 
 import io
 import struct
@@ -37,7 +37,7 @@ ONES = struct.pack("<40f", *[1] * 40)
 
 
 def mixture(mean=bytes(160), std=ONES, cumulative=(2**52, 2**53), kinds=("'<f4'", "'<i8'")):
-    """Return a prior of two components over 20 latents, as format 2 stores it."""
+    """Return the archive of a mixture prior with two components and 20 latents, in format 2."""
     return archive(
         mean=npy(kinds[0], "(2, 20)", mean),
         std=npy(kinds[0], "(2, 20)", std),

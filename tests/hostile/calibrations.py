@@ -1,4 +1,4 @@
-"""Hostile calibrations of anomaly detection, as functions of the 32 bytes that identify the model."""
+"""Hostile calibration files. Each is a function that takes the 32 bytes that identify the model."""
 
 import struct
 
@@ -16,13 +16,14 @@ def _integers(*values):
 
 
 def _calibration(**changes):
-    """Return a function that makes a valid calibration with some other arrays; None removes an array."""
+    """Return a function that makes a valid calibration and then replaces some arrays; None removes an array."""
 
     def make(model):
         arrays = {
             "points": _floats(1, 2, 3, 5, shape="(2, 2)"),
             "scores": _floats(1, 2),
             "evaluation": _floats(1, 2),
+            "map_range": _floats(0, 1),
             "model": _integers(*model),
             **changes,
         }
@@ -50,6 +51,10 @@ CALIBRATIONS = {
     "scores with two axes": _calibration(scores=_floats(1, 2, shape="(1, 2)")),
     "scores without an axis": _calibration(scores=_floats(1, shape="()")),
     "evaluation scores of NaN": _calibration(evaluation=_floats(_NAN)),
+    "map range of NaN": _calibration(map_range=_floats(0, _NAN)),
+    "reversed map range": _calibration(map_range=_floats(1, 0)),
+    "map range of three numbers": _calibration(map_range=_floats(0, 1, 2)),
+    "calibration without a map range": _calibration(map_range=None),
     "one point": _calibration(points=_floats(1, 2, shape="(1, 2)")),
     "no points": _calibration(points=_floats(shape="(0, 2)")),
     "too many points": _calibration(points=_floats(*[1] * 2002, shape="(1001, 2)")),

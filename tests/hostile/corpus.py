@@ -48,7 +48,7 @@ def _calibration(make):
     return write
 
 
-# Every hostile bundle by name: a function that changes a copy of a valid bundle whose prior is N(0, I).
+# Dict from the name of a hostile bundle to a function that changes a copy of a valid bundle with the prior N(0, I).
 CORPUS: Corpus = {
     **{f"graph: {name}": _file("encoder.onnx", content) for name, content in GRAPHS.items()},
     **{f"manifest: {name}": _edit(change) for name, change in MANIFESTS.items()},
@@ -68,7 +68,7 @@ CORPUS: Corpus = {
 def make_bundle(good, folder, name):
     """Create the hostile bundle with this name from a valid bundle.
 
-    Some bundles refer to the files `hard`, `soft`, `pipe` and `secret`, which are created in the folder.
+    The folder also gets the files `hard`, `soft`, `pipe` and `secret`, because some bundles refer to them.
     """
     shutil.copytree(good, folder)
     secret = folder / "secret"

@@ -1,11 +1,11 @@
-"""Hostile folders, in which something else replaces a file."""
+"""Hostile folders, in which a pipe, a link or a device replaces a file, or a file is missing or too large."""
 
 import os
 from pathlib import Path
 
 
 def replaced(create, name="encoder.onnx"):
-    """Return a function that replaces a file."""
+    """Return a function that removes a file of a folder, and calls `create` with the path of that file."""
 
     def change(folder):
         (folder / name).unlink()
@@ -16,7 +16,7 @@ def replaced(create, name="encoder.onnx"):
 
 def extended(folder):
     with (folder / "encoder.onnx").open("ab") as file:
-        file.truncate(2**33)  # sparse: it takes no space on the disk
+        file.truncate(2**33)  # a sparse file takes no space on the disk
 
 
 FOLDERS = {

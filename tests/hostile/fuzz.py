@@ -28,7 +28,7 @@ from vaedge.detection.terms import Terms
 from vaedge.distributions.prior import Mixture
 
 _INPUT, _LATENT = 6, 2
-# The files that are changed, the larger ones more often.
+# The files that are changed. manifest.json and decoder.onnx are chosen twice as often.
 _MUTATED = (*("manifest.json", "decoder.onnx") * 2, "encoder.onnx", "prior.npz", "calibration.npz")
 _ODD_NUMBERS = (-1, 0, 1, 2**31, 2**63, 2**64, 10**400, 1.5, -1e308, 1e-320, True)
 _ODD = (*_ODD_NUMBERS, None, "", "x", "../x", "\0", "\ud800", "é" * 1000, [], {}, [[]], {"x": {}}, [2**40, 2**40])
@@ -65,7 +65,8 @@ def valid_bundle():
     }
     digests = [hashlib.sha256(files[name]).digest() for name in ("encoder.onnx", "decoder.onnx", "prior.npz")]
     terms = Terms(rng.gamma(2, 2, 20), rng.standard_normal(20))
-    files["calibration.npz"] = Calibration.fit(terms, hashlib.sha256(b"".join(digests)).hexdigest(), 0).to_npz()
+    model_sha256 = hashlib.sha256(b"".join(digests)).hexdigest()
+    files["calibration.npz"] = Calibration.fit(terms, np.zeros((4, _INPUT), np.float32), model_sha256, 0).to_npz()
     manifest = Manifest(
         name="small",
         input_shape=(_INPUT,),
@@ -86,7 +87,7 @@ def valid_bundle():
 
 
 def changed_bytes(rng, content):
-    """Change, delete, repeat or insert some bytes, one to four times."""
+    """Change, delete, repeat or insert bytes at one, two or four random positions."""
     result = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         at = rng.randrange(len(result) + 1)
@@ -142,7 +143,7 @@ def write_mutant(folder, seed):
         text = changed_bytes(rng, text) if rng.random() < 0.3 else text
     else:
         files[name] = changed_bytes(rng, files[name])
-        if name != "calibration.npz":  # the calibration belongs to the unchanged graphs and prior
+        if name != "calibration.npz":  # the calibration would not match a changed graph or prior
             del tree["variants"]["fp32"]["calibration"]
         tree["files"][name] = {"sha256": hashlib.sha256(files[name]).hexdigest(), "bytes": len(files[name])}
         text = json.dumps(tree).encode()
@@ -174,7 +175,7 @@ def use(folder):
 
 
 def main(folder, seed, count):
-    """Use the mutants with the seeds from `seed` to `seed + count - 1`; only a VaedgeError is an expected outcome."""
+    """Use the mutants with the seeds from `seed` to `seed + count - 1`; any error except VaedgeError ends the run."""
     files, text = valid_bundle()
     for name, content in {**files, "manifest.json": text.encode()}.items():
         (folder / name).write_bytes(content)

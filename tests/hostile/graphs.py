@@ -1,4 +1,4 @@
-"""Hostile models, which replace the encoder of a bundle."""
+"""Hostile ONNX models, which replace the encoder of a bundle."""
 
 import itertools
 import struct
@@ -109,7 +109,7 @@ def value(name, dims=(), kind=1):
 
 
 def complete_model(nodes, tensors=(), extra=b"", outputs=(b"mean", b"log_var"), domains=((b"", 20),), kind=1):
-    """Return a model x -> mean, ... with these nodes."""
+    """Return a model with the input x, the given nodes, and the given outputs."""
     inputs = bytes_field(11, value(b"x", (None, 1, 28, 28)))
     ends = b"".join(bytes_field(12, value(name, (None,), kind)) for name in outputs)
     return model(graph(nodes, tensors, inputs + ends), opsets=domains, extra=extra)
@@ -120,7 +120,7 @@ def attribute(name, field, content, kind):
 
 
 def functions(depth):
-    """Return functions that each call the previous one twice: 2^depth nodes after their expansion."""
+    """Return a model whose functions each call the previous function twice: 2^depth nodes after expansion."""
 
     def function(level):
         inner = b"f%d" % (level - 1)
@@ -154,7 +154,7 @@ def endless_loop():
 
 
 def branches(depth, also=b""):
-    """Return nested branches; without `also`, both branches of each level are nested, so their number doubles."""
+    """Return a model of nested If nodes. Without `also`, both branches are nested, so each level doubles the nodes."""
     true = tensor(b"true", (), 9, b"\x01")
     body = graph([node(b"Identity", (b"true",), (b"y",))], extra=bytes_field(12, value(b"y", (), 9)))
     for level in range(depth):
@@ -178,7 +178,7 @@ def external(location, length=8):
 
 
 def filled(*dims):
-    """Return a model of a few bytes that creates a tensor of this shape."""
+    """Return a model of a few bytes that creates a tensor of the given shape."""
     return complete_model([node(b"ConstantOfShape", (b"w",), (b"mean",))], [sizes(*dims)], outputs=(b"mean",))
 
 

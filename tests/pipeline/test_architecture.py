@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md about imports, file lengths and names, read from the source of the packages."""
+"""The packages follow the rules of docs/architecture.md about imports, lengths of files, and names."""
 
 import ast
 import sys
@@ -21,7 +21,7 @@ ALLOWED = {
         *("onnx_ir", "safetensors", "jinja2", "PIL"),
     },
 }
-# What training needs of the runtime: parts that need only numpy, and that do not load ONNX Runtime.
+# The parts of the runtime that training may import. They need only numpy, and do not load ONNX Runtime.
 TRAINING_MAY_IMPORT = {
     "vaedge",
     "vaedge.errors",
@@ -29,7 +29,7 @@ TRAINING_MAY_IMPORT = {
     "vaedge._types",
     "vaedge.files",
     "vaedge.distributions",
-    "vaedge.cli",  # the progress of long operations; `python -m vaedge_train` is `vaedge train`
+    "vaedge.cli",  # for progress bars, and because `python -m vaedge_train` is `vaedge train`
 }
 FOLDERS_MAY_IMPORT = {"errors", "_types", "validation"}
 MAX_IMPORTS_BETWEEN_ENTRIES = {"vaedge": 59, "vaedge_train": 45}
@@ -40,7 +40,7 @@ LONGER_FILES = {"runtime/vaedge/vae.py": "the public methods of one class, each 
 def modules(package):
     """Return a dict from the name of each module of a package to its path.
 
-    The name of an `__init__.py` is that of its folder.
+    An `__init__.py` has the name of its package.
     """
     paths = {}
     for path in (FOLDERS[package] / package).rglob("*.py"):
@@ -67,18 +67,18 @@ def imports(path):
 
 
 def entry(module):
-    """Return the top-level module or folder that a module belongs to; "__init__" for the package itself."""
+    """Return the name of the top-level module or folder that contains a module; "__init__" for the package."""
     return [*module.split("."), "__init__"][1]
 
 
 def imports_between_modules(package):
-    """Return the imports inside a package: a dict from module name to the names of the imported modules."""
+    """Return a dict from each module of a package to the modules of the same package that it imports."""
     paths = modules(package)
     return {name: {found for found in imports(path) if found in paths} - {name} for name, path in paths.items()}
 
 
 def imports_between_entries(package):
-    """Return the imports between the top-level modules and folders of a package."""
+    """Return a dict from each top-level module or folder of a package to those that it imports."""
     entries = defaultdict(set)
     for name, found in imports_between_modules(package).items():
         entries[entry(name)] |= {entry(other) for other in found} - {entry(name)}
@@ -88,7 +88,7 @@ def imports_between_entries(package):
 def assert_no_cycle(graph):
     """Fail if modules import each other in a cycle.
 
-    Modules without remaining imports are removed one after another. The modules of a cycle can never be removed.
+    Modules that import no remaining module are removed repeatedly. The modules of a cycle always remain.
     """
     rest = dict(graph)
     while rest:
@@ -107,7 +107,7 @@ def test_package_imports_only_allowed_packages(package):
 
 def test_training_imports_only_numpy_parts_of_the_runtime():
     paths = modules("vaedge_train")
-    del paths["vaedge_train.__main__"]  # It is the command `vaedge` under another name.
+    del paths["vaedge_train.__main__"]  # runs the command `vaedge train`, so it imports vaedge.cli
     found = {name for path in paths.values() for name in imports(path)}
     of_runtime = {name for name in found if name.split(".")[0] == "vaedge"}
     assert {".".join(name.split(".")[:2]) for name in of_runtime} <= TRAINING_MAY_IMPORT
@@ -133,7 +133,7 @@ def test_folders_of_the_runtime_import_little_from_its_top_level():
     folders = {path.name for path in (FOLDERS["vaedge"] / "vaedge").iterdir() if path.is_dir()}
     found = imports_between_entries("vaedge")
     for folder in folders & found.keys():
-        # The command line is a user of the public names.
+        # The command line may import the public names, as other users do.
         allowed = FOLDERS_MAY_IMPORT | ({"__init__"} if folder == "cli" else set())
         assert found[folder] - folders <= allowed, folder
 
@@ -165,7 +165,7 @@ def test_every_folder_says_what_it_contains(package):
 
 @pytest.mark.parametrize("package", FOLDERS)
 def test_no_imported_name_shadows_a_module(package):
-    """A module `vaedge/check.py` would hide the function `vaedge.check`, for example."""
+    """For example, a module `vaedge/check.py` would conflict with the function `vaedge.check`."""
     for path in modules(package).values():
         if path.name != "__init__.py":
             continue

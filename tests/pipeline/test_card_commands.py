@@ -1,4 +1,4 @@
-"""The commands on a model card reproduce its bundle."""
+"""The commands on a model card reproduce the bundle of the card."""
 
 import re
 import shlex

@@ -18,7 +18,7 @@ def size(path):
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A folder with twenty color images, a run of three epochs on them, and its bundle."""
+    """A folder with twenty color images, a run of three epochs on these images, and the exported bundle."""
     folder = tmp_path_factory.mktemp("workspace")
     (folder / "images").mkdir()
     rng = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_sample_writes_a_grid(workspace):
 
 def test_reconstruct_writes_each_row_above_its_reconstructions(workspace):
     vaedge("reconstruct", workspace / "bundle", workspace / "images", "--out", workspace / "reconstructions.png")
-    assert size(workspace / "reconstructions.png") == (16 * 8 + 2, 4 * 10 + 2)  # rows of 16 and of 4 originals
+    assert size(workspace / "reconstructions.png") == (16 * 8 + 2, 4 * 10 + 2)  # rows of 16 and 4 originals
 
 
 def test_interpolate_writes_one_row(workspace):

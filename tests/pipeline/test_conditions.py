@@ -1,4 +1,4 @@
-"""A conditional model on the whole line: it is trained, exported, and used through the mapping `conditions`."""
+"""A conditional model is trained, exported, and used with the argument `conditions`."""
 
 import json
 import shutil

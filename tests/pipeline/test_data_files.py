@@ -42,8 +42,8 @@ def save_npz(**arrays):
     return save
 
 
-# Dict from a kind of file to a function that writes it, further arguments of `train`, arguments of `encode`, and the
-# number of examples.
+# Dict from a kind of file to four values: a function that writes the file, further arguments of `train`, arguments of
+# `encode`, and the number of examples that `encode` reads.
 FILES = {
     "gray images": (lambda folder: save_images(folder / "images", PIXELS), (), (), 40),
     "color images": (lambda folder: save_images(folder / "images", COLORS), (), (), 40),
@@ -75,7 +75,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def export_once(tmp_path_factory):
-    """A function that exports a run. Runs whose configurations differ only in the path of the data share a bundle."""
+    """Return a function that exports a run. Runs that differ only in the path of the data share one bundle."""
     folder = tmp_path_factory.mktemp("bundles")
     bundles = {}
 
@@ -117,7 +117,7 @@ def test_training_and_runtime_read_the_same_values(kind, tmp_path):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A folder with gray images, and the bundle of a model of them."""
+    """A folder with gray images, and the bundle of a model that was trained on them."""
     folder = tmp_path_factory.mktemp("images")
     save_images(folder / "images", PIXELS)
     vaedge_command(

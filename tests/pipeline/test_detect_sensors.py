@@ -1,4 +1,4 @@
-"""The script examples/detect_sensors.py finds its faults, and detects without PyTorch."""
+"""The script examples/detect_sensors.py detects the simulated faults, and detection runs without PyTorch."""
 
 import importlib.util
 import re
@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "detect_sensors.py"
 
-# Import errors for everything that only training and export need.
+# Run the script so that an import of a package fails if only training or export needs the package.
 DETECT = """
 import runpy, sys
 sys.modules |= dict.fromkeys(("torch", "onnx", "onnxscript", "scipy", "sklearn", "pandas"))
@@ -25,7 +25,7 @@ def test_example_finds_its_faults_without_torch(tmp_path, monkeypatch):
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     simulate = example.simulate
-    monkeypatch.setattr(example, "simulate", lambda n, seed: simulate(n // 3, seed))  # a third of the time
+    monkeypatch.setattr(example, "simulate", lambda n, seed: simulate(n // 3, seed))  # takes a third of the time
     example.train(tmp_path / "sensors")
 
     words = [sys.executable, "-c", DETECT, SCRIPT, tmp_path / "sensors"]

@@ -1,4 +1,4 @@
-"""Anomaly detection from a folder of images to a decision about each image, on the command line."""
+"""Anomaly detection on the command line: from a folder of images to a decision for each image."""
 
 import csv
 
@@ -21,7 +21,7 @@ def write_images(folder, images):
 
 
 def test_spots_are_found_and_shown_in_red(tmp_path):
-    """Color images of one tone are normal, and those with a dark spot are anomalies."""
+    """Images of almost one color are normal. Images with a dark spot are anomalies."""
     rng = np.random.default_rng(0)
     images = rng.integers(120, 200, (300, 1, 1, 3)) + rng.integers(-5, 5, (300, *SHAPE))
     spotted = images[280:284].copy()

@@ -19,7 +19,7 @@ def test_score_is_the_kernel_density_estimate_of_scipy():
     distortion = rng.normal(100, 20, 70)
     points = np.stack([distortion, 30 + 0.2 * distortion + rng.normal(0, 2, 70)], 1).astype(np.float32)
     fitted, examples = points[:50], points[50:].astype(np.float64)
-    # scipy divides by m - 1 in the covariance, and vaedge by m.
+    # The last factor corrects the covariance: scipy divides by m - 1, and vaedge divides by m.
     kernel = gaussian_kde(fitted.T.astype(np.float64), bw_method=50 ** (-1 / 6) * np.sqrt(49 / 50))
     peak = 1 / (2 * np.pi * np.sqrt(np.linalg.det(kernel.covariance)))
     expected = -np.log(kernel(examples.T) / peak)
@@ -28,12 +28,13 @@ def test_score_is_the_kernel_density_estimate_of_scipy():
 
 def test_calibration_and_evaluation_scores_have_one_distribution():
     rng = np.random.default_rng(0)
-    found = Calibration.fit(Terms(rng.gamma(4, 20, 2000), rng.normal(30, 5, 2000)), "00" * 32, 0)
+    terms = Terms(rng.gamma(4, 20, 2000), rng.normal(30, 5, 2000))
+    found = Calibration.fit(terms, np.zeros((400, 1), np.float32), "00" * 32, 0)
     assert ks_2samp(found.scores, found.evaluation).pvalue > 0.01
 
 
 def test_terms_agree_with_torch_distributions():
-    """The mixture prior and the Bernoulli of models/mnist, with z at the posterior mean."""
+    """The test uses the mixture prior and the Bernoulli likelihood of models/mnist, at z = the posterior mean."""
     vae = vaedge.load(MODELS / "mnist")
     x = (vae.sample(32, seed=1) > 0.5).astype(np.float32)
     q = vae.encode(x)

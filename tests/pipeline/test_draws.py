@@ -1,4 +1,4 @@
-"""Draws from p(x|z) follow the distributions of torch, element by element."""
+"""Each element of a draw from p(x|z) follows the distribution in torch.distributions."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from torch.distributions.transforms import AffineTransform, SigmoidTransform
 from vaedge.distributions.draws import Draws
 
 N = 50_000
-# Limit of the Kolmogorov-Smirnov statistic. A correct sampler exceeds it once in a thousand tests.
+# Limit of the Kolmogorov-Smirnov statistic. With a correct sampler, one test in a thousand exceeds the limit.
 LIMIT = 1.95 / np.sqrt(N)
 LOGITS = (-60.0, -5.0, -0.3, -1e-4, 0.0, 1e-7, 0.05, 2.0, 40.0, 300.0)
 SCALES = ((0.5, -2.5), (0.1, -4.0), (-0.4, 0.0), (0.97, -8.0), (1.6, 1.5), (1e3, 4.0))
@@ -27,7 +27,7 @@ def noise(seed=3):
 
 
 def statistic(found, cdf):
-    """Return the Kolmogorov-Smirnov statistic of a continuous distribution."""
+    """Return the Kolmogorov-Smirnov statistic of samples from a continuous distribution."""
     expected = cdf(torch.from_numpy(np.sort(found))).numpy()
     ranks = np.arange(1, len(found) + 1) / len(found)
     return max((ranks - expected).max(), (expected - ranks).max() + 1 / len(found))
@@ -47,13 +47,13 @@ def test_continuous_bernoulli_follows_its_cumulative_distribution(logits):
     found = draw("continuous_bernoulli", logits)
     assert found.min() >= 0
     assert found.max() <= 1
-    if 1e-3 < abs(logits) < 20:  # torch's own series and its limits of the probability are less accurate
+    if 1e-3 < abs(logits) < 20:  # outside of this range, torch is less accurate
         reference = ContinuousBernoulli(logits=torch.tensor(np.float32(logits), dtype=torch.float64))
         assert statistic(found, reference.cdf) < LIMIT
         np.testing.assert_allclose(found, reference.icdf(torch.from_numpy(noise().random(N))), atol=1e-6)
     elif abs(logits) < 1e-3:
         assert statistic(found, Uniform(0.0, 1.0).cdf) < LIMIT
-    else:  # almost all of the mass is that of an exponential distribution next to an end
+    else:  # close to an exponential distribution that starts at 0 or at 1
         distance = found if logits < 0 else 1 - found
         assert distance.mean() == pytest.approx(1 / abs(logits), rel=0.02)
 

@@ -1,4 +1,4 @@
-"""Bundles of models that were trained on 8-bit data take uint8 arrays, and scale them as training does."""
+"""If a model was trained on 8-bit data, its bundle takes uint8 arrays and scales them as training does."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The wheel onnxruntime-gpu without CUDA: "cuda" is an error, "auto" chooses the CPU, and stderr stays empty."""
+"""With onnxruntime-gpu but without CUDA, "cuda" is an error, "auto" selects the CPU, and stderr stays empty."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The Python interpreter of an environment with numpy and onnxruntime-gpu, but without the packages of CUDA."""
+    """The Python interpreter of an environment with numpy and onnxruntime-gpu, but without the CUDA packages."""
     folder = tmp_path_factory.mktemp("gpu")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"

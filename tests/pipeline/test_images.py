@@ -1,4 +1,4 @@
-"""Training and the runtime read image files alike, and refuse the same files for the same reason."""
+"""Training and the runtime read the same pixels from image files, and refuse the same files."""
 
 import io
 
@@ -21,7 +21,7 @@ def with_alpha(alpha):
 
 
 def save_rotated(path):
-    """Save an image whose EXIF orientation says that it must be rotated."""
+    """Save an image with an EXIF orientation, so that a reader must rotate the image."""
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.rot90(GRAY).copy()).save(path, exif=exif)
@@ -104,4 +104,4 @@ def test_grid_png_writes_captions_below_the_images():
     assert pixels.shape[0] > plain.shape[0]
     assert pixels.shape[1] > plain.shape[1]
     assert (pixels == 255).sum() >= 4 * 64
-    assert len(np.unique(pixels)) > 2  # anti-aliased text on the background
+    assert len(np.unique(pixels)) > 2  # the text is anti-aliased, so it has intermediate levels

@@ -1,4 +1,4 @@
-"""Messages and documents recommend only installations from a clone, because vaedge is not on PyPI."""
+"""Messages and documents recommend installations from a clone only, because vaedge is not on PyPI."""
 
 import re
 import tomllib

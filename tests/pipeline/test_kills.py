@@ -1,4 +1,4 @@
-"""Exports and bulk jobs that are killed at any moment leave nothing, the previous content, or a complete result."""
+"""A killed export or bulk job leaves no result, the previous result, or a complete result."""
 
 import random
 import re
@@ -18,8 +18,8 @@ import vaedge
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "article"
 
-# The first export takes the longest. The children are forked when it is about to write its bundle. They write that
-# bundle, or run another export.
+# The first export of a process is slow. Therefore, the server forks each child just before the first export writes its
+# bundle. The child writes that bundle, or runs another export.
 _EXPORTS = """
 import contextlib, pathlib
 import torch
@@ -89,8 +89,8 @@ def test_killed_export_leaves_nothing_or_a_complete_bundle(exporter, tmp_path, k
 
 def test_export_killed_while_writing_leaves_nothing_or_a_complete_bundle(exporter, tmp_path):
     whole, left = kill_exports(exporter, "write", tmp_path, 100)
-    assert whole > 1  # some kills come between the renaming and the end
-    assert left > 0  # and others come during the writing
+    assert whole > 1  # some kills came after the renaming
+    assert left > 0  # some kills came during the writing
 
 
 def test_export_to_an_existing_bundle_changes_nothing(exporter, tmp_path):
@@ -109,7 +109,7 @@ def test_second_of_two_exports_to_the_same_folder_fails(exporter, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-# Small shards, so that the job has many of them.
+# The shards are small, so that the job has many shards.
 _COMMANDS = """
 import os
 from killing import children
@@ -146,7 +146,7 @@ def read_means(folder):
 
 @pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_bulk_encode_resumes_after_every_kill(commands, examples, tmp_path, kills):
-    """A job that is killed and started again writes the same result as a job without kills."""
+    """A job that is killed and restarted writes the same result as a job without kills."""
     expected = vaedge.load(MODEL).encode(np.load(examples)).mean
     words = "encode", MODEL, examples, "--out"
     lines = commands.kill(*words, tmp_path / "complete")
@@ -185,11 +185,11 @@ def test_killed_command_leaves_the_old_file_or_the_complete_new_one(commands, tm
         outcomes.add((out.read_bytes() == b"old", len(partial)))
         for path in partial:
             path.unlink()
-    assert {(True, 0), (True, 1), (False, 0)} <= outcomes  # before, during and after the writing
+    assert {(True, 0), (True, 1), (False, 0)} <= outcomes  # kills before, during and after the writing
 
 
 def command(*words):
-    # The process that runs the tests may ignore SIGINT, and child processes inherit that.
+    # Handle SIGINT: the test process may ignore it, and child processes inherit this setting.
     code = """
 import signal
 from vaedge.cli.main import main
@@ -204,7 +204,7 @@ def test_signal_ends_the_command_and_removes_its_file(tmp_path, sent, status):
     out = tmp_path / "x.npy"
     process = command(
         "sample", MODEL, "-n", "20000000", "--seed", "0", "--out", out
-    )  # more than it can write before the signal
+    )  # too many examples to write before the signal
     while not list(tmp_path.iterdir()):
         assert process.poll() is None
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Bugs that VAEs of other projects have had between training and use: one test for each."""
+"""Known bugs of VAEs in other projects, from training to use, do not occur: one test for each bug."""
 
 import numpy as np
 import onnx
@@ -45,7 +45,7 @@ def test_training_mode_and_evaluation_mode_compute_the_same(run):
     x, eps = torch.from_numpy(random_examples()), torch.zeros(1, 9, 3)
     elbos = [mode()(x, eps + 1).elbo for mode in (run.vae.train, run.vae.eval)]
     assert torch.equal(*elbos)
-    assert not torch.equal(elbos[0], run.vae(x, eps).elbo)  # both modes use the noise
+    assert not torch.equal(elbos[0], run.vae(x, eps).elbo)  # other noise gives another ELBO
 
 
 def test_encode_and_reconstruct_use_the_mean_unless_asked_to_sample(vae):

@@ -1,4 +1,4 @@
-"""log p(x) in the runtime: compared with torch for the same noise, and with a closed form."""
+"""log p(x) in the runtime agrees with torch for the same noise, and with a closed form."""
 
 import math
 
@@ -25,7 +25,7 @@ def test_likelihoods_of_runtime_and_training_agree(name):
     x = x if name == "bernoulli" else x / np.float32(255)
     spread = 12 if name == "bernoulli" else 2
     drawn = [torch.from_numpy(rng.normal(0, spread, (500, 1)).astype(np.float32)) for _ in LIKELIHOODS[name].parameters]
-    parameters = [parameter.numpy() for parameter in LIKELIHOODS[name].bounded(*drawn)]  # as exported graphs do
+    parameters = [parameter.numpy() for parameter in LIKELIHOODS[name].bounded(*drawn)]  # as graphs limit them
     found = RUNTIME_LIKELIHOODS[name].log_prob(x, *parameters)
     expected = LIKELIHOODS[name].element_log_prob(torch.from_numpy(x), *drawn)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -71,7 +71,7 @@ def test_bounds_agree_with_torch_for_the_same_noise(run, vae):
 
 
 def test_log_prob_of_a_linear_model_is_the_exact_evidence(tmp_path):
-    """With the exact posterior, every importance weight equals the evidence p(x), for any k and any seed."""
+    """If q(z|x) is the exact posterior, every importance weight equals p(x), for any k and any seed."""
 
     class Encoder(torch.nn.Module):
         def forward(self, x):

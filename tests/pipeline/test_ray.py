@@ -1,4 +1,4 @@
-"""`vaedge.Batch` on a local Ray with two workers."""
+"""`vaedge.Batch` runs in two workers of a local Ray cluster."""
 
 import os
 import secrets
@@ -15,8 +15,8 @@ MODEL = Path(__file__).parents[2] / "models" / "article"
 @pytest.fixture(scope="module")
 def ray():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # Ray's processes inherit it
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray writes one into the home folder
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # the processes of Ray inherit the variable
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise Ray writes a token to the home folder
         import ray
         import ray.data
 

@@ -1,4 +1,4 @@
-"""A table on scales from 0.006 to 12,791, from `vaedge train` with its defaults to draws and scores of the bundle."""
+"""A table with columns of scales from 0.006 to 12,791 is modeled well with the defaults of `vaedge train`."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from vaedge.cli.main import main
 ROWS, OUTLIERS = 5000, 50
 CONSTANT = 5
 SCALES = np.geomspace(0.006, 12_791, 12)
-VIOLATED = (1, 4, 8)  # columns whose correlations the outliers violate
+VIOLATED = (1, 4, 8)  # columns in which the outliers have values of other rows
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +26,9 @@ def correlated_table():
 
 
 def plant_outliers(x):
-    """Make 50 rows of a table outliers: take the values of three columns from other rows.
+    """Turn 50 rows of a table into outliers: replace their values in three columns by values of other rows.
 
-    Each value alone is usual, and only the correlations are violated.
+    Each single value stays usual. Only the correlations between columns are violated.
 
     Returns:
         The changed table, and a bool array that marks the outliers.

@@ -1,4 +1,4 @@
-"""The commands read tables with classes, and write tables that they read again."""
+"""The commands read tables with classes, and can read the tables that they write."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import vaedge
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """A folder with a table, and the bundle of a conditional model of it."""
+    """A folder with a table, and the bundle of a conditional model that was trained on the table."""
     folder = tmp_path_factory.mktemp("table")
     write_csv(folder / "x.csv", labeled_rows(), (*NAMES, "shape"))
     words = ("--likelihood", "gaussian", "--label-column", "shape", "--condition", "label")
@@ -30,7 +30,7 @@ def test_labels_of_a_table_are_the_condition(table, tmp_path):
     words = ("encode", table / "bundle", table / "x.csv", "--label-column", "shape")
     vaedge_command(*words, "--out", tmp_path / "z.npz")
     np.testing.assert_array_equal(np.load(tmp_path / "z.npz")["mean"], expected)
-    vaedge_command(*words, "--condition", "y=circle", "--out", tmp_path / "z.npz")  # --condition wins
+    vaedge_command(*words, "--condition", "y=circle", "--out", tmp_path / "z.npz")  # replaces the labels
     np.testing.assert_array_equal(np.load(tmp_path / "z.npz")["mean"], vae.encode(NUMBERS, y=0).mean)
 
 
@@ -176,7 +176,7 @@ def test_next_command_of_a_conditional_model_gives_a_class(table, tmp_path, caps
 
 
 def test_samples_of_a_class_of_a_table_are_like_its_rows(tmp_path):
-    """The classes are not in alphabetical order in the file, so the test fails if their numbers are exchanged."""
+    """In the file, the classes are not in alphabetical order. If their numbers were exchanged, the test would fail."""
     level = {"square": 300.0, "circle": -100.0}
     rng = np.random.default_rng(0)
     rows = [[*(level[name] + rng.standard_normal(2)), name] for name in ("square", "circle") * 150]

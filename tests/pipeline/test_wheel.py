@@ -1,4 +1,4 @@
-"""The wheel in an environment with numpy and ONNX Runtime only: the tests of the runtime pass there."""
+"""The tests of the runtime pass with the wheel, in an environment with only numpy, ONNX Runtime and pytest."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ def run(*words, **options):
 
 
 def pip(python, *words):
-    """Run this environment's pip for another environment. Installing pip there would take seconds each time."""
+    """Run pip of this environment on another environment, because it takes seconds to install pip there."""
     return run(sys.executable, "-m", "pip", "--python", python, *words)
 
 
@@ -43,8 +43,8 @@ def wheel(tmp_path_factory):
 def python(request, wheel, tmp_path_factory):
     """The Python interpreter of an environment with the wheel of vaedge, numpy, ONNX Runtime and pytest.
 
-    The requirement files of the pinned and the oldest versions hold SHA-256 hashes, which pip verifies. The newest
-    versions have no such file.
+    The pinned and the oldest versions come from requirement files with SHA-256 hashes, which pip verifies. The newest
+    versions come from the package index without a requirement file.
     """
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", folder)
@@ -61,7 +61,7 @@ def python(request, wheel, tmp_path_factory):
 
 
 def without_network():
-    """Return the first words of a command that runs without network, or [] if the system does not allow this."""
+    """Return the words before a command that turn off its network; [] if the system does not allow this."""
     words = ["unshare", "--map-root-user", "--net"]
     possible = shutil.which("unshare") and subprocess.run([*words, "true"], capture_output=True).returncode == 0
     return words if possible else []

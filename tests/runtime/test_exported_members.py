@@ -25,8 +25,10 @@ EXPORTED = [
 ]
 METHODS = [
     "bounds",
+    "calibrate",
     "close",
     "decode",
+    "detect",
     "encode",
     "input_shape",
     "interpolate",
@@ -51,3 +53,9 @@ def test_every_exported_member_is_documented():
     for name in EXPORTED:
         if name != "__version__":
             assert inspect.getdoc(getattr(vaedge, name)), name
+
+
+def test_public_names_of_detection():
+    from vaedge import detection
+
+    assert detection.__all__ == ["Calibration", "Detection"]

@@ -4,15 +4,11 @@ import argparse
 import math
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vaedge.cli.arguments import add_bundle_arguments, load_bundle, seed
 from vaedge.cli.conditions import add_condition_argument
 from vaedge.cli.inputs import add_input_arguments, read_input
 from vaedge.cli.output import Output
-
-if TYPE_CHECKING:
-    from vaedge.detection.calibration import Calibration
 
 _ADVICE = (
     "The results of `vaedge detect` are valid only if all these examples are normal, and if the model was not trained "
@@ -37,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate one variant, write the calibration, and print the measured false-alarm rates."""
-    output = Output.of(args.out, ".npz")
+    output = Output.of(args.out, ".npz", reads=[args.input])
     vae = load_bundle(args)
     with read_input(args, vae) as (examples, conditions):
         n = len(examples.x)
@@ -46,21 +42,9 @@ def run(args: argparse.Namespace) -> int:
         calibrate, evaluate = len(calibration.scores), len(calibration.evaluation)
         print(f"{output.path}: calibration of variant {vae.variant} from {n:,} normal examples (seed {args.seed})")
         print(f"{n - calibrate - evaluate:,} examples fit the score")
-        print(*describe_calibration(calibration), _ADVICE, sep="\n")
+        print(calibration.describe(), _ADVICE, sep="\n")
         variant = () if vae.variant == "fp32" else ("--variant", vae.variant)
         rate = max(0.01, math.ceil(1000 * calibration.smallest_rate) / 1000)
         words = ("vaedge", "detect", args.model, "INPUT", *variant, "--calibration", str(output.path))
         print(f"next: {shlex.join([*words, '--false-alarm-rate', f'{rate:g}'])}")
     return 0
-
-
-def describe_calibration(calibration: "Calibration") -> tuple[str, str]:
-    """Describe the numbers of examples, and the measured false-alarm rates with their standard errors."""
-    measured = [
-        f"{100 * share:.3g} % +- {100 * error:.2g} % at {100 * rate:.3g} %"
-        for rate, (share, error) in calibration.measured_rates().items()
-    ]
-    return (
-        f"{len(calibration.scores):,} calibration and {len(calibration.evaluation):,} evaluation examples",
-        f"measured false alarms: {', '.join(measured)}",
-    )

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decode latents and write the results."""
-    output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS)
+    output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS, reads=[args.input])
     if args.input.suffix.lower() not in (*ARRAY_SUFFIXES, TABLE_SUFFIX):
         raise InputError(f"{args.input} is not a file of latents; give a .npy, .npz or .csv file")
     require_used(args.input, ReadOptions(label_column=args.label_column))

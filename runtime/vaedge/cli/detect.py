@@ -1,24 +1,26 @@
 """The command `vaedge detect BUNDLE INPUT`."""
 
 import argparse
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vaedge import VAE, InputError
+from vaedge._types import FloatArray
 from vaedge.cli.arguments import add_bundle_arguments, load_bundle
 from vaedge.cli.conditions import add_condition_argument
 from vaedge.cli.inputs import add_input_arguments, read_input
 from vaedge.cli.output import Output, repeat_conditions
 from vaedge.cli.progress import progress_bar
-from vaedge.cli.sources import Mapped
 from vaedge.files.atomic import write_atomically
 from vaedge.files.examples import ExampleSet
 from vaedge.files.shards import Arrays
+
+if TYPE_CHECKING:
+    from vaedge.detection import Calibration, Detection
 
 FOUND = 3  # the exit status if there is an anomaly, with --fail-on-anomaly
 _BATCH = 64  # number of examples at a time, as in `VAE.calibrate`, because int8 results depend on the batch
@@ -54,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--maps",
         type=Path,
         metavar="DIR",
-        help="new or empty folder for one .png per image, which shows the image and, beside it, the distortion in red; "
-        "full red is the largest distortion of the images that are not called anomalies; the scale is printed",
+        help="new or empty folder for one .png per image: the image, and beside it the distortion in red; the "
+        "calibration sets the limits of the color, which are printed",
     )
     parser.add_argument(
         "--fail-on-anomaly", action="store_true", help=f"exit with the status {FOUND} if there is an anomaly"
@@ -67,30 +69,37 @@ def run(args: argparse.Namespace) -> int:
 
     The scores are written if --out is given, and the overlays are written if --maps is given.
     """
-    output = None if args.out is None else Output.of(args.out, ".csv")
+    output = None if args.out is None else Output.of(args.out, ".csv", reads=[args.input])
     if args.maps is not None:
         _require_empty(args.maps)
     vae = load_bundle(args)
     if args.maps is not None:
         _require_images(vae)
-    calibrated = _require_calibration(args, vae)  # before INPUT is read, because reading can take long
+    calibration = _require_calibration(args, vae)  # before INPUT is read, because reading can take long
     with read_input(args, vae) as (examples, conditions):
-        x, values = examples.x, repeat_conditions(conditions, vae.manifest, len(examples.x))
-        parts = [_with_ranges(batch) for batch in _batches(args, vae, x, values, "computing")]
-        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        _print_summary(args, calibrated, found, examples)
+        values = repeat_conditions(conditions, vae.manifest, len(examples.x))
+        parts = []
+        with progress_bar(len(examples.x), "detecting", "examples") as update:
+            for rows, found in _detect(args, vae, examples.x, values):
+                parts.append({name: getattr(found, name) for name in _COLUMNS})
+                if found.maps is not None:
+                    names = examples.names[rows] or tuple(f"{row:06}" for row in range(rows.start, rows.stop))
+                    _write_overlays(args.maps, examples.x[rows], found.maps, names, calibration)
+                update(rows.stop - rows.start)
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+        _print_summary(args, len(calibration.scores), columns, examples)
         if output is not None:
-            _write_table(output, found, examples.names)
-        if args.maps is not None:  # the maps are computed again, because all maps together may not fit into memory
-            _write_overlays(args.maps, _batches(args, vae, x, values, "writing overlays"), found, examples)
-        return FOUND if args.fail_on_anomaly and found["is_anomaly"].any() else 0
+            _write_table(output, columns, examples.names)
+        if args.maps is not None:
+            low, high = calibration.map_range
+            print(
+                f"{args.maps}: {len(examples.x):,} overlays; no red up to {low:.3g} nats, full red from {high:.3g} nats"
+            )
+        return FOUND if args.fail_on_anomaly and columns["is_anomaly"].any() else 0
 
 
 def _require_empty(folder: Path) -> None:
-    """Raise InputError unless `folder` is absent or is an empty folder.
-
-    The overlays of different calls have different scales, so a folder must not hold the overlays of two calls.
-    """
+    """Raise InputError if `folder` exists, and is not an empty folder. Files are never replaced."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder; name another folder for the overlays")
 
@@ -102,8 +111,8 @@ def _require_images(vae: VAE) -> None:
         raise InputError(f"--maps needs images, but this model's examples have the shape {vae.input_shape}")
 
 
-def _require_calibration(args: argparse.Namespace, vae: VAE) -> int:
-    """Return the number of calibration examples.
+def _require_calibration(args: argparse.Namespace, vae: VAE) -> "Calibration":
+    """Return the calibration.
 
     Raises:
         InputError: There is no calibration, or it does not allow the false-alarm rate.
@@ -114,46 +123,29 @@ def _require_calibration(args: argparse.Namespace, vae: VAE) -> int:
             "NORMAL_EXAMPLES --out FILE.npz`, and give --calibration FILE.npz"
         )
     vae.calibration.require_rate(args.false_alarm_rate)
-    return len(vae.calibration.scores)
+    return vae.calibration
 
 
-def _batches(
-    args: argparse.Namespace, vae: VAE, x: npt.NDArray[Any], conditions: Arrays, description: str
-) -> Iterator[Arrays]:
+def _detect(
+    args: argparse.Namespace, vae: VAE, x: npt.NDArray[Any], conditions: Arrays
+) -> Iterator[tuple[slice, "Detection"]]:
     """Run `detect` on some examples at a time, because the maps of all examples may not fit into memory.
 
     Yields:
-        Dict with the columns of the table, and with the array "distortion" (n, height, width) if --maps is given.
+        The rows of the examples, and the result.
     """
-
-    def detect(rows: npt.NDArray[Any], conditions: Arrays) -> Arrays:
-        has_maps = args.maps is not None
-        found = vae.detect(rows, false_alarm_rate=args.false_alarm_rate, maps=has_maps, conditions=conditions)
-        arrays = {name: getattr(found, name) for name in _COLUMNS}
-        return arrays if found.maps is None else {**arrays, "distortion": found.maps.sum(1)}
-
-    source = Mapped(x, conditions, detect, 4 * math.prod(vae.input_shape))
-    with progress_bar(source.n, description, "examples") as update:
-        for start in range(0, source.n, _BATCH):
-            rows = min(_BATCH, source.n - start)
-            yield source.take(rows)
-            update(rows)
-
-
-def _with_ranges(batch: Arrays) -> Arrays:
-    """If a batch has distortions, replace them by the median and the maximum over the pixels of each example."""
-    distortion = batch.pop("distortion", None)
-    if distortion is None:
-        return batch
-    pixels = distortion.reshape(len(distortion), -1)
-    return {**batch, "median": np.median(pixels, 1), "maximum": pixels.max(1)}
+    for start in range(0, len(x), _BATCH):
+        rows = slice(start, min(start + _BATCH, len(x)))
+        values = {name: array[rows] for name, array in conditions.items()}
+        maps = args.maps is not None
+        yield rows, vae.detect(x[rows], false_alarm_rate=args.false_alarm_rate, maps=maps, conditions=values)
 
 
 def _print_summary(args: argparse.Namespace, calibrated: int, found: Arrays, examples: ExampleSet) -> None:
     """Print the number of anomalies, and the examples with the largest scores."""
     score, p_value, is_anomaly = (found[name] for name in _COLUMNS)
     print(
-        f"{is_anomaly.sum():,} of {len(score):,} examples are anomalies (false-alarm rate {args.false_alarm_rate:g}, "
+        f"anomalies: {is_anomaly.sum():,} of {len(score):,} examples (false-alarm rate {args.false_alarm_rate:g}, "
         f"{calibrated:,} calibration examples)"
     )
     highest = np.argsort(-score, kind="stable")[:_HIGHEST]
@@ -168,30 +160,24 @@ def _write_table(output: Output, found: Arrays, names: tuple[str, ...]) -> None:
     print(f"{output.path}: {len(score):,} examples")
 
 
-def _write_overlays(folder: Path, batches: Iterable[Arrays], found: Arrays, examples: ExampleSet) -> None:
-    """Write one overlay per example. The file is NAME.png for an image file NAME, otherwise INDEX.png."""
+def _write_overlays(
+    folder: Path, images: npt.NDArray[Any], maps: FloatArray, names: tuple[str, ...], calibration: "Calibration"
+) -> None:
+    """Write one overlay per image: NAME.png. The limits of the red color are those of the calibration.
+
+    Args:
+        folder: The folder.
+        images: The images, uint8 or float32, shape (n, channels, height, width).
+        maps: Distortion of each element of the images in nats, float32, of the same shape. The overlay shows the mean
+            over the channels.
+        names: Names of the images.
+        calibration: The calibration.
+    """
     from vaedge.files.images import overlay_png
 
-    scale = _scale(found)
-    row = 0
-    for batch in batches:
-        for distortion in batch["distortion"]:
-            image = examples.x[row]
-            path = folder / f"{examples.names[row] if examples.names else f'{row:06}'}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shown = np.divide(image, 255, dtype=np.float32) if image.dtype == np.uint8 else image
-            write_atomically(path, overlay_png(shown, distortion, scale))
-            row += 1
-    print(f"{folder}: {row:,} overlays; no red up to {scale[0]:.3g} nats per pixel, full red from {scale[1]:.3g} nats")
-
-
-def _scale(found: Arrays) -> tuple[float, float]:
-    """Return the distortion up to which no red is shown, and the distortion from which full red is shown.
-
-    The first is the median over the normal examples of the median over their pixels. The second is the largest
-    distortion of the normal examples. Normal examples are those that are not called anomalies, or all examples if all
-    are called anomalies.
-    """
-    normal = ~found["is_anomaly"] | found["is_anomaly"].all()
-    low, high = float(np.median(found["median"][normal])), float(found["maximum"][normal].max())
-    return (low, high) if low < high < math.inf else (0.0, 1.0)
+    low, high = calibration.map_range.tolist()
+    for image, distortion, name in zip(images, maps, names, strict=True):
+        path = folder / f"{name.removesuffix('.png')}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shown = np.divide(image, 255, dtype=np.float32) if image.dtype == np.uint8 else image
+        write_atomically(path, overlay_png(shown, distortion.mean(0), (low, high)))

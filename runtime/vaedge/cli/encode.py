@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode examples and write the means and log-variances."""
-    output = Output.of(args.out, ".npz", ".csv", SHARDS)
+    output = Output.of(args.out, ".npz", ".csv", SHARDS, reads=[args.input])
     vae = load_bundle(args)
     names = _column_names(output, vae)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from vaedge import BundleError, Condition, Manifest
 from vaedge.bundle.optional_fields import ENCODINGS
 from vaedge.bundle.reader import read_calibration, read_manifest, variant_sha256
-from vaedge.cli.calibrate import describe_calibration
 from vaedge.detection.calibration import Calibration
 from vaedge.files.tables import shown_names
 
@@ -66,9 +65,9 @@ def _describe_calibration(manifest: Manifest, folder: Path, variant: str) -> str
         if file is None:
             return None
         calibration = Calibration.from_npz(file.content, variant_sha256(manifest, variant))
-        return "; ".join(describe_calibration(calibration))
+        return calibration.describe()
     except BundleError as error:
-        return f"{manifest.variants[variant].calibration} is refused: {error}"
+        return f"{manifest.variants[variant].calibration} is refused as a calibration: {error}"
 
 
 def _escape(text: str) -> str:

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Interpolate between two examples, and write the steps."""
-    output = Output.of(args.out, ".npy", ".png", ".csv")
+    output = Output.of(args.out, ".npy", ".png", ".csv", reads=[args.a, args.b])
     vae = load_bundle(args)
     names = output.column_names(vae.manifest)
     ends, labels = [], []

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from vaedge import VAE, InputError, Manifest
 from vaedge._types import FloatArray
+from vaedge.bundle.manifest import MANIFEST_NAME
 from vaedge.cli.conditions import condition_columns
 from vaedge.cli.progress import progress_bar
 from vaedge.cli.sources import Buffers, Mapped
@@ -41,15 +42,17 @@ class Output:
     suffix: str
 
     @classmethod
-    def of(cls, path: Path, *allowed: str) -> Self:
+    def of(cls, path: Path, *allowed: str, reads: Sequence[Path] = ()) -> Self:
         """Validate a path before the work begins, and return the output at this path.
 
         Args:
             path: The file or folder to write.
             allowed: The suffixes that the command can write. SHARDS stands for a folder of shards.
+            reads: The files and folders that the command reads, which it must not replace.
 
         Raises:
-            InputError: The suffix of the path is not allowed, or the parent folder does not exist.
+            InputError: The suffix of the path is not allowed, the parent folder does not exist or is a bundle, or the
+                command reads the path.
         """
         suffix = path.suffix.lower()
         if suffix not in allowed:
@@ -57,6 +60,10 @@ class Output:
             raise InputError(f"{path}: the name of the output must end in {' or '.join(names)}")
         if not path.absolute().parent.is_dir():
             raise InputError(f"{path.parent} is not a folder; create it first")
+        if (path.parent / MANIFEST_NAME).exists():
+            raise InputError(f"{path} is inside of a bundle, whose files must not change; write to another folder")
+        if any(path.resolve() == read.resolve() for read in reads):
+            raise InputError(f"{path} is both the input and the output; name another file for the output")
         return cls(path, suffix)
 
     def column_names(self, manifest: Manifest, *, conditions: bool = False) -> tuple[str, ...]:

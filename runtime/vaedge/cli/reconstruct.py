@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     drawn = next((name for name in ("sample", "draw") if getattr(args, name)), None)
     if args.seed is not None and drawn is None:
         raise InputError("--seed needs --sample or --draw, because nothing is drawn without them; remove --seed")
-    output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS)
+    output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS, reads=[args.input])
     if drawn is not None and output.suffix == SHARDS:
         raise InputError(f"--{drawn} cannot write a folder of shards; give a .npy, .csv or .png file to --out")
     vae = load_bundle(args)

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the mean bound and a summary, and write the bound of each example if --out is given."""
-    output = None if args.out is None else Output.of(args.out, ".npy", ".csv")
+    output = None if args.out is None else Output.of(args.out, ".npy", ".csv", reads=[args.input])
     vae = load_bundle(args)
     with read_input(args, vae) as (examples, conditions):
         nats = vae.log_prob(examples.x, k=args.k, seed=args.seed, conditions=conditions)

@@ -27,7 +27,8 @@ from vaedge.files.atomic import write_atomically
 MIN_EXAMPLES = 20
 _FIT = 0.2  # share of the normal examples that fit the score, but at most MAX_POINTS examples
 _REPORTED_RATES = (0.1, 0.01, 0.001)
-_ARRAYS = ("points", "scores", "evaluation", "model")
+_ARRAYS = ("points", "scores", "evaluation", "map_range", "model")
+_MAP_QUANTILE = 0.99
 
 
 def divide(n: int, seed: int) -> list[npt.NDArray[np.int64]]:
@@ -45,12 +46,16 @@ class Calibration:
         scores: Scores of the calibration examples in ascending order, float32, shape (n,).
         evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). These normal examples are
             in neither of the other parts. They measure the false-alarm rate.
+        map_range: Limits of the distortion of one element of x in normal examples, in nats, float32, shape (2,): the
+            typical median, and a maximum that one example in a hundred exceeds. Images of distortion maps show them as
+            no color and as full color.
         model: SHA-256 that identifies the graphs and the prior, 64 hexadecimal digits.
     """
 
     score: Score
     scores: FloatArray
     evaluation: FloatArray
+    map_range: FloatArray
     model: str
 
     def __post_init__(self) -> None:
@@ -60,13 +65,25 @@ class Calibration:
                 raise BundleError(f"{name} is {array.dtype} of shape {array.shape}; expected float32 of shape (n,)")
             if not (array >= 0).all() or (np.diff(array) < 0).any():  # NaN fails the first comparison
                 raise BundleError(f"{name} must hold non-negative numbers in ascending order")
+        limits = self.map_range
+        if (
+            limits.dtype != np.float32
+            or limits.shape != (2,)
+            or not np.isfinite(limits).all()
+            or limits[0] >= limits[1]
+        ):
+            raise BundleError("map_range must hold two finite float32 numbers in ascending order")
+
+    def __repr__(self) -> str:
+        return f"<vaedge.detection.Calibration, {len(self.scores):,} calibration examples, model {self.model[:8]}>"
 
     @classmethod
-    def fit(cls, terms: Terms, model: str, seed: int) -> Self:
+    def fit(cls, terms: Terms, maps: FloatArray, model: str, seed: int) -> Self:
         """Divide the terms of normal examples at random into three parts, and calibrate.
 
         Args:
             terms: Terms of at least MIN_EXAMPLES normal examples.
+            maps: Distortion of each element of x in nats, float32, for the examples of the first part; see `divide`.
             model: SHA-256 that identifies the graphs and the prior.
             seed: Seed of the random division.
 
@@ -79,7 +96,10 @@ class Calibration:
         if not (np.isfinite(fit.distortion).all() and np.isfinite(fit.rate).all()):
             raise InputError("the model returns NaN or infinity for some of the normal examples")
         score = Score(np.stack(fit, 1).astype(np.float32))
-        return cls(score, np.sort(score(calibrate)), np.sort(score(evaluate)), model)
+        elements = maps.reshape(len(maps), -1)
+        low, high = float(np.median(elements)), float(np.quantile(elements.max(1), _MAP_QUANTILE))
+        limits = np.array([low, max(high, low + 1e-3 * max(1, abs(low)))], np.float32)
+        return cls(score, np.sort(score(calibrate)), np.sort(score(evaluate)), limits, model)
 
     def p_values(self, scores: FloatArray) -> npt.NDArray[np.float64]:
         """Return the p-value of each score: (1 + number of calibration scores at least as large) / (n + 1)."""
@@ -109,6 +129,17 @@ class Calibration:
         allowed = [rate for rate in _REPORTED_RATES if rate >= self.smallest_rate]
         return {rate: self.false_alarms(rate) for rate in allowed or [self.smallest_rate]}
 
+    def describe(self) -> str:
+        """Return one line with the numbers of examples, and the measured false-alarm rates with standard errors."""
+        measured = [
+            f"{100 * share:.3g} % +- {100 * error:.2g} % at {100 * rate:.3g} %"
+            for rate, (share, error) in self.measured_rates().items()
+        ]
+        return (
+            f"{len(self.scores):,} calibration and {len(self.evaluation):,} evaluation examples; "
+            f"measured false alarms: {', '.join(measured)}"
+        )
+
     def require_rate(self, rate: float) -> float:
         """Validate a false-alarm rate, and return it as a float.
 
@@ -120,8 +151,8 @@ class Calibration:
         if rate < self.smallest_rate:
             raise InputError(
                 f"false_alarm_rate is {rate:g}, but {len(self.scores):,} calibration examples allow no rate below "
-                f"1/{len(self.scores) + 1}; this rate needs at least {math.ceil(1 / rate - 1):,} calibration examples. "
-                "`vaedge calibrate` uses about two fifths of the normal examples as calibration examples"
+                f"1/{len(self.scores) + 1}; this rate needs at least {math.ceil(1 / rate - 1):,} calibration examples, "
+                f"that is, about {math.ceil((1 / rate - 1) / (0.5 - _FIT / 2)):,} normal examples"
             )
         return float(rate)
 
@@ -137,6 +168,7 @@ class Calibration:
             points=self.score.points,
             scores=self.scores,
             evaluation=self.evaluation,
+            map_range=self.map_range,
             model=np.frombuffer(bytes.fromhex(self.model), np.uint8).astype(np.int64),
         )
         return content.getvalue()
@@ -163,4 +195,4 @@ class Calibration:
                 "the calibration belongs to another bundle or to another variant; run `vaedge calibrate` for this "
                 "bundle and this variant"
             )
-        return cls(Score(arrays["points"]), arrays["scores"], arrays["evaluation"], model)
+        return cls(Score(arrays["points"]), arrays["scores"], arrays["evaluation"], arrays["map_range"], model)

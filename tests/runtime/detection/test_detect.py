@@ -132,7 +132,7 @@ def test_bundle_without_calibration_says_how_to_get_one(mnist, normal):
 
 @pytest.mark.parametrize("n", [1, 19])
 def test_too_few_normal_examples_are_refused(mnist, normal, n):
-    with pytest.raises(vaedge.InputError, match=f"at least 20 normal examples, got {n}"):
+    with pytest.raises(vaedge.InputError, match=f"at least 20 normal examples .*got {n};"):
         vaedge.load(mnist).calibrate(normal[:n])
 
 
@@ -158,8 +158,15 @@ def test_missing_or_damaged_calibration_is_refused(mnist, tmp_path):
     with pytest.raises(vaedge.BundleNotFoundError, match=r"nothing.npz is missing.*vaedge calibrate"):
         vaedge.load(mnist, calibration=tmp_path / "nothing.npz")
     (tmp_path / "bad.npz").write_bytes(b"nothing")
-    with pytest.raises(vaedge.BundleError, match=r"bad.npz is refused: the file is not an archive"):
+    with pytest.raises(vaedge.BundleError, match=r"bad.npz is refused as a calibration: the file is not an archive"):
         vaedge.load(mnist, calibration=tmp_path / "bad.npz")
+
+
+def test_result_of_calibrate_can_be_used_without_a_file(mnist, normal, file, calibrated):
+    vae = vaedge.load(mnist, calibration=vaedge.load(mnist).calibrate(normal[:500]))
+    np.testing.assert_array_equal(vae.detect(normal).p_value, calibrated.detect(normal).p_value)
+    with pytest.raises(vaedge.BundleError, match="the calibration is refused as a calibration: .*another variant"):
+        vaedge.load(mnist, variant="int8", calibration=vae.calibration)
 
 
 def test_fastest_variant_with_a_calibration_is_refused(mnist, file):
@@ -195,7 +202,7 @@ def test_bundle_with_a_calibration_is_loaded_and_checked(mnist, normal, with_cal
 
 def test_calibration_in_a_bundle_must_belong_to_it(bundle, normal, with_calibration):
     folder = with_calibration(vaedge.load(bundle).calibrate(normal[:50]).to_npz())
-    with pytest.raises(vaedge.BundleError, match=r"calibration.npz is refused: .*another bundle"):
+    with pytest.raises(vaedge.BundleError, match=r"calibration.npz is refused as a calibration: .*another bundle"):
         vaedge.load(folder)
 
 
