@@ -1,6 +1,6 @@
 """Find words that the glossary in CONTRIBUTING.md replaces: `python tests/banned_words.py`, a part of `make lint`.
 
-The words are looked for in the text and in the names of files, also as parts of identifiers: `picture` is found in
+The script searches the text and the names of files. It also finds parts of identifiers: `picture` is found in
 `read_picture` and in `PictureFolder`. Models, test data, and the files that list the words are not searched.
 """
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 SEARCHED = (".py", ".md", ".toml", ".jinja", ".yml", ".yaml", "Makefile", ".ci/run")
 NOT_SEARCHED = ("models/", "tests/data/", "tests/banned_words.py", "CONTRIBUTING.md")
 
-# Regular expressions of words, and what to write instead. Case is ignored.
+# Dict from the regular expression of a banned word to its replacement. Case is ignored.
 BANNED = {
     r"told": "conditions",
     r"pictures?": "image",
@@ -45,12 +45,12 @@ CORRECT = (
     r"\.items?\(|from_items|itemsize|__\w+item__",  # methods of Python, numpy and Ray
     r"wire[ _](type|format)s?",  # terms of Protocol Buffers
     r"\(R\) Processor",  # names of CPUs
-    r"--items|\"items\"|\"processor\"",  # a flag, and keys of evaluation.json and manifest.json, which keep their names
+    r"--items|\"items\"|\"processor\"",  # a flag, and keys of JSON files, which keep their names
 )
 
 
 def searched_files() -> list[str]:
-    """Return the paths of the files that git knows or would add, relative to the checkout."""
+    """Return the paths of the searched files that git tracks or would add, relative to the checkout."""
     words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(words, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
     return [name for name in names if name.endswith(SEARCHED) and not name.startswith(NOT_SEARCHED)]
@@ -69,7 +69,7 @@ def find(text: str) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print each banned word with its place; return 1 if there is any."""
+    """Print the file and the line of each banned word; return 1 if a banned word was found."""
     found = []
     for name in searched_files():
         lines = [name, *(ROOT / name).read_text("utf-8").splitlines()] if (ROOT / name).is_file() else []

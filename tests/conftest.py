@@ -3,6 +3,6 @@
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Two workers with a pool of OpenMP threads each would compete for the same cores. torch reads this when it is
-    # imported, and child processes inherit it. ONNX Runtime does not: its sessions get their number of threads.
+    # If each worker had a pool of OpenMP threads, the pools would compete for the same cores. torch reads the variable
+    # when it is imported, and child processes inherit it. ONNX Runtime ignores it: each session has its own setting.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""Small data sets, and commands that read and write them."""
+"""Small data sets, and functions that write them to files and run commands on them."""
 
 import csv
 

@@ -1,7 +1,7 @@
 """Kill a process at a chosen line of Python, so that the kill does not depend on the speed of the machine.
 
-A server process imports the slow packages. For each request it forks a child, which counts the lines that it
-executes. At the requested line the child announces itself, and the test kills it there.
+A server process imports the slow packages. For each call, it forks a child that counts the executed lines. At the
+requested line, the child sends a message, and the test kills the child.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ import time
 from pathlib import Path
 
 _TESTS = Path(__file__).parent
-_HELPERS = ("pathlib.", "shutil.")  # their lines count where counted code calls them: they write its files
+_HELPERS = ("pathlib.", "shutil.")  # these count if counted code calls them
 
 
 class _Lines:
-    """Counts the executed lines of one child, in all of its threads, and stops at one of them.
+    """A counter of the executed lines of a child in all threads, which announces one of the lines.
 
     Args:
         counted: Names of the modules and packages whose lines count.
-        at: Number of the line to announce; None announces the end.
-        wait: Whether the child waits at that line. Otherwise it continues until the kill arrives.
-        announce: Called with the message for the test.
+        at: Number of the line to announce; None announces the end of the child.
+        wait: Whether the child waits at that line. If False, the child continues until it is killed.
+        announce: Function that sends a message to the test.
     """
 
     def __init__(self, counted, at, wait, announce):
@@ -38,7 +38,7 @@ class _Lines:
         sys.settrace(self._called)
         threading.settrace(self._called)
         frame = sys._getframe()
-        while frame := frame.f_back:  # the functions that were entered before the fork
+        while frame := frame.f_back:  # also count in functions that were entered before the fork
             frame.f_trace = self._called(frame)
 
     def _called(self, frame, *_):
@@ -62,7 +62,7 @@ class _Lines:
         return self._executed
 
     def end(self):
-        """Wait for the kill, so that it always finds the child alive."""
+        """Announce the end if the line was not reached, and wait to be killed."""
         sys.settrace(None)
         if self._at is None or self._last < self._at:
             self._announce({"pid": os.getpid(), "lines": self._last})
@@ -74,13 +74,15 @@ def _wait_for_the_kill():
 
 
 def children(*counted):
-    """Serve the requests on stdin: yield the arguments of each call in a forked child, which ends with its block.
+    """Serve the requests on stdin: fork a child for each call, and yield the arguments of the call in that child.
+
+    The child exits at the end of the body of the loop.
 
     Args:
         counted: Names of the modules and packages whose lines count.
     """
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # the output of the tested code must not mix with the replies
+    os.dup2(2, 1)  # send the output of the tested code to stderr, because stdout holds the replies
 
     def reply(message):
         print(json.dumps(message), file=replies, flush=True)
@@ -102,7 +104,7 @@ def children(*counted):
 
 
 class Server:
-    """A process that runs `code`, which iterates over `children()`."""
+    """A server process that runs Python code. The code iterates over `children()`."""
 
     def __init__(self, code, errors):
         """Start the process.
@@ -135,7 +137,7 @@ class Server:
         return json.loads(line)
 
     def run(self, *calls):
-        """Run one child for each call, all at the same time; return their exit statuses."""
+        """Run one child for each call, all at the same time; return the exit statuses of the children."""
         self._request(*calls)
         return [self._reply()["status"] for _ in calls]
 
@@ -144,13 +146,13 @@ class Server:
 
         Args:
             arguments: Arguments of the call.
-            at: Line at which the child announces itself. A child that executes fewer lines waits at its end, and so
-                does any child if this is None.
-            delay: None kills the child at that line. Otherwise the child continues, and the kill is sent after this
-                number of seconds; it arrives anywhere between that line and the end.
+            at: Number of the line at which the child is killed. If this is None, or if the child executes fewer lines,
+                the child is killed at its end.
+            delay: Seconds from that line to the kill, while the child continues. If this is None, the child waits at
+                that line and is killed there.
 
         Returns:
-            Number of lines that the child executed if it reached its end before it announced itself; otherwise None.
+            Number of executed lines if the child reached its end without reaching line `at`; otherwise None.
         """
         self._request(arguments, counts=True, at=at, wait=delay is None)
         reply = self._reply()
@@ -170,7 +172,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving(code, errors):
-    """Give a server, which ends with the block."""
+    """Start a server, and close it at the end of the `with` block."""
     server = Server(code, errors)
     try:
         yield server
@@ -179,7 +181,7 @@ def serving(code, errors):
 
 
 def moments(kills, lines):
-    """Spread kills evenly from the first line to the last; every second one arrives some time after its line.
+    """Spread kills evenly from the first line to the last. Every second kill has a random delay of at most 10 ms.
 
     Yields:
         The keyword arguments of `Server.kill`.

@@ -1,4 +1,4 @@
-"""Memory of one process. `measure()` runs the measured code in its own process, which runs nothing else."""
+"""Measure the memory of a process. `measure()` runs code in a new process that runs nothing else."""
 
 import ctypes
 import gc
@@ -20,10 +20,10 @@ def _status(field):
 
 
 def resident():
-    """Return the resident memory in bytes, without freed memory that the allocator keeps; 0 where it is unknown.
+    """Return the resident memory in bytes, without freed memory that the allocator keeps; 0 if it is unknown.
 
-    glibc does not return freed memory in the middle of its heaps. Without `malloc_trim`, that fragmentation changes the
-    result by tens of megabytes in either direction, which hides a leak or looks like one.
+    glibc keeps freed memory in the middle of its heaps. Without `malloc_trim`, this fragmentation changes the result by
+    tens of megabytes, so that a leak is hidden or seems to exist.
     """
     if not AVAILABLE:
         return 0
@@ -35,27 +35,27 @@ def resident():
 
 
 def peak():
-    """Return the peak of the resident memory in bytes; 0 where it is unknown.
+    """Return the peak of the resident memory in bytes; 0 if it is unknown.
 
-    `ru_maxrss` is no replacement: a child process inherits its parent's peak, which hides its own.
+    `ru_maxrss` is not suitable: a child process inherits the peak of its parent, which may be larger than its own peak.
     """
     return _status("VmHWM") if AVAILABLE else 0
 
 
 def slope(samples):
-    """Return the growth from one sample to the next: the median over all pairs, which one step does not change."""
+    """Return the growth per sample: the median over all pairs, so that a single jump does not change the result."""
     pairs = itertools.combinations(enumerate(samples), 2)
     return statistics.median((later - earlier) / (j - i) for (i, earlier), (j, later) in pairs)
 
 
 def measure(code, *arguments):
-    """Run code in its own process, and return the JSON that it prints."""
+    """Run code in a new process, and return the parsed JSON that the code prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        # One heap for all threads: with one for each thread, the heaps keep growing for thousands of calls.
+        # Use one heap for all threads. Separate heaps of threads would grow for thousands of calls.
         env={**os.environ, "PYTHONPATH": search_path(), "MALLOC_ARENA_MAX": "1"},
     )
     assert done.returncode == 0, done.stderr
@@ -64,7 +64,7 @@ def measure(code, *arguments):
 
 
 def search_path():
-    """Return the PYTHONPATH for another process: the helpers of the tests, and the tested vaedge."""
+    """Return a PYTHONPATH with which another process imports the helpers of the tests and the tested vaedge."""
     import vaedge
 
     return os.pathsep.join((str(Path(__file__).parent), str(Path(vaedge.__file__).parents[1])))

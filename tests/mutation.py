@@ -3,9 +3,9 @@
     python tests/mutation.py --seed 0 --start 0 --count 50
 
 The order of the mutants depends only on the seed and on the source, so that ranges can run one after the other. Each
-mutant runs in a copy of the checkout, never in the checkout itself. The tests of the changed file run first, then those
-of its folder, then those of its package. The first failure or time-out kills the mutant. Results are appended to a
-file, and the same command resumes after an interruption.
+mutant runs in a copy of the checkout. The tests of the changed file run first, then the tests of its folder, then the
+tests of its package. The first failure or time-out kills the mutant. Results are appended to a file. After an
+interruption, the same command resumes.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS = {"runtime/vaedge": "tests/runtime", "train/vaedge_train": "tests/train", "export/vaedge_export": "tests/export"}
 PYTEST = ("-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider")
-NO_TESTS = 5  # pytest's exit status when it found no test
+NO_TESTS = 5  # exit status of pytest if it finds no test
 
 
 def _both_ways(*pairs: tuple[type, type]) -> dict[type, type]:
@@ -42,7 +42,7 @@ _OPERATORS = {
     **_both_ways((ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.LShift, ast.RShift), (ast.BitAnd, ast.BitOr)),
     **dict.fromkeys((ast.FloorDiv, ast.Mod, ast.Pow), ast.Mult),
 }
-# Swapped arguments of these are a TypeError, which any test finds.
+# Functions whose arguments are not swapped, because any test would find the TypeError.
 _TYPED = {"isinstance", "getattr", "hasattr", "setattr", "issubclass"}
 
 
@@ -55,9 +55,9 @@ class Mutant:
         line: Number of the first changed line.
         kind: Name of the kind of change.
         before: Source of the node that is replaced.
-        after: Source that replaces it.
-        start: Offset of the node in the file, bytes.
-        end: Offset of the end of the node, bytes.
+        after: Source that replaces the node.
+        start: Offset of the node in the file, in bytes.
+        end: Offset of the end of the node in the file, in bytes.
     """
 
     file: str
@@ -80,7 +80,8 @@ class Mutant:
 def find_mutants(file: str, source: bytes) -> Iterator[Mutant]:
     """Yield every mutant of a file.
 
-    Annotations and f-strings are left alone: the former do nothing, and Python 3.11 gives no positions in the latter.
+    Annotations are not changed, because they have no effect. f-strings are not changed, because Python 3.11 does not
+    give the positions of their parts.
     """
     starts = [0]
     for line in source.splitlines(keepends=True):
@@ -108,7 +109,7 @@ def _code_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_type_alias(node: ast.AST) -> bool:
-    """Return whether a node is `Name: TypeAlias = ...`, or a module's `Name = A | B`."""
+    """Return whether a node looks like a type alias: `Name: TypeAlias = ...` or `Name = A | B`."""
     if isinstance(node, ast.AnnAssign):
         return ast.unparse(node.annotation) == "TypeAlias"
     return isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.BitOr)
@@ -155,14 +156,14 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _joins_text(node: ast.BinOp | ast.AugAssign) -> bool:
-    """Return whether an operator visibly joins or formats text or lists, where another operator is a mere TypeError."""
+    """Return whether an operand is a literal text or list. Any other operator would then be a TypeError."""
     operands = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
     texts = (ast.JoinedStr, ast.List, ast.Tuple, ast.Dict)
     return any(isinstance(part, texts) or isinstance(getattr(part, "value", None), str | bytes) for part in operands)
 
 
 def ordered_mutants(seed: int, packages: list[str]) -> list[Mutant]:
-    """Return all mutants of the packages in the order of a seed."""
+    """Return all mutants of the packages, shuffled with a seed."""
     found = []
     for package in packages:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -172,7 +173,7 @@ def ordered_mutants(seed: int, packages: list[str]) -> list[Mutant]:
 
 
 def copy_checkout(folder: Path) -> None:
-    """Copy the files that git knows or would add."""
+    """Copy the files that git tracks or would add to a folder."""
     words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(words, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0"):
         if name and (ROOT / name).is_file():
@@ -181,7 +182,7 @@ def copy_checkout(folder: Path) -> None:
 
 
 def stages(file: str, pipeline: bool) -> list[list[str]]:
-    """Return the arguments of pytest for each stage: tests of the file, of its folder, of its package, of the line."""
+    """Return the pytest arguments of each stage: tests of the file, its folder, its package, and the pipeline."""
     package = next(package for package in TESTS if file.startswith(f"{package}/"))
     tests, path = ROOT / TESTS[package], Path(file)
     own = sorted(tests.rglob(f"test_{path.stem.strip('_')}.py"))
@@ -198,9 +199,9 @@ def stages(file: str, pipeline: bool) -> list[list[str]]:
 
 
 def run_tests(folder: Path, arguments: list[str], timeout: float) -> str:
-    """Run pytest in the copy; return "passed", "failed" or "timed out"."""
+    """Run pytest in a copy of the checkout; return "passed", "failed" or "timed out"."""
     paths = os.pathsep.join(str(folder / package.split("/")[0]) for package in TESTS)
-    # Without bytecode files, a changed file of the same size and time cannot be mistaken for its predecessor.
+    # Do not write bytecode. Python would use old bytecode if a changed file has the same size and time as before.
     environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
         [sys.executable, *PYTEST, *arguments],
@@ -222,7 +223,7 @@ def run_tests(folder: Path, arguments: list[str], timeout: float) -> str:
 
 
 def test_mutant(folder: Path, mutant: Mutant, pipeline: bool, timeout: float) -> dict[str, object]:
-    """Run the tests on one mutant, and restore the file in the copy."""
+    """Apply one mutant to the copy, run the tests, and restore the file."""
     path, began = folder / mutant.file, time.monotonic()
     source = path.read_bytes()
     path.write_bytes(mutant.apply(source))
@@ -238,16 +239,16 @@ def test_mutant(folder: Path, mutant: Mutant, pipeline: bool, timeout: float) ->
 
 
 def main() -> None:
-    """Run a range of mutants and print the survivors."""
+    """Run a range of mutants, and print the mutants that no test kills."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="seed of the order of the mutants")
     parser.add_argument("--start", type=int, default=0, help="index of the first mutant")
     parser.add_argument("--count", type=int, default=50, help="number of mutants")
-    parser.add_argument("--packages", nargs="+", choices=TESTS, default=list(TESTS), help="folders of the packages")
-    parser.add_argument("--pipeline", action="store_true", help="run tests/pipeline, too, on mutants that survive")
-    parser.add_argument("--timeout", type=float, default=300, help="seconds that each part of the tests may take")
-    parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutation.jsonl", help="file of the results")
-    parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
+    parser.add_argument("--packages", nargs="+", choices=TESTS, default=list(TESTS), help="packages to change")
+    parser.add_argument("--pipeline", action="store_true", help="also run tests/pipeline on surviving mutants")
+    parser.add_argument("--timeout", type=float, default=300, help="time limit of each stage of the tests, in seconds")
+    parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutation.jsonl", help="file for the results")
+    parser.add_argument("--list", action="store_true", help="print the mutants without running tests")
     args = parser.parse_args()
     mutants = ordered_mutants(args.seed, args.packages)
     chosen = mutants[args.start : args.start + args.count]
@@ -277,15 +278,15 @@ def main() -> None:
 
 
 def require_passing_tests(folder: Path, mutants: list[Mutant], pipeline: bool, timeout: float) -> None:
-    """Fail if the tests fail without a mutant, because they would then kill every mutant."""
+    """Exit with a message if the tests fail without a mutant, because they would then kill every mutant."""
     for tests in sorted({arguments[0] for mutant in mutants for arguments in stages(mutant.file, pipeline)[-1:]}):
         outcome = run_tests(folder, [tests], timeout)
         if outcome != "passed":
-            raise SystemExit(f"{tests} {outcome} without a mutant; make the tests pass first, or raise --timeout")
+            raise SystemExit(f"{tests} {outcome} without a mutant; make these tests pass, or raise --timeout")
 
 
 def _key(mutant: Mutant, pipeline: bool) -> str:
-    """Return a name of a mutant, of the source of its file, and of the tests that run."""
+    """Return a digest of a mutant, the source of its file, and the choice of tests, which identifies a result."""
     source = (ROOT / mutant.file).read_bytes()
     return hashlib.sha256(repr((asdict(mutant), source, pipeline)).encode()).hexdigest()[:16]
 

@@ -2,7 +2,7 @@
 
 A comment in the line above a block may change how the tests treat it:
 
-<!-- not run: REASON -->             the block is compiled, and its commands are parsed, but nothing runs
+<!-- not run: REASON -->             Python code is compiled, and commands are parsed, but the block does not run
 <!-- quick: COMMAND FLAGS; ... -->   the flags are added to every `vaedge COMMAND` of the block, to make it fast
 """
 
@@ -24,9 +24,9 @@ class Block:
     Attributes:
         language: Language after the opening fence.
         code: Content.
-        line: Number of its first line in the page.
+        line: Number of the first line of the code in the page.
         reason: Why the block is not run; None for a block that is run.
-        quick: Flags to add, by command.
+        quick: Dict from a command to the flags that the tests add to it.
     """
 
     language: str
@@ -36,7 +36,7 @@ class Block:
     quick: dict[str, list[str]]
 
     def commands(self) -> list[str]:
-        """Return the lines of a shell block without comments; continued lines are joined."""
+        """Return the commands of a shell block, without comments; lines that end in a backslash are joined."""
         joined = self.code.replace("\\\n", " ")
         lines = (re.sub(r"\s+#.*", "", line).strip() for line in joined.splitlines())
         return [line for line in lines if line and not line.startswith("#")]

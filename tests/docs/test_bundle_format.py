@@ -1,6 +1,6 @@
-"""The specification in docs/bundle-format.md is what the runtime does.
+"""The runtime follows the specification in docs/bundle-format.md.
 
-The algorithms of its section on sampling are written here once more, in plain Python, and compared with the runtime.
+This module implements the algorithms of the section on sampling in plain Python, and compares them with the runtime.
 """
 
 import math
@@ -79,7 +79,7 @@ class Pcg64:
 
 
 def ziggurat_tables():
-    """Compute k, w and f; numpy's stored ones were computed in float64, and differ from these by about 1e-14."""
+    """Compute the tables k, w and f. The tables in numpy were computed in float64, and differ by about 1e-14."""
     with mpmath.workdps(40):
         r = mpmath.mpf(R)
         density = lambda x: mpmath.exp(-x * x / 2)  # noqa: E731
@@ -123,7 +123,7 @@ def test_specified_ziggurat_gives_the_normals_of_the_runtime():
     rng = Pcg64(words(7))
     found = np.array([draw_normal(rng, *tables) for _ in range(30_000)]).astype(np.float32)
     expected = standard_normal((30_000,), 7)
-    assert (np.abs(expected) > R).any()  # the tail was reached
+    assert (np.abs(expected) > R).any()  # the tail is tested, too
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

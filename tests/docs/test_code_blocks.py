@@ -1,7 +1,7 @@
-"""The code blocks of README.md and docs/ run as they are printed.
+"""The code blocks of README.md and docs/ run without changes.
 
-The blocks of a page run in their order, in one folder and one Python namespace. The folder holds the shipped bundles
-in `models/`, and a few small inputs.
+The blocks of a page run in their order. They share a folder and a Python namespace. The folder holds the shipped
+bundles in `models/`, and a few small inputs.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from PIL import Image
 from docs.blocks import LANGUAGES, PAGES, ROOT, read_blocks
 from vaedge.cli.main import COMMANDS, main
 
-# Commands of shell blocks that set up or serve something. Other tests hold what they advise.
+# First words of commands that are not run, because they set up an environment or start a server.
 NOT_VAEDGE = ("pip ", "python -m venv ", "git ", "cd ", "tritonserver ", "mkdocs ", "pre-commit ")
 MAKE_TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A folder with everything that the pages mention without creating it."""
+    """A folder with all files that the pages use but do not create; it is the current folder."""
     rng = np.random.default_rng(0)
     digits = (rng.random((40, 1, 28, 28)) < 0.2).astype(np.float32)
     (tmp_path / "models").mkdir()
@@ -77,7 +77,7 @@ def run_command(command, block, place):
     if block.reason is None:
         try:
             status = main([*words[1:], *block.quick.get(words[1], [])])
-        except SystemExit as stop:  # a wrong call, or an option such as --list-recipes
+        except SystemExit as stop:  # wrong arguments, or an option such as --list-recipes
             status = stop.code
         assert not status, f"{place}: {command}"
     else:
@@ -85,7 +85,7 @@ def run_command(command, block, place):
 
 
 def parse(words, place):
-    """Fail if the command does not exist, or does not accept the arguments."""
+    """Fail if vaedge has no such command, or if the command does not accept the arguments."""
     assert words[0] in COMMANDS, f"{place}: vaedge has no command {words[0]!r}"
     parser = argparse.ArgumentParser(exit_on_error=False)
     importlib.import_module(COMMANDS[words[0]][0]).add_arguments(parser)

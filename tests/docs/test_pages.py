@@ -1,4 +1,4 @@
-"""README.md and docs/ name every command, every public name, every field, and only what exists."""
+"""README.md and docs/ name every command, public name and field, and they name nothing that does not exist."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from vaedge.cli.main import COMMANDS
 
 README = (ROOT / "README.md").read_text("utf-8")
 FORMAT = (ROOT / "docs" / "bundle-format.md").read_text("utf-8")
-# Paths that the pages create, and a column of `vaedge bench`.
+# Names with a slash that are no files of the checkout: paths that the pages create, and a column of `vaedge bench`.
 NOT_FILES = {
     f"models/{name}" for name in ("digits", "first", "labels", "mine", "theirs", "measured", "conditional", "table")
 }
@@ -23,7 +23,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
 
 
 def slug(heading):
-    """Return the anchor that MkDocs and GitHub give a heading."""
+    """Return the anchor that MkDocs and GitHub create for a heading."""
     return re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", heading.lower()).strip())
 
 

@@ -16,7 +16,7 @@ from vaedge_train.build import build_vae
 SHAPE = (1, 4, 4)
 
 
-# torch builds its table of ONNX operators again for every trace, which takes half of the time of an export.
+# Cache torch's table of ONNX operators. torch builds it again for every trace: half of the time of an export.
 _registration.ONNXRegistry.from_torchlib = staticmethod(functools.cache(_registration.ONNXRegistry.from_torchlib))
 
 
@@ -51,7 +51,7 @@ def bundle(make_vae, shapes, examples, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make_spec(shapes):
-    """Return a function that validates the arguments of an export. Arguments that are not given have defaults."""
+    """Return a function that validates the arguments of an export, and uses defaults for missing arguments."""
 
     def make(encoder, decoder, **arguments):
         defaults = {"likelihood": "bernoulli", "prior": None, "conditions": {}, "variants": ("fp32",)}
@@ -63,13 +63,13 @@ def make_spec(shapes):
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    """A finished run of two epochs, which trained a model of binary digits."""
+    """A finished run that trained a model of binary digits for two epochs."""
     fields = {"hidden": (256,), "latent": 8, "epochs": 2, "binarize": "dynamic", "likelihood": "bernoulli"}
     return train(TrainConfig(**fields), tmp_path_factory.mktemp("runs") / "run", progress=False)
 
 
 class Wrapped(nn.Module):
-    """A module whose outputs go through a function."""
+    """A module that applies a function to the outputs of another module."""
 
     def __init__(self, module, change):
         super().__init__()
@@ -86,7 +86,7 @@ def wrap():
 
 @pytest.fixture(autouse=True)
 def no_leftovers(tmp_path):
-    """Verify after every test that failed exports have left no temporary folder next to the destination."""
+    """Verify after every test that no temporary file or folder of an export is left."""
     yield
     assert not list(tmp_path.rglob("*.tmp"))
 

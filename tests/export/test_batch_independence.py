@@ -1,7 +1,7 @@
-"""In fp32, results of convolutions depend on the rest of the batch only by rounding.
+"""In fp32, the result for an example depends on the rest of the batch only by rounding errors of convolutions.
 
-With several threads, ONNX Runtime splits the convolutions of small batches differently from those of large ones. Graphs
-of matrix products give the same bits for every batch size, as tests of the runtime verify.
+With several threads, ONNX Runtime splits the convolutions of small and of large batches differently. Graphs that only
+have matrix products give the same bits for every batch size, as tests of the runtime verify.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from vaedge_train.build import build_vae
 
 @pytest.fixture(scope="module", params=[(1, 28, 28), (3, 32, 32)], ids=["gray", "color"])
 def convolutional(request, tmp_path_factory):
-    """A convolutional model, its bundle, and examples."""
+    """A convolutional model, the bundle of the model, and examples."""
     torch.manual_seed(0)
     config = TrainConfig(network="conv", channels=16, latent=8, likelihood="discretized_logistic")
     module = build_vae(config, request.param).eval()

@@ -1,4 +1,4 @@
-"""Exports with a calibration of anomaly detection."""
+"""Exports with a calibration for anomaly detection."""
 
 import dataclasses
 import hashlib
@@ -60,7 +60,7 @@ def test_each_variant_has_the_calibration_that_the_runtime_computes(calibrated):
 def test_measured_false_alarms_are_those_of_the_evaluation_part(calibrated):
     measured = vaedge.load(calibrated).manifest.variants["fp32"].measured["detection"]
     assert [measured[part] for part in ("fit", "calibration", "evaluation", "seed")] == [60, 120, 120, 0]
-    assert list(measured["false_alarms"]) == ["0.1", "0.01"]  # 120 scores do not allow a rate of 0.001
+    assert list(measured["false_alarms"]) == ["0.1", "0.01"]  # a rate of 0.001 needs more than 120 scores
     evaluation = NORMAL[np.random.default_rng(0).permutation(300)[-120:]]
     for rate, found in measured["false_alarms"].items():
         alarms = vaedge.load(calibrated).detect(evaluation, false_alarm_rate=float(rate)).is_anomaly
@@ -72,7 +72,7 @@ def test_measured_false_alarms_are_those_of_the_evaluation_part(calibrated):
 def test_decisions_of_a_variant_are_compared_with_fp32_at_batch_size_64(calibrated):
     evaluation = NORMAL[np.random.default_rng(0).permutation(300)[-120:]]
     fp32, int8 = (vaedge.load(calibrated, variant=name) for name in ("fp32", "int8"))
-    # The evaluation part of the calibration is this part of the examples.
+    # The examples in `evaluation` are the evaluation part of the calibration.
     np.testing.assert_array_equal(np.sort(fp32.detect(evaluation).score), fp32.calibration.evaluation)
     expected, found = (
         np.concatenate([vae.detect(part).is_anomaly for part in (evaluation[:64], evaluation[64:])])
@@ -101,7 +101,7 @@ def test_card_has_a_section_beside_the_table_of_variants(calibrated, tmp_path):
     assert "## Anomaly detection" in card
     assert "![scores of normal examples](detection.png)" in card
     card = (export(tmp_path / "bundle") / "README.md").read_text()
-    assert "## Variants" not in card  # fp32 alone has no measurements other than those of the detection
+    assert "## Variants" not in card  # a bundle of fp32 alone has only measurements of detection
     assert "## Anomaly detection" in card
 
 
@@ -169,7 +169,7 @@ def test_unsuitable_normal_examples_are_refused_before_any_work(tmp_path, capsys
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A run of a conditional model with a validation part, whose gray levels are binarized."""
+    """A run of a conditional model on binarized gray levels, with a validation part."""
     folder = tmp_path_factory.mktemp("digits")
     rng = np.random.default_rng(0)
     np.savez(folder / "x.npz", x=rng.integers(0, 256, (400, 4, 4)).astype(np.uint8), y=np.arange(400) % 3)
@@ -220,7 +220,7 @@ def test_upgrade_keeps_the_calibration_and_the_prior_that_it_is_bound_to(tmp_pat
     mean = np.float32([[0, 0, 0], [1, 1, 1]])
     prior = Mixture.from_parameters(np.log(np.float32([0.5, 0.5])), mean, np.zeros_like(mean))
     folder = export(tmp_path / "bundle", prior=prior)
-    # Other releases of zlib compress the same arrays to other bytes.
+    # Rewrite the prior with other bytes: another release of zlib may compress the same arrays differently.
     np.savez(folder / "prior.npz", mean=prior.mean, std=prior.std, cumulative=prior.cumulative)
     complete = json.loads((folder / "manifest.json").read_text())
     update(folder, complete, "prior.npz")
@@ -241,7 +241,7 @@ def test_upgrade_keeps_the_calibration_and_the_prior_that_it_is_bound_to(tmp_pat
 
 
 def update(folder, tree, name):
-    """Write the manifest with the entry of a file that changed."""
+    """Update the entry of a changed file in the manifest, and write the manifest."""
     content = (folder / name).read_bytes()
     tree["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     (folder / "manifest.json").write_text(json.dumps(tree))

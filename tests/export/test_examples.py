@@ -1,4 +1,4 @@
-"""The scripts in examples/ export models of other libraries. The bundles run without PyTorch."""
+"""The scripts in examples/ export models of other libraries, and the bundles run without PyTorch."""
 
 import importlib.util
 import subprocess

@@ -71,7 +71,7 @@ def test_weights_are_stored_under_the_names_of_the_module(bundle, vae):
 
 def test_no_file_names_the_machine_that_wrote_it(bundle):
     places = [str(Path.cwd()), str(Path.home()), str(bundle.parent), Path(__file__).parent.name + "/", ".py"]
-    # Short names of users and hosts occur in compressed bytes by chance.
+    # Short names of users and hosts are not searched, because compressed bytes contain them by chance.
     secrets = places + [name for name in (platform.node(), getpass.getuser()) if len(name) > 5]
     for path in bundle.iterdir():
         content = path.read_bytes()

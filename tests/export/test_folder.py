@@ -1,4 +1,4 @@
-"""Bundles are written as a whole or not at all: existing destinations, full disks, missing permissions."""
+"""Bundles are written completely or not at all, also with a full disk or an existing destination."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_existing_destination_is_not_changed(vae, shapes, tmp_path, kind):
 
 
 def create(destination, action):
-    """Write a file into a new folder, and call a function before the folder gets its name."""
+    """Write a file into a new folder, and call a function before the folder is renamed to its destination."""
     with new_folder(destination) as folder:
         (folder / "ours").write_text("new")
         action()

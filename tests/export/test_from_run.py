@@ -1,4 +1,4 @@
-"""Run folders of `vaedge train` as bundles."""
+"""Exports of run folders of `vaedge train`."""
 
 import dataclasses
 import shlex

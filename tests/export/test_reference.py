@@ -1,4 +1,4 @@
-"""References and their tolerances."""
+"""Reference outputs in bundles, and the tolerances for their comparison."""
 
 import io
 

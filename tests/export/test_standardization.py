@@ -1,4 +1,4 @@
-"""Bundles of models that work in standardized units take and return the units of the data."""
+"""Bundles of models of standardized data take inputs and return outputs in the units of the data."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ def run(x, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
-    """The bundle of the run, with an int8 variant."""
+    """The bundle of the fixture `run`, with an int8 variant."""
     return export_run(run.path, tmp_path_factory.mktemp("bundles") / "bundle", variants=["int8"])
 
 
@@ -92,7 +92,7 @@ def test_log_prob_is_that_of_the_standardized_model_minus_the_log_standard_devia
 
 
 def test_metrics_of_the_run_compare_with_log_prob(run, exported):
-    """The ELBO in the metrics of a run is that of its test examples in the units of the data, as in the runtime."""
+    """The metrics of a run and the runtime give the same ELBO of the test examples, in the units of the data."""
     scores = vaedge.load(exported).bounds(run.examples["x"], k=50, seed=0).elbo
     assert scores.mean() == pytest.approx(run.metrics["test_elbo"], abs=1.0)
 
@@ -221,7 +221,7 @@ def test_standard_deviations_need_a_likelihood_without_a_range(vae, shapes, tmp_
 def test_graph_limits_log_scale(tmp_path, likelihood, limits):
     class Decoder(nn.Module):
         def forward(self, z):
-            return 0.1 * z, (50 * z).clamp(max=20 * limits[1])  # the mean of a wide logistic is not accurate
+            return 0.1 * z, (50 * z).clamp(max=20 * limits[1])  # for a larger scale, the mean is inaccurate
 
     modules = build_vae(TrainConfig(hidden=(4,), latent=3, likelihood=likelihood), (3,)).eval()
     shapes = {"input_shape": (3,), "latent_shape": (3,), "likelihood": likelihood}
@@ -232,7 +232,7 @@ def test_graph_limits_log_scale(tmp_path, likelihood, limits):
 
 
 def test_runtime_does_not_clip_the_log_scale_of_a_new_bundle(modules, tmp_path):
-    """If the values of the data are small, the scale of p(x|z) is small, and log_scale may be below -6."""
+    """If the data has small values, the scale of p(x|z) is small, too, and log_scale may be below -6."""
     std = np.full(6, 1e-6, np.float32)
     decoder = type(
         "Decoder",

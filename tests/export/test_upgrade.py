@@ -1,4 +1,4 @@
-"""`upgrade_bundle` rewrites an older bundle in the newest format. Its graphs do not change."""
+"""`upgrade_bundle` rewrites an older bundle in the newest format, without changes to the graphs."""
 
 import dataclasses
 import json
@@ -59,10 +59,7 @@ def test_old_and_upgraded_bundle_give_the_same_results(old):
 
 @pytest.fixture
 def gaussian(tmp_path):
-    """A bundle of format 1 whose decoder does not limit log_scale, and this decoder as a module.
-
-    Earlier releases exported such decoders.
-    """
+    """A bundle of format 1 whose decoder does not limit log_scale. Earlier releases exported such decoders."""
 
     class Decoder(nn.Module):
         def forward(self, z):

@@ -11,10 +11,10 @@ HEAD = """\
 
 
 def main() -> None:
-    """Print the header, and one line for each distribution except vaedge itself."""
+    """Print the header, and one line for each package except vaedge."""
     report = json.loads(Path(sys.argv[1]).read_text())
     found = [package["metadata"] for package in report["install"]]
-    # Without the local label (2.13.0+cpu), the line also allows the build of another platform.
+    # Remove local labels such as +cpu in 2.13.0+cpu, so that builds for other platforms are allowed, too.
     versions = {package["name"]: package["version"].partition("+")[0] for package in found}
     del versions["vaedge"]
     lines = [f"{name}=={version}\n" for name, version in sorted(versions.items(), key=lambda pair: pair[0].lower())]

@@ -1,4 +1,4 @@
-"""Fixtures of the runtime's tests, which need only numpy, ONNX Runtime and pytest."""
+"""Fixtures for the tests of the runtime. These tests need only numpy, ONNX Runtime and pytest."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def _refuse_connections(event, arguments):
         raise ConnectionRefusedError(f"a test of the runtime connects to {arguments[1]}")
 
 
-sys.addaudithook(_refuse_connections)  # an audit hook cannot be removed, so the fixture turns it on and off
+sys.addaudithook(_refuse_connections)  # a hook cannot be removed, so a fixture turns it on and off
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def copied(bundle, tmp_path):
 
 @pytest.fixture
 def edit_manifest(copied):
-    """Change the manifest of the copy with `edit_manifest(lambda tree: ...)`; return the folder."""
+    """Return a function that applies a function to the manifest of the copied bundle, and returns the folder."""
 
     def edit(change):
         path = copied / "manifest.json"
@@ -78,7 +78,7 @@ def edit_manifest(copied):
 
 @pytest.fixture
 def replace_file(copied, edit_manifest):
-    """Replace a file of the copy and its entry in the manifest; return the folder."""
+    """Return a function that replaces a file of the copied bundle, updates the manifest, and returns the folder."""
 
     def replace(name, content):
         (copied / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""`vaedge.Batch` applies an operation to a column of a batch, in this process or in workers."""
+"""`vaedge.Batch` applies an operation to a column of a batch, in this process or in worker processes."""
 
 import multiprocessing
 import pickle
@@ -44,7 +44,7 @@ def test_batch_is_pickled_before_and_after_its_first_call(bundle, digits):
 def test_bundle_is_loaded_by_the_first_call_with_one_thread(copied, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(copied.parent)
     batch = vaedge.Batch(copied.name)
-    monkeypatch.chdir(copied)  # the path was made absolute
+    monkeypatch.chdir(copied)  # Batch has stored the absolute path
     assert batch._vae is None
     batch({"x": digits})
     assert batch._vae.threads == 1

@@ -1,4 +1,4 @@
-"""`vaedge.check` passes exactly where a device reproduces the references."""
+"""`vaedge.check` passes if and only if the device reproduces the reference outputs."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ OUTPUTS = {"mean", "log_var", "decoded", "logits"}
 
 @pytest.fixture
 def edit_reference(copied, edit_manifest):
-    """Change arrays of a reference of the copy and its entry in the manifest; None removes an array."""
+    """Return a function that changes arrays of a reference file, and updates the manifest; None removes an array."""
 
     def edit(name="reference.npz", **changes):
         path = copied / name
@@ -61,7 +61,7 @@ def test_difference_is_reported_as_a_multiple_of_the_tolerance(edit_reference, b
 
 
 def test_difference_in_one_small_feature_fails(edit_reference, bundle):
-    """Each feature has its own tolerance, so the scale of the large features does not matter."""
+    """Each feature has its own tolerance, so features with larger tolerances do not hide the difference."""
     mean = stored(bundle, "mean").copy()
     tolerance = np.full(20, 1e-3, np.float32)
     tolerance[7] = 1e-6

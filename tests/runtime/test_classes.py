@@ -1,4 +1,4 @@
-"""Names and numbers of classes."""
+"""Classes are given by name or by number."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The same seed gives the same latents on every machine; one machine gives the same bits for every batch size."""
+"""A seed gives the same latents on every machine. On one machine, fp32 results have the same bits in any batch."""
 
 import hashlib
 import os
@@ -13,8 +13,8 @@ import vaedge
 import vaedge.engine.chunks
 from vaedge.distributions.prior import Mixture, StandardNormal
 
-# Digests of latents that were drawn with numpy 1.26 and 2.4, with and without vector instructions. numpy may change
-# its streams in a later release; bundles would then give other samples, and these tests would fail.
+# Digests of latents, which numpy 1.26 and 2.4 draw with and without vector instructions. If a later release of numpy
+# changes the random numbers, bundles give different samples, and these tests fail.
 SAMPLES = "8c2df77beb90efccbd20cc21fe18199e5bae2c24313fa1a2dc0f72b64b6d0a84"
 NORMALS = "da69446c02edb9a4bf092168d07f6460046013571c6c980e17e59014c0606f42"
 POSTERIOR = "a178ea6efcc4dac585ff50aa05a7c55a9611961487a131116282b593dc4ae1eb"
@@ -85,7 +85,7 @@ def test_fp32_results_do_not_depend_on_threads_batch_or_chunks(bundle, many, mon
 
 @pytest.mark.parametrize("model", ["article", "mnist"])
 def test_int8_results_do_not_depend_on_the_threads(bundle, many, model):
-    """They may depend on the batch, because its largest value scales the activations."""
+    """Other than the threads, the batch may change int8 results: its largest value scales the activations."""
     expected = vaedge.load(bundle.parent / model, variant="int8", threads=1).reconstruct(many)
     for threads in (2, 3):
         vae = vaedge.load(bundle.parent / model, variant="int8", threads=threads)

@@ -1,4 +1,4 @@
-"""Draws from p(x|z): the same rows in every batch and chunk, and one clear error where nothing can be drawn."""
+"""Draws from p(x|z) do not depend on batches and chunks. A surrogate likelihood gives one clear error."""
 
 import math
 
@@ -19,7 +19,7 @@ PARAMETERS = [RNG.standard_normal((700, 2, 5)).astype(np.float32) for _ in range
 
 @pytest.fixture(scope="module")
 def binary(bundle):
-    """A model of binary digits, which can be drawn from."""
+    """A model of binary digits with a Bernoulli likelihood, from which x can be drawn."""
     return vaedge.load(bundle.parent / "mnist")
 
 
@@ -99,7 +99,7 @@ def test_reconstructions_are_drawn_at_the_mean_or_at_a_draw_of_z(binary, digits)
 def test_draws_are_written_to_out(binary, digits):
     x = np.ascontiguousarray((digits > 0.5).astype(np.float32))
     expected = binary.reconstruct(x, draw=True, seed=3)
-    assert binary.reconstruct(x, draw=True, seed=3, out=x) is x  # it may overlap the input
+    assert binary.reconstruct(x, draw=True, seed=3, out=x) is x  # `out` may be the input
     np.testing.assert_array_equal(x, expected)
     with pytest.raises(vaedge.InputError, match="expected a writeable float32 array"):
         binary.sample(2, draw=True, out=np.empty((3, 1, 28, 28), np.float32))
@@ -145,11 +145,11 @@ def test_streamed_samples_are_those_of_one_call(binary, bundle, tmp_path, monkey
     assert main([*argv, str(tmp_path / "s")]) == 0
     (tmp_path / "s" / "000001.npy").unlink()
     (tmp_path / "s" / "000002.npy").unlink()
-    assert main([*argv, str(tmp_path / "s")]) == 0  # the first shard is skipped, and its noise with it
+    assert main([*argv, str(tmp_path / "s")]) == 0  # the existing first shard is skipped
     found = np.concatenate([np.load(path) for path in sorted((tmp_path / "s").glob("0*.npy"))])
     np.testing.assert_array_equal(found, expected)
     argv.remove("--draw")
-    assert main([*argv, str(tmp_path / "s")]) == 1  # means are another job than draws
+    assert main([*argv, str(tmp_path / "s")]) == 1  # a job of draws cannot resume as a job of means
 
 
 def test_reconstruct_draws_from_the_command_line(binary, bundle, digits, tmp_path, capsys):

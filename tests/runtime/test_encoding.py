@@ -1,4 +1,4 @@
-"""8-bit input: uint8 arrays are divided by 255 where the bundle has an encoding, and refused otherwise."""
+"""uint8 arrays are divided by 255 if the manifest has the field `encoding`; otherwise they are refused."""
 
 import json
 
@@ -16,13 +16,13 @@ BITS = (PIXELS > 127).astype(np.uint8) * np.uint8(255)
 
 @pytest.fixture
 def encoded(edit_manifest):
-    """The folder of a bundle with an encoding."""
+    """The folder of a bundle whose manifest has an encoding."""
     return edit_manifest(lambda tree: tree["input"].update(encoding=ENCODING))
 
 
 @pytest.fixture
 def binary(encoded, edit_manifest):
-    """The same with a likelihood that can score, and that has the same parameter."""
+    """The folder of the fixture `encoded`, but with the likelihood bernoulli, which supports `log_prob`."""
     return edit_manifest(lambda tree: tree["likelihood"].update(name="bernoulli"))
 
 

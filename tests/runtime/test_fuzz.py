@@ -1,4 +1,4 @@
-"""Random mutants of a bundle: no crash, no hang, little memory, and no error other than VaedgeError."""
+"""Random mutants of a bundle cause no crash and no error except VaedgeError, and take little time and memory."""
 
 import json
 import os
@@ -11,13 +11,13 @@ import pytest
 
 import vaedge
 
-SECONDS = 1  # of CPU time, which other processes do not change
+SECONDS = 1  # limit of CPU time, which does not depend on other processes
 MEGABYTES = 200
 TESTS = Path(__file__).parents[1]
 
 
 def fuzz(scratch, seed, count):
-    """Run the fuzzer in its own process, because a crash would end it."""
+    """Run the fuzzer in a new process, so that a crash does not end the tests; return the outcomes."""
     scratch.mkdir()
     paths = os.pathsep.join((str(TESTS), str(Path(vaedge.__file__).parents[1])))
     words = [sys.executable, "-W", "always", "-m", "hostile.fuzz", str(scratch), str(seed), str(count)]
@@ -38,6 +38,6 @@ def test_mutants_raise_only_vaedge_errors(tmp_path, count):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = list(pool.map(lambda seed: fuzz(tmp_path / str(seed), seed, part), range(0, count, part)))
     for file in ("manifest.json", "encoder.onnx", "decoder.onnx", "prior.npz", "calibration.npz"):
-        for outcome in ("accepted", "BundleError"):  # otherwise the mutations change too much or too little
+        for outcome in ("accepted", "BundleError"):  # both occur if mutations have a suitable size
             assert any(run.get(f"{file}: {outcome}", 0) > 0 for run in outcomes)
     print(json.dumps({name: sum(run.get(name, 0) for run in outcomes) for run in outcomes for name in run}, indent=1))

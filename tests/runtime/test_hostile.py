@@ -1,4 +1,4 @@
-"""Every hostile bundle is refused with one clear error, quickly, within memory, and before ONNX Runtime reads it."""
+"""Hostile bundles are refused with an error, with little time and memory, before ONNX Runtime gets a graph."""
 
 import time
 
@@ -9,7 +9,7 @@ from hostile.corpus import CORPUS, make_bundle
 import vaedge
 
 MEGABYTES = 200
-SECONDS = 1  # of CPU time of the calling thread, which other processes do not change
+SECONDS = 1  # limit of CPU time of the calling thread, which does not depend on other processes
 
 
 @pytest.mark.parametrize("name", CORPUS)
@@ -51,7 +51,7 @@ def test_refusals_need_little_memory(bundle, tmp_path):
 
 
 def test_links_to_files_of_a_bundle_are_followed(bundle, tmp_path):
-    """The Hugging Face cache and package managers store files in this way."""
+    """The Hugging Face cache and package managers store files as links."""
     (tmp_path / "snapshot").mkdir()
     for file in bundle.iterdir():
         (tmp_path / "snapshot" / file.name).symlink_to(file)

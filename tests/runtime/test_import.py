@@ -37,7 +37,7 @@ def test_telemetry_is_off_unless_the_user_sets_the_variable(chosen, expected):
 
 
 def test_import_warns_if_onnxruntime_was_imported_first():
-    # A fake module, because importing ONNX Runtime first could send telemetry.
+    # Use a fake module, because ONNX Runtime could send telemetry if it is imported before vaedge.
     fake = "import sys, types; sys.modules['onnxruntime'] = types.ModuleType('onnxruntime'); "
     assert "import vaedge first" in run(fake + "import vaedge").stderr
     assert run(fake + "import vaedge", ORT_DISABLE_TELEMETRY="1").stderr == ""
@@ -59,7 +59,7 @@ def test_sampling_writes_nothing_to_the_home_folder(bundle, tmp_path):
 
 
 def test_runtime_runs_without_posix_modules(bundle):
-    """On Windows these modules do not exist."""
+    """The runtime must not need POSIX modules, because they do not exist on Windows."""
     posix = ("fcntl", "grp", "posix_ipc", "pwd", "resource", "termios")
     code = f"""
 import sys

@@ -1,4 +1,4 @@
-"""Threads, pickles and other processes share a VAE."""
+"""A VAE can be used by several threads, pickled, and sent to other processes."""
 
 import asyncio
 import copy
@@ -53,7 +53,7 @@ def test_pickle_rejects_a_bundle_that_has_changed(edit_manifest, copied):
 
 
 def test_event_loop_runs_while_a_graph_runs(vae, digits, monkeypatch):
-    """ONNX Runtime releases the lock of the interpreter, so `asyncio.to_thread` keeps the loop running."""
+    """ONNX Runtime releases the GIL, so the event loop runs during a call with `asyncio.to_thread`."""
     import onnxruntime
 
     monkeypatch.setattr(vaedge.engine.chunks, "CHUNK", 10_000)
@@ -78,7 +78,7 @@ def test_event_loop_runs_while_a_graph_runs(vae, digits, monkeypatch):
         np.testing.assert_array_equal(await call, expected)
         return ticks
 
-    # A busy machine may give the loop no time during one call, but not during a hundred.
+    # On a busy machine, the loop may get no time during one call. Therefore, the test makes up to a hundred calls.
     assert any(asyncio.run(ticks_of_a_call()) >= 10 for _ in range(100))
 
 
@@ -143,17 +143,17 @@ print(json.dumps([run() for _ in range(blocks)]))
 """
 
 
-# A few cycles find a leak of a graph (800,000 bytes), many find one of a thousandth of that. The heaps of a process are
-# still settling during the first calls, so that a few cycles cannot find a smaller leak.
+# 25 cycles find a leak of a graph, which has 800,000 bytes. 250 cycles find a leak of 2,000 bytes. 25 cycles do not
+# find such a small leak, because the heaps of a process grow during the first calls.
 @pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
 @pytest.mark.parametrize(("cycles", "allowed"), [(25, 200_000), pytest.param(250, 2_000, marks=pytest.mark.slow)])
 @pytest.mark.heavy
 def test_loading_and_closing_leaks_nothing(bundle, cycles, allowed):
     samples = memory.measure(_LOAD_AND_CLOSE, bundle, 8, cycles)
-    assert memory.slope(samples) / cycles < allowed, samples  # bytes for each cycle
+    assert memory.slope(samples) / cycles < allowed, samples  # in bytes per cycle
 
 
-# Sixteen threads make random calls of a model with a mixture prior and a likelihood, and compare the bits of each.
+# Sixteen threads make random calls of a model with a mixture prior. Each result must have the expected bits.
 _MIXED_CALLS = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -193,23 +193,23 @@ def test_sixteen_threads_of_mixed_calls_give_the_same_bits(bundle):
     memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 1, 20, 1, 2, 3, 7, 8, 17, 64)
 
 
-# A result at batch size 256 has 800,000 bytes. The sixteen heaps grow by less than a tenth of the limit.
+# At batch size 256, a result has 800,000 bytes. Without a leak, memory grows by less than a tenth of the limit.
 @pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
 @pytest.mark.heavy
 def test_sixteen_threads_of_calls_keep_no_results(bundle):
     samples = memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 6, 10, 256)
-    assert memory.slope(samples) / (16 * 10) < 40_000, samples  # bytes for each call
+    assert memory.slope(samples) / (16 * 10) < 40_000, samples  # in bytes per call
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not memory.AVAILABLE, reason="memory is read from /proc")
 def test_sixteen_threads_of_many_mixed_calls_leak_nothing(bundle):
     samples = memory.measure(_MIXED_CALLS, bundle.parent / "mnist", 8, 2_500, 1, 2, 3, 7, 8, 17, 64)
-    assert memory.slope(samples) / (16 * 2_500) < 2_000, samples  # bytes for each call; one image has 3,136
+    assert memory.slope(samples) / (16 * 2_500) < 2_000, samples  # in bytes per call; one image has 3,136
 
 
 def test_several_models_in_one_process_do_not_affect_each_other(bundle, digits):
-    """Bundles, variants and numbers of threads are mixed; each gives the same results as alone."""
+    """VAEs of several bundles, variants and numbers of threads each give the same results as a VAE alone."""
     kinds = [
         (model, variant, threads)
         for model in ("article", "mnist")

@@ -1,4 +1,4 @@
-"""Results of a loaded VAE."""
+"""The methods of a loaded VAE."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Invalid arguments are refused with a clear error; valid ones in another form are converted."""
+"""Invalid arguments are refused with a clear error. Valid arguments of another type or layout are converted."""
 
 import numpy as np
 import pytest
@@ -108,7 +108,7 @@ def test_errors_inherit_builtin_errors():
 
 
 class Subclass(np.ndarray):
-    """An array of another class, as pandas and others use them."""
+    """A subclass of numpy.ndarray, as some libraries use."""
 
 
 class Arraylike:
@@ -144,7 +144,7 @@ def read_only():
         DIGITS.tolist(),
         list(DIGITS),
         Arraylike(),
-        np.frombuffer(b"\0" + DIGITS.tobytes(), np.float32, offset=1).reshape(DIGITS.shape),  # not aligned
+        np.frombuffer(b"\0" + DIGITS.tobytes(), np.float32, offset=1).reshape(DIGITS.shape),  # not aligned in memory
     ],
     ids=[
         "float64",
@@ -219,7 +219,7 @@ LIMITS = (-1e6, 1e6), (0.0, 1.0), (0.0, 3.5), (-1.0, 1.0), (-2.0, 5.0), (2.0, 3.
 @pytest.mark.parametrize("value_range", LIMITS, ids=str)
 @pytest.mark.parametrize("size", [1, 4096, 4097])
 def test_exact_limits_are_accepted_and_the_next_number_is_refused(value_range, size):
-    """Ranges and sizes differ in the fast path that they take."""
+    """The tested ranges and sizes cover all fast paths of the validation."""
     low, high = np.float32(value_range or (-np.finfo(np.float32).max, np.finfo(np.float32).max))
     for limit, outwards in ((low, np.float32(-np.inf)), (high, np.float32(np.inf))):
         x = np.full((1, size), (low if value_range else 0) / 2 + (high if value_range else 0) / 2, np.float32)

@@ -1,4 +1,4 @@
-"""The images of a card: a map of two latents, and histograms of tables."""
+"""The images of a model card, such as a map of two latents and histograms of a table."""
 
 import io
 
@@ -34,7 +34,7 @@ def test_two_latents_are_shown_as_a_manifold_and_as_posterior_means(tmp_path):
     card = (bundle / "README.md").read_text()
     assert "![manifold](manifold.png)" in card
     assert "![posterior means](latents.png)" in card
-    # The corner at the top left shows the decoded 0.5 % quantile of the first latent, and the 99.5 % one of the second.
+    # The top left corner shows a decoded z: the 0.5 % quantile of the first latent, the 99.5 % quantile of the second.
     vae = vaedge.load(bundle)
     corner = vae.decode(np.array([[-2.5758293, 2.5758293]], np.float32))[0, 0]
     shown = pixels(bundle / "manifold.png")[2:6, 2:6, 0]
@@ -66,7 +66,7 @@ def test_table_is_shown_as_histograms(tmp_path):
     assert {path.name for path in bundle.glob("*.png")} == {"histograms.png"}
     assert vaedge.load(bundle).manifest.features == names
     assert "samples (draws from p(x|z)), seed 0" in (bundle / "README.md").read_text()
-    assert not list(export(tmp_path / "empty", **arguments).glob("*.png"))  # without data there is nothing to compare
+    assert not list(export(tmp_path / "empty", **arguments).glob("*.png"))  # a histogram needs data
 
 
 def test_histograms_show_the_data_as_bars_and_the_samples_as_a_line(tmp_path, monkeypatch):
@@ -120,13 +120,13 @@ def test_invalid_description_of_the_data_is_refused(tmp_path, change, message):
 
 
 def test_histogram_has_the_shares_of_its_bins():
-    """The bars of uniform data are equally high, and samples of another range draw a line beside them."""
+    """The bars of uniform data are equally high. Samples outside the range of the data give a line beside the bars."""
     data = np.linspace(0, 1, 3000, dtype=np.float32)[:, None]
     image = pixels(histograms_png(data, data + 5, ["x"]))
     bars = (np.abs(image - (166, 196, 226)).sum(-1) < 10)[40:]
     line = (np.abs(image - (200, 80, 30)).sum(-1) < 60)[40:]
     columns = np.flatnonzero(bars.any(0))
-    inner = bars.sum(0)[columns][8:-8]  # the bins at both ends are wider than the data
+    inner = bars.sum(0)[columns][8:-8]  # the first and the last bin extend beyond the data
     assert inner.max() - inner.min() <= 3
     assert columns.max() < np.flatnonzero(line[:100].any(0)).min()
 
@@ -141,19 +141,19 @@ def test_histogram_of_a_constant_is_one_bar(value):
 def test_scatter_draws_each_class_in_its_color_and_far_points_at_the_edge():
     points = np.array([[0, 0], [2, 2], [-900, 0]], np.float32)
     image = pixels(scatter_png(points, ["10", "9", "other"], 3.0, 300))
-    colors = {"9": (31, 119, 180), "10": (255, 127, 14), "other": (44, 160, 44)}  # numbers first, in their order
+    colors = {"9": (31, 119, 180), "10": (255, 127, 14), "other": (44, 160, 44)}  # sorted: numbers, then names
     for name, (row, column) in {"10": (184, 184), "9": (84, 284), "other": (184, 35)}.items():
         assert np.abs(image[row, column] - colors[name]).max() < 40, name
 
 
 def test_scatter_names_the_classes_in_its_legend():
-    """The names are the only difference of two scatter plots with equally many classes."""
+    """Two scatter plots that differ only in the names of the classes differ only in the legend."""
     points = np.array([[0, 0], [2, 2]], np.float32)
     first, second = (pixels(scatter_png(points, names, 3.0, 300)) for names in (["ax", "b"], ["ay", "b"]))
     assert first.shape == second.shape
     different = np.argwhere((first != second).any(-1))
     assert len(different)
-    assert different[:, 1].min() > 300  # beside the plot
+    assert different[:, 1].min() > 300  # the legend is beside the plot
 
 
 def test_scores_are_shown_with_a_line_at_each_threshold():
@@ -170,7 +170,7 @@ def test_scores_are_shown_with_a_line_at_each_threshold():
 
 
 class FixedScores(Calibration):
-    """A calibration of given scores, which needs no fitted score."""
+    """A calibration that is made of given scores, without a fitted score function."""
 
     def __init__(self, scores, evaluation):
         object.__setattr__(self, "scores", np.float32(scores))

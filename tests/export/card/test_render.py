@@ -150,7 +150,7 @@ def test_detection_is_described_with_measured_false_alarms(manifest):
     text = section(render_card(dataclasses.replace(manifest, variants=variants), []), "Anomaly detection")
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
     compile(code, "card", "exec")
-    assert "vae.detect(x, false_alarm_rate=0.1)" in code  # 0.01 was not measured
+    assert "vae.detect(x, false_alarm_rate=0.1)" in code  # the rate 0.01 was not measured
     assert (
         "5,000 normal examples, divided at random with seed 0: 1,000 fit the score, 2,000 calibrate, and 2,000 measure "
         "the false-alarm rate." in text

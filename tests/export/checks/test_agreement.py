@@ -1,4 +1,4 @@
-"""Comparison of PyTorch and ONNX Runtime: the tolerance is relative to max(1, |value|)."""
+"""Comparison of PyTorch with ONNX Runtime. Differences are divided by max(1, |value|)."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_difference_is_scaled_by_the_larger_of_1_and_the_value():
 
 
 def test_difference_of_standardized_data_is_scaled_by_the_standard_deviations():
-    """The same difference is refused in a column with a small standard deviation, and accepted in another column."""
+    """The scale is max(standard deviation, |value|), so a column with a small standard deviation tolerates less."""
     expected, found = arrays([0.002, 5, 0.001], [0.0, -3, 0]), arrays([0.004, 6, 0.001], [0.0, -3, 0])
     difference = Difference.between(expected, found, arrays(0.01, 100, 1))
     assert difference.scaled == pytest.approx(0.2)

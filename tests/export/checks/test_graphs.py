@@ -1,4 +1,4 @@
-"""Graphs of a wrong form are refused."""
+"""Graphs with invalid operators, inputs, outputs or shapes are refused."""
 
 import numpy as np
 import onnx
@@ -130,7 +130,7 @@ def test_operators_of_onnx_runtime_are_allowed_only_in_variants():
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     with pytest.raises(PurityError, match="opsets"):
         check_purity(model.SerializeToString(), "decoder")
-    with pytest.raises(PurityError, match="QuickGelu"):  # the runtime knows no such operator, and refuses it
+    with pytest.raises(PurityError, match="QuickGelu"):  # the runtime refuses unknown operators
         check_purity(model.SerializeToString(), "decoder", contrib=True)
 
 

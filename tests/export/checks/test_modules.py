@@ -1,4 +1,4 @@
-"""Modules that break the contract of `export_vae` are refused before they are traced."""
+"""Modules that do not meet the requirements of `export_vae` are refused before they are traced."""
 
 import copy
 
@@ -182,7 +182,7 @@ def test_parameters_other_than_logits_may_be_between_0_and_1():
 
 
 class Outputs(nn.Module):
-    """An encoder that returns two constants, which need not be in the order (mean, log_var)."""
+    """An encoder that returns two constant outputs, in any order."""
 
     def __init__(self, first, second):
         super().__init__()
@@ -205,9 +205,9 @@ class Zeros(nn.Module):
 
 
 def losses(mean, log_var, log_scale):
-    """Return the negative ELBO for x = 0 and the prior N(0, I), twice.
+    """Return two negative ELBOs for x = 0 and the prior N(0, I).
 
-    The second value is for the same outputs with mean and log_var exchanged.
+    The first value is for the given outputs. The second value is for exchanged mean and log_var.
     """
     reconstruction = 4 * (log_scale + 0.5 * np.log(2 * np.pi))
     given, swapped = (6 * 0.5 * (m**2 + np.exp(v) - v - 1) for m, v in ((mean, log_var), (log_var, mean)))
@@ -234,7 +234,7 @@ def test_outputs_that_are_worse_by_a_tenth_than_in_the_other_order_are_refused(m
     if difference < 0:
         mean, log_var = log_var, mean
     given, swapped = losses(mean, log_var, 0.0)
-    # Choose log_scale so that given = 1.1 * swapped holds exactly, then step to both sides.
+    # At log_scale = limit, given is exactly 1.1 * swapped. The test uses a larger and a smaller log_scale.
     limit = ((given - swapped) / 0.1 - swapped) / 4
     check_meaning(*swap_inputs(make_spec, mean, log_var, limit + 0.02))
     given, swapped = losses(mean, log_var, limit - 0.02)
@@ -248,7 +248,7 @@ def test_outputs_are_not_judged_where_the_bound_is_positive(make_spec):
 
 
 def test_outputs_are_judged_where_the_bound_is_just_below_zero(make_spec):
-    log_scale = (0.5 - losses(1.0, 0.5, 0.0)[1]) / 4  # the other order costs half a nat
+    log_scale = (0.5 - losses(1.0, 0.5, 0.0)[1]) / 4  # with exchanged outputs, the loss is 0.5 nats
     with pytest.raises(MeaningError, match=r"is 1\.0 nats per example, but only 0\.5 if"):
         check_meaning(*swap_inputs(make_spec, 1.0, 0.5, log_scale))
 
@@ -265,11 +265,11 @@ def test_swapped_outputs_of_a_trained_model_are_refused(run, make_spec, wrap):
 
 
 def test_poor_encoder_of_vaedge_train_is_not_taken_for_swapped(run, make_spec):
-    """An encoder of vaedge_train always returns (mean, log_var), so a poor ELBO does not mean swapped outputs."""
+    """An encoder of vaedge_train always returns (mean, log_var), so its outputs are not checked for a swap."""
     encoder = copy.deepcopy(run.vae.encoder)
     with torch.no_grad():
         for parameter in (encoder.output.weight, encoder.output.bias):
-            parameter.copy_(parameter.roll(8, 0))  # the rows of mean and of log_var are exchanged
+            parameter.copy_(parameter.roll(8, 0))  # exchange the rows of mean with the rows of log_var
     spec = make_spec(encoder, run.vae.decoder, input_shape=(1, 28, 28), latent_shape=(8,))
     inputs = validate_examples(run.examples["x"], spec)
     with pytest.raises(MeaningError, match="swapped"):
@@ -306,9 +306,9 @@ def test_scale_is_found_in_standardized_units(factors, make_spec, wrap, scale):
 
 
 class Posterior(nn.Module):
-    """An encoder that returns the exact posterior of a linear model, but with the variance multiplied by a factor.
+    """An encoder that returns the exact posterior of a linear model, with the variance multiplied by a factor.
 
-    The six elements of x are three noisy copies of two latents.
+    The six elements of x are three noisy copies of the two latents.
     """
 
     def __init__(self, factor=1.0):
@@ -332,7 +332,7 @@ NOISE = 0.1
 
 @pytest.fixture
 def factors():
-    """A VAE with the exact posterior of a table whose columns are noisy copies of two factors, and the table."""
+    """A table whose columns are noisy copies of two factors, and a VAE with the exact posterior; returns (vae, x)."""
     rng = np.random.default_rng(0)
     x = np.tile(rng.standard_normal((64, 2)), 3) + NOISE * rng.standard_normal((64, 6))
     vae = VAE(Posterior(), Repeats(), LIKELIHOODS["gaussian"], StandardNormal(2)).eval()
@@ -341,7 +341,7 @@ def factors():
 
 @pytest.mark.parametrize("factor", [0.1, 0.5, 2, 4])
 def test_posteriors_that_are_too_narrow_or_too_wide_pass(factors, make_spec, factor):
-    """Training with another beta makes posteriors narrower or wider. Such an encoder still returns log_var."""
+    """Training with beta != 1 makes posteriors narrower or wider, but the second output is still log_var."""
     vae, x = factors
     shapes = {"input_shape": (6,), "latent_shape": (2,), "likelihood": "gaussian"}
     spec = make_spec(Posterior(factor).eval(), vae.decoder, **shapes)

@@ -1,4 +1,4 @@
-"""A bundle with variants, and the comparison that its variants were measured with."""
+"""A bundle with variants, and the comparison that measures variants against fp32."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from vaedge_export.variants.measure import Comparison
 
 @pytest.fixture(scope="package")
 def small(run, tmp_path_factory):
-    """The bundle of the run, with int8 and fp16."""
+    """The bundle of the fixture `run`, with the variants fp32, int8 and fp16."""
     return export_run(run.path, tmp_path_factory.mktemp("models") / "small", variants=["fp32", "int8", "fp16"])
 
 
@@ -41,6 +41,6 @@ def comparison(run, spec, fp32, open_vae):
 
 @pytest.fixture(scope="package")
 def hundred(run, spec):
-    """The first hundred test examples of the run."""
+    """The first hundred test examples of the fixture `run`."""
     inputs: Inputs = validate_examples(run.examples, spec)
     return inputs.repeated(100)

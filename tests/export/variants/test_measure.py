@@ -27,7 +27,7 @@ def test_every_variant_loads_and_its_measurements_can_be_repeated(run, small, ma
         assert vae.variant == name
         found = vae.bounds(x, k=16, seed=0)
         change = found.elbo - expected.elbo
-        # Dynamic scales depend on the batches, so the results differ a little.
+        # The scales of dynamic quantization depend on the batch, so the results differ a little.
         assert variant.measured["elbo_change"] == pytest.approx(change.mean(), abs=0.01)
         assert variant.measured["elbo_change_standard_error"] == pytest.approx(change.std() / np.sqrt(500), abs=0.01)
         bound_change = (found.importance_weighted - expected.importance_weighted).mean()

@@ -1,4 +1,4 @@
-"""Quantized graphs: their operators, and their agreement with float32."""
+"""The operators of quantized graphs, and their agreement with float32."""
 
 import numpy as np
 import onnxruntime
@@ -14,7 +14,7 @@ from vaedge_train.build import build_vae
 
 
 def run_graph(model, **inputs):
-    """Run a graph with exact 8-bit products, which not every CPU computes by default."""
+    """Run a graph with exact 8-bit products. Some CPUs saturate these products by default."""
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(serialize(model, "graph", {}), options, providers=["CPUExecutionProvider"])
@@ -114,7 +114,7 @@ def test_kept_layers_are_not_scaled(weights, x):
 
 def test_outliers_are_scaled_to_the_90th_percentile_of_the_channels():
     activations = np.array([[1, -2, 3, 0, 5, 6, 7, 8, 9, 10, -22], [0] * 10 + [1]], np.float32)
-    factors = outlier_factors(activations)  # the 90th percentile of 11 values is the tenth one
+    factors = outlier_factors(activations)  # the 90th percentile of 11 values is the tenth value
     assert factors.dtype == np.float32
     np.testing.assert_allclose(factors, [1] * 10 + [2.2])
     np.testing.assert_array_equal(outlier_factors(np.zeros((3, 4), np.float32)), np.ones(4))

@@ -19,7 +19,7 @@ def test_variants_are_the_same_bytes_the_second_time(small, spec, comparison):
 
 
 def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, comparison):
-    """The loss of int4 of this small model is much larger than the noise of the measurement."""
+    """The test uses int4, because its loss is much larger than the noise of the measurement."""
     whole, none_kept = make_variant("int4", spec.networks, comparison, 1000)
     assert none_kept == []
     loss = comparison.loss("int4", whole)
@@ -36,7 +36,7 @@ def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, compar
 
 
 class Losses:
-    """A substitute for Comparison, whose losses depend only on the number of layers that stay in float32."""
+    """A substitute for Comparison that returns the given losses in their order."""
 
     def __init__(self, comparison, losses):
         self.fp32, self.examples, self.budget = comparison.fp32, comparison.examples, 0.5
@@ -58,7 +58,7 @@ def test_variant_over_its_budget_is_refused_with_its_loss(spec, comparison):
 
 @pytest.fixture
 def unchanged(monkeypatch):
-    """Replace the quantizers by functions that return the graph unchanged and record the layers to keep."""
+    """Replace the quantizers by functions that return the graph unchanged; return the lists of layers to keep."""
     kept = []
 
     def quantize(content, inputs, keep):
@@ -80,7 +80,8 @@ def test_loss_equal_to_the_budget_is_accepted(spec, comparison, unchanged):
 
 
 def test_layers_are_kept_in_order_until_the_loss_equals_the_budget(spec, comparison, unchanged):
-    # All quantized; each of the five layers alone in float32; then one and two layers kept.
+    # Losses of the graphs with all layers quantized, then with each of the layers alone in float32, then with one and
+    # with two kept layers.
     losses = Losses(comparison, [2.0, 1.9, 0.1, 1.0, 1.0, 1.0, 1.0, 0.5])
     count = sum(len(layers(content)) for content in comparison.fp32)
     losses.losses = [2.0, *[1.99] * (count - 1), 0.1, 1.0, 0.5]

@@ -1,4 +1,4 @@
-"""Timings are computed from the durations of calls; disagreeing candidates are refused."""
+"""Timings are computed from the durations of calls. Candidates with different results are refused."""
 
 import itertools
 
@@ -14,7 +14,7 @@ INPUTS = Inputs(np.ones((2, 3), np.float32), np.ones((2, 1), np.float32), {"y": 
 
 
 class Candidate:
-    """A candidate that records its calls and multiplies by a factor."""
+    """A candidate that records its calls, and whose results are its inputs times a factor."""
 
     def __init__(self, factor=1.0):
         self.factor, self.calls = factor, []
@@ -38,7 +38,7 @@ class Candidate:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock whose steps are 1, 2, 3, ... microseconds."""
+    """Replace the clock: the first reading is 1 us, and each later step is 1 us longer than the step before."""
     steps = itertools.accumulate(itertools.count(1))
     monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: 1000 * next(steps))
 
@@ -48,11 +48,11 @@ def test_candidates_are_called_in_turn(monkeypatch):
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
     durations = timing.time_in_turn(calls, 0)
     assert [len(part) for part in durations["a"]] == [4] * 5
-    assert "".join(order) == ("a" * 7 + "b" * 7) * 5  # three warm-up calls each time
+    assert "".join(order) == ("a" * 7 + "b" * 7) * 5  # three warm-up calls before four timed calls
 
 
 def test_calls_are_repeated_for_the_time(clock):
-    """The clock is read once before the first call, then before and after each call and in each comparison."""
+    """The clock is read before the first call, before and after each call, and to compare the elapsed time."""
     assert timing.time_calls(lambda: None, 1e-9, 1) == [3000]
     assert len(timing.time_calls(lambda: None, 0, 20)) == 20
 

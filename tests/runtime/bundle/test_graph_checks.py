@@ -1,4 +1,4 @@
-"""Graphs that a bundle must not contain are refused; the exact limits are accepted."""
+"""Graphs that a bundle must not contain are refused. Graphs exactly at a limit are accepted."""
 
 import json
 import random
@@ -101,9 +101,9 @@ def test_element_types_are_limited(kind):
         (2**14, -(2**14)),
         (0, 2**28),
         (-1, 784),
-        (2**62, 2**63 - 1, -(2**62), -(2**63)),  # sentinels
+        (2**62, 2**63 - 1, -(2**62), -(2**63)),  # special values for an end or a start
         (2**28, 2**62),
-        (2**20,) * 17,  # longer than a shape
+        (2**20,) * 17,  # more axes than a shape can have
     ],
     ids=["limit", "product", "zero", "rest", "sentinels", "sentinel and limit", "not a shape"],
 )

@@ -1,4 +1,4 @@
-"""JSON is read strictly: exact limits are accepted, and anything beyond them is refused."""
+"""JSON is read strictly: values at a limit are accepted, and values beyond a limit are refused."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The manifest reads back as it was written, and invalid fields are refused."""
+"""A manifest that was written and read is unchanged, and invalid fields are refused."""
 
 import json
 from dataclasses import dataclass, replace
@@ -173,7 +173,7 @@ def test_format_1_has_the_limits_of_its_likelihood(bundle, name, limits):
 
 @dataclass(frozen=True, kw_only=True)
 class ExtendedManifest(vaedge.Manifest):
-    """A manifest with a new field, as the recipe in CONTRIBUTING.md adds it."""
+    """A manifest with a new field, which is added as CONTRIBUTING.md describes."""
 
     license: str | None = optional_field(Fields.text)
 

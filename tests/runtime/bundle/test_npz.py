@@ -1,4 +1,4 @@
-"""Archives of arrays are read within exact limits."""
+"""Archives of arrays are read up to exact limits of size and number."""
 
 import io
 import zipfile
@@ -11,7 +11,7 @@ import vaedge
 from vaedge.bundle import npz
 from vaedge.bundle.npz import read_npz
 
-HEADER_BYTES = 128  # of the arrays that `npy` makes
+HEADER_BYTES = 128  # size of the header of an array that `npy` makes
 
 
 def saved(**arrays):
@@ -50,7 +50,7 @@ def test_number_of_arrays_is_limited(arrays, allowed):
 
 @pytest.mark.parametrize("excess", [0, 4])
 def test_bytes_of_all_arrays_are_limited(monkeypatch, excess):
-    """The limit allows 4096 bytes of header for each of 64 arrays."""
+    """Besides MAX_BYTES of data, the limit includes 4096 bytes for each of 64 headers."""
     monkeypatch.setattr(npz, "MAX_BYTES", 400)
     data = bytes(400 + 64 * 4096 - HEADER_BYTES + excess)
     content = archive(a=npy(shape=f"({len(data) // 4},)", data=data))

@@ -1,4 +1,4 @@
-"""Fields of protobuf messages read back as they were written, and malformed messages are refused."""
+"""Fields that were written to protobuf messages are read unchanged, and malformed messages are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Damaged bundles are refused before ONNX Runtime reads a byte."""
+"""Damaged bundles are refused before ONNX Runtime receives a graph."""
 
 import hashlib
 import json
@@ -64,7 +64,7 @@ def test_load_rejects_path_without_folder(tmp_path):
         vaedge.load(tmp_path / "nothing")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows reports another error")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows reports a different error")
 def test_load_rejects_path_that_is_too_long():
     with pytest.raises(vaedge.BundleNotFoundError, match="cannot be opened: File name too long"):
         vaedge.load("x" * 5000)

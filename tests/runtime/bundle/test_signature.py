@@ -75,7 +75,7 @@ def test_signature_is_compared_in_order(inputs, outputs):
 
 
 def test_session_finds_batch_axis_that_the_operators_fix():
-    """The declared output has a batch axis of any size, but the graph reshapes it to one example."""
+    """The graph declares an output with any batch size, but a node reshapes this output to batch size 1."""
     import onnxruntime
 
     nodes = [node(b"Reshape", (b"x", b"shape"), (b"mean",))]
@@ -94,7 +94,7 @@ def test_session_finds_batch_axis_that_the_operators_fix():
 
 @pytest.mark.parametrize(("name", "old"), [("encoder.onnx", b"hidden.1.bias"), ("decoder.onnx", b"hidden.0.bias")])
 def test_error_of_onnxruntime_is_the_cause(copied, replace_file, capfd, digits, name, old):
-    """The graph is well-formed, but a node reads a value that no node computes."""
+    """The graph is well-formed, but a node reads a tensor that does not exist, so ONNX Runtime cannot load it."""
     content = (copied / name).read_bytes().replace(old, old[:-4] + b"bios", 1)
     with pytest.raises(vaedge.BundleError, match="cannot load a graph") as caught:
         vaedge.load(replace_file(name, content)).encode(digits)

@@ -1,4 +1,4 @@
-"""`vaedge bench` prints, compares and draws measurements."""
+"""`vaedge bench` prints, compares and plots measurements."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Conditions on the command line: names of classes with commas, labels of tables, and columns of samples."""
+"""Conditions on the command line: class names with commas, label columns of tables, and columns of samples."""
 
 import csv
 import json
@@ -107,7 +107,7 @@ def test_table_of_samples_names_the_classes_and_is_read_back(table_bundle, table
 
 @pytest.fixture
 def encoded(table_bundle, tmp_path):
-    """The table of six latents that `vaedge encode` writes, with their classes."""
+    """A table that `vaedge encode` writes: six latents with their classes."""
     x, e = tmp_path / "x.csv", tmp_path / "e.csv"
     succeed("sample", table_bundle, "-n", 6, "--condition", 'y=blue,"red, dark"', "--out", x)
     succeed("encode", table_bundle, x, "--label-column", "y", "--out", e)

@@ -1,4 +1,4 @@
-"""The commands `calibrate` and `detect`, and the calibrations that `info` shows."""
+"""The commands `calibrate` and `detect`, and the lines of `info` about calibrations."""
 
 import csv
 import shlex
@@ -13,7 +13,7 @@ from vaedge.cli.main import main
 
 
 def run(capsys, *words, status=0):
-    """Run a command, and return its lines on stdout, or its single line on stderr if it fails."""
+    """Run a command, and return the lines of stdout; if the status is 1, return the single line of stderr."""
     assert main([str(word) for word in words]) == status
     printed = capsys.readouterr()
     if status == 1:
@@ -31,7 +31,7 @@ def rows(path):
 
 @pytest.fixture(scope="module")
 def folder(vae, bundle, tmp_path_factory):
-    """A folder with 300 normal examples, 150 inputs with anomalies in some rows, and a calibration."""
+    """A folder with 300 normal examples, 150 inputs of which three are anomalies, and a calibration."""
     folder = tmp_path_factory.mktemp("detection")
     np.save(folder / "normal.npy", vae.sample(300, seed=0))
     x = vae.sample(150, seed=1)
@@ -43,13 +43,13 @@ def folder(vae, bundle, tmp_path_factory):
 
 @pytest.fixture
 def words(folder, bundle):
-    """The words of a call of `detect` that succeeds."""
+    """The arguments of a valid `detect` command."""
     return "detect", bundle, folder / "x.npy", "--calibration", folder / "calibration.npz"
 
 
 @pytest.fixture
 def calibrated(copied, folder, replace_file, edit_manifest):
-    """A copy of the bundle with a calibration of fp32."""
+    """A copy of the bundle whose variant fp32 has a calibration."""
     replace_file("calibration.npz", (folder / "calibration.npz").read_bytes())
     return edit_manifest(lambda tree: tree["variants"]["fp32"].update(calibration="calibration.npz"))
 
@@ -135,7 +135,7 @@ def test_detect_prints_the_number_of_anomalies_and_the_five_highest_scores(bundl
 
 
 def test_detect_runs_on_batches_of_64(words, capsys, monkeypatch):
-    """int8 results depend on the batch, and `VAE.calibrate` uses batches of 64."""
+    """Because int8 results depend on the batch, `detect` uses the same batch size as `VAE.calibrate`."""
     sizes, detect = [], VAE.detect
     monkeypatch.setattr(VAE, "detect", lambda vae, x, **options: sizes.append(len(x)) or detect(vae, x, **options))
     run(capsys, *words)
@@ -156,7 +156,7 @@ def test_anomaly_ends_with_status_3_on_demand(folder, words, tmp_path, capsys):
     assert 100 < sum(normal) < 150
     np.save(tmp_path / "normal.npy", np.load(folder / "x.npy")[normal])
     run(capsys, *words[:2], tmp_path / "normal.npy", *words[3:], "--fail-on-anomaly")
-    run(capsys, *words)  # anomalies without the option
+    run(capsys, *words)  # without the option, the status is 0
 
 
 def test_labels_of_a_table_are_the_condition(table_bundle, tmp_path, capsys):
@@ -247,7 +247,7 @@ def pixels(path):
 
 
 def red(path):
-    """Return how red each pixel of an overlay is, in [0, 255]."""
+    """Return the redness of each pixel of an overlay: red minus green, in [0, 255]."""
     overlay = pixels(path)[:, 30:]
     return overlay[:, :, 0] - overlay[:, :, 1]
 

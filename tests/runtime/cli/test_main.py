@@ -1,4 +1,4 @@
-"""The commands that need no images, and the errors of the command line."""
+"""Commands that read no image files, and errors of the command line."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def x_file(tmp_path, digits):
 
 
 def fails(capsys, argv, status=1):
-    """Run a command that fails, and return its stderr: one line and no traceback, or the usage."""
+    """Run a command that fails, and return stderr: a single line for status 1, or the usage for another status."""
     try:
         found = main([str(argument) for argument in argv])
     except SystemExit as stop:

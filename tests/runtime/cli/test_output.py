@@ -1,4 +1,4 @@
-"""Results larger than memory: the same rows as one call gives, and shards that can be resumed."""
+"""Large results are written in parts. The rows are those of a single call, and shards can be resumed."""
 
 import json
 

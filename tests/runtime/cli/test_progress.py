@@ -1,4 +1,4 @@
-"""The progress of long operations: lines of text where stderr is not a terminal."""
+"""The progress of long operations: a bar in a terminal, and lines of text if stderr is piped."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from vaedge.cli.progress import progress_bar
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still until a test advances it."""
+    """A clock that changes only when a test sets its field `now`."""
     clock = SimpleNamespace(now=time.time())
     monkeypatch.setattr("tqdm.std.time", lambda: clock.now)
     monkeypatch.setattr(vaedge.cli.progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -22,7 +22,7 @@ def clock(monkeypatch):
 
 
 def work(clock, parts, seconds, **options):
-    """Do 2,000 examples in the given number of parts and seconds; return how often the metrics were described."""
+    """Report 2,000 examples in equal parts and time steps; return the number of calls that describe the metrics."""
     described = []
     with progress_bar(2000, "training", "examples", **options) as advance:
         for part in range(parts):

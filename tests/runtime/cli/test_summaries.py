@@ -1,4 +1,4 @@
-"""What `info` and `score` print, and the images of a folder that are left out."""
+"""The output of `info` and `score`, and the messages about images that are left out."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def test_score_names_the_lines_of_a_table(table_bundle, tmp_path, capsys):
     (tmp_path / "x.csv").write_text(text)
     words = ("score", table_bundle, tmp_path / "x.csv", "--label-column", "kind", "-k", 2)
     (lowest,) = (line for line in output(capsys, *words).out.splitlines() if line.startswith("lowest: "))
-    # The row is the third one, from 0, and the field with a line break before it takes two lines.
+    # Rows are numbered from 0. The row before row 2 takes two lines, because a field contains a line break.
     assert lowest.startswith("lowest: row 2 in line 5 (")
 
 
@@ -59,7 +59,7 @@ def test_score_prints_the_summary_also_when_it_writes_a_file(table_bundle, tmp_p
 
 @pytest.fixture
 def images(edit_manifest, tmp_path):
-    """A bundle that can score, and a folder with three images, a broken one, and a small one."""
+    """A bundle that can score, and a folder with three valid images, a small image, and a broken image."""
     pillow = pytest.importorskip("PIL.Image")
     bundle = edit_manifest(lambda tree: tree["likelihood"].update(name="bernoulli"))
     folder = tmp_path / "images"
@@ -88,7 +88,7 @@ def test_broken_images_are_left_out_on_demand_and_counted_at_the_end(images, tmp
     message = capsys.readouterr().err
     assert "broken.png cannot be read as an image" in message
     assert message.endswith("; --skip-broken leaves such images out\n")
-    # Both streams together, in the order in which a terminal shows them.
+    # Collect stdout and stderr together, in the order in which a terminal shows them.
     shown = []
     monkeypatch.setattr("sys.stdout.write", shown.append)
     monkeypatch.setattr("sys.stderr.write", shown.append)

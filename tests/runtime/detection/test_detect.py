@@ -1,4 +1,4 @@
-"""VAE.detect and VAE.calibrate on a shipped model."""
+"""VAE.detect and VAE.calibrate with a shipped model."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ def mnist(bundle):
 
 @pytest.fixture(scope="module")
 def normal(mnist):
-    """Draws from the model itself: 600 binary images."""
+    """600 binary images that are drawn from the model."""
     return vaedge.load(mnist).sample(600, seed=0, draw=True)
 
 
@@ -39,7 +39,7 @@ def calibrated(mnist, file):
 
 @pytest.fixture
 def with_calibration(mnist, tmp_path):
-    """Return a copy of models/mnist whose variant fp32 has a calibration with this content."""
+    """Return a function that copies models/mnist, and adds a calibration file with the given content to fp32."""
 
     def write(content):
         folder = shutil.copytree(mnist, tmp_path / "bundle")
@@ -103,7 +103,7 @@ def test_calibration_is_deterministic_and_depends_on_the_seed(mnist, normal, fil
 
 
 def test_every_likelihood_detects(bundle, table_bundle, normal):
-    """models/article has a surrogate likelihood, and the table a Gaussian one with conditions."""
+    """models/article has a surrogate likelihood. The bundle of a table has a Gaussian likelihood and a condition."""
     assert vaedge.load(bundle).calibrate(normal[:40]).scores.shape == (16,)
     x = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
     calibration = vaedge.load(table_bundle).calibrate(x, y=np.zeros(40, np.int64))
@@ -111,7 +111,7 @@ def test_every_likelihood_detects(bundle, table_bundle, normal):
 
 
 def test_conditions_are_used(table_bundle, tmp_path):
-    """The table's log-density depends on y: the decoder adds 10 * y, and the encoder, too."""
+    """The log-density of the table depends on y, because the encoder and the decoder add 10 * y."""
     x = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
     y = np.arange(40) % 3
     vaedge.load(table_bundle).calibrate(x, y=y).save(tmp_path / "c.npz")

@@ -1,4 +1,4 @@
-"""Bounds on log p(x) against a linear Gaussian model, whose log p(x) is known."""
+"""Bounds on log p(x) of a linear Gaussian model, compared with the exact log p(x)."""
 
 import math
 
@@ -70,7 +70,7 @@ def test_number_of_latents_per_call_does_not_change_the_bounds(monkeypatch, late
     monkeypatch.setattr(bounds, "_MAX_LATENTS", latents)
     monkeypatch.setattr(bounds, "_log_weights", recorded)
     found = estimate(shift=0.4, k=7)
-    if latents >= 7:  # the draws of one example are at most one part, and keep their order
+    if latents >= 7:  # one part holds all draws of an example
         np.testing.assert_allclose(found.importance_weighted, expected.importance_weighted, rtol=1e-12)
     assert sizes == {14: [2, 1], 15: [2, 1], 16: [2, 1], 100: [3]}.get(latents, [1, 1, 1])
 
@@ -78,7 +78,7 @@ def test_number_of_latents_per_call_does_not_change_the_bounds(monkeypatch, late
 def test_draws_of_an_example_do_not_depend_on_the_examples_after_it():
     x = np.random.default_rng(0).standard_normal((500, 1)).astype(np.float32)
     found = estimate(x, shift=0.4, k=10)
-    first = estimate(x[:204], shift=0.4, k=10)  # one part has 2048 // 10 examples
+    first = estimate(x[:204], shift=0.4, k=10)  # the first part has 2048 // 10 = 204 examples
     np.testing.assert_allclose(found.elbo[:204], first.elbo, rtol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Likelihoods against formulas in float64 that are written in another way, and against their normalization."""
+"""Likelihoods agree with independent formulas in float64, and are normalized."""
 
 import math
 
@@ -38,7 +38,7 @@ def test_surrogate_is_the_binary_cross_entropy(x):
 @pytest.mark.parametrize("x", [0, 0.3, 1])
 @pytest.mark.parametrize("logits", LOGITS)
 def test_continuous_bernoulli_is_the_truncated_exponential(logits, x):
-    """Its density is exp(x * logits) divided by the integral of the same over [0, 1]."""
+    """The density is exp(x * logits) divided by the integral of exp(x * logits) over [0, 1]."""
     integral = 1.0 if logits == 0 else math.expm1(logits) / logits
     expected = x * float(np.float32(logits)) - math.log(integral)
     assert log_prob("continuous_bernoulli", x, logits) == pytest.approx(expected, rel=2e-6, abs=2e-6)
@@ -46,7 +46,7 @@ def test_continuous_bernoulli_is_the_truncated_exponential(logits, x):
 
 @pytest.mark.parametrize("logits", [-0.0999, -0.05, 0.02, 0.0999])
 def test_series_of_the_continuous_bernoulli_is_as_accurate_as_float32(logits):
-    """In float64 the series differs from log(logits / tanh(logits / 2)) only by its term of order 6."""
+    """In float64, the series differs from log(logits / tanh(logits / 2)) only by the omitted term of order 6."""
     x = np.float64(0)
     found = LIKELIHOODS["continuous_bernoulli"].log_prob(x, np.float64(logits))
     constant = math.log(logits / math.tanh(logits / 2)) + float(np.float32(math.log(2))) - math.log(2)
@@ -68,7 +68,7 @@ def test_gaussian_is_the_normal_density_whose_scale_is_clipped_to_the_given_limi
 
 
 def test_scale_is_not_clipped_without_limits():
-    """The graphs of new bundles limit log_scale, before they convert it to the units of the data."""
+    """In new bundles, the graphs limit log_scale, so the runtime does not."""
     for log_scale in (-9.0, 12.0):
         expected = -0.5 * (0.5 * math.exp(-log_scale)) ** 2 - log_scale - 0.5 * math.log(2 * math.pi)
         assert log_prob("gaussian", 0.5, 1, log_scale) == pytest.approx(expected, rel=1e-5)
@@ -76,13 +76,13 @@ def test_scale_is_not_clipped_without_limits():
 
 
 def logistic_probability(pixel, loc, scale):
-    """Return the mass of one of 256 bins; the outer bins are open."""
+    """Return the mass of one of 256 bins; the outer bins extend to infinity."""
     edges = -np.inf if pixel == 0 else (pixel - 0.5) / 255, np.inf if pixel == 255 else (pixel + 0.5) / 255
     below, above = (0.5 * (1 + math.tanh((edge - loc) / (2 * scale))) for edge in edges)
     return above - below
 
 
-# Where the mass is smaller, float64 does not resolve the difference of the distribution function.
+# Bins with a smaller mass are omitted, because float64 is not accurate enough for the expected value.
 BINS = [
     (pixel, loc, log_scale)
     for pixel in (0, 1, 2, 100, 128, 253, 254, 255)

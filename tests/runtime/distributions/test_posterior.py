@@ -1,4 +1,4 @@
-"""Draws from q(z|x)."""
+"""Draws from the posterior q(z|x)."""
 
 import dataclasses
 import math

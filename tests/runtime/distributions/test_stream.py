@@ -1,4 +1,4 @@
-"""Streams of a prior give the same draws as one call, and its density is normalized."""
+"""A stream of a prior gives the same draws as one call, and the density of a prior is normalized."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A batch of any size runs in chunks, which do not change its results."""
+"""A batch of any size runs in chunks, and the chunks do not change the results."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The device rule: the requested device, or an error that says why not."""
+"""A model runs on the requested device, or `load` raises an error with the reason."""
 
 import logging
 import sys
@@ -57,7 +57,7 @@ def test_sessions_get_the_number_of_threads(bundle, threads):
 
 
 class FakeSession:
-    """A session that reports one provider."""
+    """A fake session that reports the given provider, inputs and outputs."""
 
     def __init__(self, provider, names):
         self.provider = provider
@@ -74,9 +74,9 @@ class FakeSession:
 
 
 def fake_onnxruntime(monkeypatch, works):
-    """Replace ONNX Runtime by one that was built with CUDA; return the requested providers.
+    """Replace ONNX Runtime by a fake with CUDA support; return the list to which it adds the requested providers.
 
-    If CUDA does not work, it falls back to the CPU with a warning, as ONNX Runtime does.
+    If `works` is False, the fake warns and falls back to the CPU, as ONNX Runtime does.
     """
     requested = []
 
@@ -86,7 +86,7 @@ def fake_onnxruntime(monkeypatch, works):
     def session(graph, options, providers, **_):
         requested.append(providers)
         example, latent = (1, 28, 28), (20,)
-        names = [tensor("z", latent)], [tensor("x", example), tensor("logits", example)]  # of a decoder
+        names = [tensor("z", latent)], [tensor("x", example), tensor("logits", example)]  # of a fake decoder
         first = providers[0] if isinstance(providers[0], str) else providers[0][0]
         if first.startswith("CUDA") and not works:
             warnings.warn("libcublas.so.13: cannot open shared object file", stacklevel=1)
@@ -154,7 +154,7 @@ def test_load_rejects_two_installed_onnxruntimes(bundle, monkeypatch, tmp_path):
 
 
 def test_missing_library_is_found_before_onnxruntime_opens_a_session(bundle, monkeypatch, tmp_path, capfd):
-    """The error contains the reason of the operating system's loader."""
+    """The error contains the message of the dynamic loader of the operating system."""
     requested = fake_onnxruntime(monkeypatch, works=True)
     capi = tmp_path / "capi"
     capi.mkdir()
@@ -168,7 +168,7 @@ def test_missing_library_is_found_before_onnxruntime_opens_a_session(bundle, mon
 
 
 def test_undefined_symbol_of_onnxruntime_itself_is_not_an_error(bundle, monkeypatch, tmp_path):
-    """The loader finds all dependencies, but not the symbol that ONNX Runtime provides itself."""
+    """The loader misses only a symbol that ONNX Runtime provides when it loads the library."""
 
     def load(path):
         raise OSError(f"{path}: undefined symbol: Provider_GetHost")

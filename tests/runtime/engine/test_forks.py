@@ -1,4 +1,4 @@
-"""A forked child can use the VAE of its parent, with new sessions, and exits normally."""
+"""A forked child can use the VAE of its parent with new sessions, and then exits normally."""
 
 import os
 import subprocess
@@ -8,8 +8,8 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 
-# The child runs some code and then exits normally, with destructors. The alarm ends a child that hangs; it is long
-# enough for the slowest machine.
+# The child runs some code and then exits normally, so that destructors run. An alarm ends a child that hangs. The time
+# is long enough for slow machines.
 _FORK = """
 import os, signal, sys
 import numpy as np, vaedge
@@ -88,7 +88,7 @@ sys.exit(status != 0)
 @pytest.mark.parametrize("forks", [30, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.heavy
 def test_fork_waits_for_threads_that_open_sessions(bundle, forks):
-    """Other threads call and load during the forks; no child waits for a lock of a thread that does not exist."""
+    """Threads load and call VAEs during the forks. No child waits for a lock of a thread that it does not have."""
     subprocess.run([sys.executable, "-c", _UNDER_LOAD, str(bundle), str(forks)], check=True)
 
 
@@ -106,5 +106,5 @@ with multiprocessing.get_context(sys.argv[2]).Pool(2) as pool:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_pools_of_processes_use_the_vae(bundle, method):
-    """Run the pool in a new process: another library, such as Ray, may have changed the signal handlers of this one."""
+    """The pool runs in a new process, because a library such as Ray may change the signal handlers of this one."""
     subprocess.run([sys.executable, "-c", _POOL, str(bundle), method], check=True)

@@ -1,4 +1,4 @@
-"""Encoder and decoder as one graph compute the same as two."""
+"""The merged graph of encoder and decoder gives the same results as the two graphs."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Arrays are read and written as .npy and .npz, and atomically."""
+"""Arrays are read from .npy and .npz files, and are written atomically."""
 
 import io
 

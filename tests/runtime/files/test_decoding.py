@@ -1,4 +1,4 @@
-"""Decoding many images into one file, in this process and in several."""
+"""Many images are decoded into one file, by this process or by several processes."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def pixels():
 
 @pytest.fixture(scope="module")
 def paths(pixels, tmp_path_factory):
-    """Gray images of 3 x 4 pixels."""
+    """Paths of gray images of 3 x 4 pixels."""
     folder = tmp_path_factory.mktemp("images")
     paths = [folder / f"{index:03}.png" for index in range(COUNT)]
     for path, values in zip(paths, pixels, strict=True):
@@ -43,7 +43,7 @@ def file(tmp_path):
 
 
 def decode(paths, file, shape=GRAY, *, resize=False, background=None):
-    """Return the number of images in each part, the failures, and the pixels in the file."""
+    """Decode images; return the number of images in each part, the failures, and the pixels in the file."""
     parts = list(decode_images(paths, file, 7, shape, resize=resize, background=background, processes=2))
     content = file.read_bytes()
     assert content[:7] == b"header:"
@@ -53,7 +53,7 @@ def decode(paths, file, shape=GRAY, *, resize=False, background=None):
 
 @pytest.fixture
 def processes(monkeypatch):
-    """The processes that decode images."""
+    """The list of the processes that were started to decode images."""
     started = []
 
     class Recorded(subprocess.Popen):
@@ -71,7 +71,7 @@ def test_processes_decode_every_image_in_order(paths, pixels, file, processes):
     assert failures == []
     assert np.array_equal(found, pixels)
     assert processes
-    assert [process.returncode for process in processes] == [0] * len(processes)  # they have ended
+    assert [process.returncode for process in processes] == [0] * len(processes)  # all have ended
 
 
 def test_a_few_images_are_decoded_without_other_processes(paths, pixels, file, processes):
@@ -82,7 +82,7 @@ def test_a_few_images_are_decoded_without_other_processes(paths, pixels, file, p
 
 
 def test_processes_find_the_same_as_this_process(paths, file, tmp_path, monkeypatch):
-    """Broken, transparent, colored, and larger images are in several jobs."""
+    """The jobs contain broken, transparent, colored and larger images, and give the same failures as this process."""
     mixed = list(paths)
     for index, image in ((3, None), (70, "LA"), (140, "RGB"), (200, "large"), (COUNT - 1, None)):
         mixed[index] = tmp_path / f"{index}.png"
@@ -149,9 +149,9 @@ for _ in decode_images(paths, Path(sys.argv[2]), 7, (1, 4, 3), resize=False, bac
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="the test uses POSIX signals")
 def test_ctrl_c_interrupts_only_the_caller(paths, file):
-    """A terminal sends the signal to all processes of a group. The child processes must not print tracebacks."""
+    """A terminal sends SIGINT to all processes of a group. The child processes must not print tracebacks."""
     process = subprocess.Popen(
         [sys.executable, "-c", _INTERRUPTED, paths[0].parent, file],
         stdout=subprocess.PIPE,
@@ -165,10 +165,10 @@ def test_ctrl_c_interrupts_only_the_caller(paths, file):
     assert errors.count("Traceback") == errors.count("KeyboardInterrupt") == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="the test uses POSIX resource limits")
 @pytest.mark.parametrize("count", [COUNT, 130], ids=["processes", "one process"])
 def test_full_disk_is_an_error(paths, file, count):
-    """A limit on the size of files fails in the same way as a full disk."""
+    """The test limits the size of files, because such a limit has the same effect as a full disk."""
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

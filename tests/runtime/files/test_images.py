@@ -1,4 +1,4 @@
-"""Grids of images."""
+"""Grids of images, and overlays of anomaly maps."""
 
 import io
 
@@ -39,13 +39,13 @@ def test_overlay_shows_the_image_and_the_distortion_in_red():
     overlay = pixels(overlay_png(image, distortion, (1, 3)))
     assert overlay.shape == (1, 4 + 2 + 4, 3)
     np.testing.assert_array_equal(overlay[0, :4], [[0] * 3, [128] * 3, [255] * 3, [255] * 3])
-    # No red below 1 nat, half at 2 nats, and full red from 3 nats.
+    # Up to 1 nat, there is no red. At 2 nats, red is half. From 3 nats, red is full.
     np.testing.assert_array_equal(overlay[0, 6:], [[0] * 3, [192, 64, 64], [255, 0, 0], [255, 0, 0]])
 
 
 def test_overlay_of_a_color_image_is_gray_and_red():
     image = np.zeros((3, 2, 5), np.float32)
-    image[0] = 1  # a red image, on which red would not be visible
+    image[0] = 1  # on a red image, the red overlay would not be visible
     overlay = pixels(overlay_png(image, np.array([[0, 0, 0, 1, np.nan]] * 2, np.float32), (0, 1)))
     assert overlay[:, :5].tolist() == [[[255, 0, 0]] * 5] * 2
     assert overlay[:, 7:].tolist() == [[[76] * 3] * 3 + [[255, 0, 0]] * 2] * 2

@@ -1,4 +1,4 @@
-"""Sources are written as one file or as shards of exact sizes, which a later call can complete."""
+"""Sources are written as one file or as shards of exact sizes. A later call can write missing shards."""
 
 import json
 
@@ -11,7 +11,7 @@ from vaedge.files.shards import write_file, write_shards
 
 
 class Rows:
-    """A source whose row `i` holds the values 2 i and 2 i + 1, as one array or as two."""
+    """A source whose row `i` holds the values 2 i and 2 i + 1 in each of the named arrays."""
 
     def __init__(self, n, row_bytes=8, names=("x",)):
         self.n, self.row_bytes, self.names = n, row_bytes, names
@@ -28,7 +28,7 @@ class Rows:
 
 
 def ignore(_):
-    """Ignore the progress."""
+    """Ignore a progress report."""
 
 
 def expected(n):
@@ -100,7 +100,7 @@ def test_several_arrays_are_written_as_archives(tmp_path):
 
 
 def damage_nothing(path):
-    """Keep the shard."""
+    """Do not change the shard."""
 
 
 def truncate(path):

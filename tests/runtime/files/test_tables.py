@@ -1,4 +1,4 @@
-"""Tables are read from and written to CSV files without losing a bit."""
+"""Tables are written to CSV files and read from them without a change of the numbers."""
 
 import numpy as np
 import pytest
@@ -137,7 +137,7 @@ def test_late_row_is_named_by_its_line(write):
 
 
 class Rows:
-    n, row_bytes = 1500, 2**16  # 1,024 rows at a time
+    n, row_bytes = 1500, 2**16  # at this size, 1,024 rows are written at a time
 
     def __init__(self, fail=False):
         self.next, self.fail = 0, fail
