@@ -1,4 +1,4 @@
-"""Fixtures of the tests of training."""
+"""Fixtures for the tests of vaedge_train."""
 
 import math
 
@@ -18,7 +18,7 @@ SIZE, LATENT, SCALE = 5, 2, 0.7
 
 @pytest.fixture
 def image_folder(tmp_path):
-    """A folder of 40 gray images of 6 x 5 pixels: half of them are dark, half are bright."""
+    """A folder of 40 gray images of 6 x 5 pixels. Half of the images are dark, and half are bright."""
     folder = tmp_path / "images"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -39,7 +39,7 @@ class LinearDecoder(nn.Module):
 
 
 class LinearEncoder(nn.Module):
-    """The exact posterior of a linear-Gaussian model, with an error in its mean and its variance on demand."""
+    """An encoder with the exact posterior of a linear-Gaussian model, plus optional errors of mean and variance."""
 
     def __init__(self, weight, shift=0.0, log_factor=0.0):
         super().__init__()
@@ -55,7 +55,7 @@ class LinearEncoder(nn.Module):
 
 @pytest.fixture
 def weight():
-    """Orthogonal columns, which make the exact posterior a diagonal Gaussian."""
+    """Weights with orthogonal columns, so that the exact posterior is a diagonal Gaussian."""
     return torch.linalg.qr(torch.randn(SIZE, LATENT, generator=torch.Generator().manual_seed(0)))[0] * 1.5
 
 

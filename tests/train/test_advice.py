@@ -1,4 +1,4 @@
-"""`vaedge train` says at its start when the model will not be able to score examples."""
+"""At the start, `vaedge train` prints a note if the model will not be able to score examples."""
 
 import numpy as np
 import pytest

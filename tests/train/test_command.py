@@ -50,7 +50,7 @@ def test_flags_replace_values_of_the_recipe(table, tmp_path):
     assert main(["train", "--dataset", table, "--out", str(tmp_path / "run"), *words]) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["hidden"], config["components"], config["path_gradient"]) == ([4], 3, False)
-    assert config["schedule"] == "cosine"  # of the recipe
+    assert config["schedule"] == "cosine"  # from the recipe
 
 
 def test_unknown_choice_is_a_wrong_call(capsys):

@@ -1,4 +1,4 @@
-"""Configurations: invalid values are errors, and `command` returns the command that repeats a run."""
+"""Configurations reject invalid values, and `command` returns the command that repeats a run."""
 
 import argparse
 import shlex

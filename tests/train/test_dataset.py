@@ -1,4 +1,4 @@
-"""The data set of a run: where it comes from, its parts, and the check of its values."""
+"""The data set of a run: its source, its parts, and the validation of its values."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Evaluation, on a linear-Gaussian VAE whose log p(x) is known, and on small models."""
+"""Evaluation of a linear-Gaussian VAE, whose log p(x) is known, and of small models."""
 
 import math
 
@@ -41,7 +41,7 @@ def test_bound_rises_to_the_evidence_with_k(linear_vae, x, log_evidence):
 
 
 def test_bound_of_binary_data_rises_with_k(bits):
-    """It is the logarithm of the mean weight, and not the mean of the logarithms."""
+    """The bound is the logarithm of the mean weight, not the mean of the logarithms, so it rises with k."""
     examples = Examples(bits.repeat(40, 1))
     bounds = [evaluate(tiny(), examples, k).bound for k in (1, 5, 50, 500)]
     assert bounds == sorted(bounds)
@@ -83,7 +83,7 @@ def test_mixture_equal_to_the_standard_normal_has_the_same_bound(linear_vae, x):
 
 
 def test_normalizing_constant_of_the_prior_counts(linear_vae, weight, x):
-    """The prior is far from the posterior; dropping 2 pi in one of p(z) and q(z|x) would shift this by 1.8 nats."""
+    """If only one of p(z) and q(z|x) lacked its factor of 2 pi, the bound would be wrong by 1.8 nats."""
     prior = MixturePrior(1, LATENT)
     with torch.no_grad():
         prior.mean.copy_(torch.tensor([[1.0, -1.0]]))
@@ -95,7 +95,7 @@ def test_normalizing_constant_of_the_prior_counts(linear_vae, weight, x):
 
 
 def test_bound_is_not_the_surrogate_of_the_path_gradient(bits):
-    """The surrogate, sum(w log w), exceeds the bound by the KL divergence of the weights from uniform ones."""
+    """The surrogate, sum(w log w), exceeds the bound by the KL divergence of the weights from uniform weights."""
     vae, eps = tiny(), noise(8, 20, 3, seed=0)
     surrogate, bound = (-Objective(vae, "iwae", path_gradient=path)(bits, eps)[0].item() for path in (True, False))
     assert surrogate > bound
@@ -122,7 +122,7 @@ def test_encoder_runs_once_for_each_example(bits):
     vae, rows = tiny(), []
     vae.encoder.register_forward_hook(lambda module, inputs, outputs: rows.append(len(inputs[0])))
     evaluate(vae, Examples(bits), k=500)
-    assert sum(rows) == 20 + 1  # one more for the size of z
+    assert sum(rows) == 20 + 1  # one more example to find the size of z
 
 
 def test_progress_reports_every_example_once(bits):
@@ -161,7 +161,7 @@ def test_active_units_are_the_latents_whose_mean_varies():
         vae.encoder.hidden[1].weight.copy_(torch.eye(8, 6))
         vae.encoder.hidden[1].bias.zero_()
     x = torch.zeros(50, 6)
-    for level, active in ((0.0, 0), (0.15, 0), (0.25, 1)):  # variances of the mean: 0, 0.0057 and 0.016
+    for level, active in ((0.0, 0), (0.15, 0), (0.25, 1)):  # the variances of the mean are 0, 0.0057, 0.016
         x[::2, 0] = level
         assert evaluate(vae, Examples(x), k=1).active_units == active
     assert evaluate(vae, Examples(x[:1]), k=1).active_units == 0
@@ -182,7 +182,7 @@ def test_surrogate_is_not_called_nll():
 def test_mean_terms_weight_every_example_equally(monkeypatch, size):
     x = (torch.rand(300, 6, generator=torch.Generator().manual_seed(0)) < torch.linspace(0, 1, 300)[:, None]).float()
     vae = tiny()
-    with torch.no_grad():  # a posterior without width, so that the noise does not matter
+    with torch.no_grad():  # make the variance of q(z|x) almost 0, so that noise has no effect
         vae.encoder.output.weight[3:] = 0
         vae.encoder.output.bias[3:] = -30
     monkeypatch.setattr(vaedge_train.evaluation, "_BATCH_SIZE", size)

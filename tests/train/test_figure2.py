@@ -1,4 +1,4 @@
-"""The script examples/kingma_welling_figure2.py trains, resumes, and draws."""
+"""The script examples/kingma_welling_figure2.py trains models, resumes, and plots their metrics."""
 
 import importlib.util
 import sys
@@ -31,7 +31,7 @@ def test_script_repeats_no_finished_run_and_draws_one_panel_for_each_latent_size
     with Image.open(tmp_path / "figure2.png") as image:
         width = image.width
     figure2(2, 3)
-    assert (tmp_path / "latent-2" / "metrics.jsonl").read_bytes() == metrics  # it holds the time of the first run
+    assert (tmp_path / "latent-2" / "metrics.jsonl").read_bytes() == metrics  # the first run was not repeated
     with Image.open(tmp_path / "figure2.png") as image:
         assert image.width > width
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("latent size")] == [

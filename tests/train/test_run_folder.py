@@ -1,4 +1,4 @@
-"""The run folder is read back, and an incomplete or damaged one is an error."""
+"""A run folder can be read, and an incomplete or damaged run folder is an error."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def folder(finished, tmp_path):
-    """A copy of the finished run, for tests that damage it."""
+    """A copy of the finished run, which a test may damage."""
     return shutil.copytree(finished.path, tmp_path / "run")
 
 
@@ -82,7 +82,7 @@ def test_weights_of_another_shape_are_an_error(folder):
 
 
 def test_config_of_an_older_version_is_read(folder):
-    """These keys were added after the first version."""
+    """The deleted keys did not exist in the first version, so they have defaults."""
     tree = json.loads((folder / "config.json").read_text())
     for key in ("classes", "encoding", "features", "label_column", "background"):
         del tree[key]

@@ -1,4 +1,4 @@
-"""Schedules of the learning rate and of beta, against closed forms."""
+"""The schedules of the learning rate and of beta agree with closed forms."""
 
 import math
 

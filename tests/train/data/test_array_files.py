@@ -1,4 +1,4 @@
-"""Data sets from .npy and .npz files: images, and tables."""
+"""Data sets of images and of tables from .npy and .npz files."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ VALUES = np.random.default_rng(0).integers(0, 256, (40, 2, 3))
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", ["u1", "<f2", "<f4", "<f8", ">f4", ">f8"])
 def test_file_keeps_its_type_and_stays_memory_mapped(tmp_path, dtype, order):
-    """torch has no big-endian numbers, so these become float64 in memory."""
+    """Big-endian numbers are the exception: torch has no such types, so they become float64 in memory."""
     np.save(tmp_path / "x.npy", np.asarray(VALUES, dtype, order=order))
     source = load_arrays(tmp_path / "x.npy")
     stored = source.train.stored
@@ -60,7 +60,7 @@ def test_file_keeps_its_type_and_stays_memory_mapped(tmp_path, dtype, order):
     copy = Examples(torch.from_numpy(np.ascontiguousarray(stored.numpy())), None, source.train.rows)
     assert source.train.sha256() == copy.sha256()
     if not dtype.startswith(">"):
-        with (tmp_path / "x.npy").open("r+b") as file:  # a change of the file is visible, so the data is not a copy
+        with (tmp_path / "x.npy").open("r+b") as file:  # the data is not a copy: it shows a change of the file
             file.seek(-np.dtype(dtype).itemsize, 2)
             file.write(bytes(np.dtype(dtype).itemsize))
         assert stored.flatten()[-1] == 0 if order == "C" else stored[-1].flatten()[-1] == 0

@@ -1,4 +1,4 @@
-"""The warning about columns that lose digits in float32."""
+"""The warning about columns whose values lose significant digits in float32."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Examples and their splits."""
+"""Examples, and their division into parts."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def examples():
 
 @pytest.fixture(params=["memory", "file"])
 def chosen(request, examples, tmp_path):
-    """Twenty of the fifty examples in another order, once in memory and once in a memory-mapped file."""
+    """Twenty of the fifty examples in random order, in memory or in a memory-mapped file."""
     stored = examples.stored
     if request.param == "file":
         np.save(tmp_path / "x.npy", stored.numpy())
@@ -25,7 +25,7 @@ def chosen(request, examples, tmp_path):
 
 
 def gathered(chosen):
-    """Return a copy of the chosen examples that has no rows."""
+    """Return a copy that stores only the chosen examples, so that it needs no row numbers."""
     rows = chosen.rows.long()
     return Examples(chosen.stored[rows].clone(), chosen.classes[rows].clone())
 
@@ -49,7 +49,7 @@ def test_held_out_examples_keep_their_order_and_classes(examples):
         values = part.x.flatten().tolist()
         assert values == sorted(values)
         assert part.y.tolist() == [value % 5 for value in values]
-    assert values != list(range(30, 50))  # a random choice
+    assert values != list(range(30, 50))  # the examples are chosen at random
     assert torch.equal(examples.hold_out(20)[1].x, held_out.x)
 
 
@@ -94,7 +94,7 @@ def test_split_of_rows_is_the_split_of_a_copy(chosen, size):
 
 
 def test_parts_share_the_memory_of_the_whole(chosen, examples):
-    """A data set that is larger than memory cannot be copied."""
+    """Parts must not copy the data, because a data set may be larger than memory."""
     for whole in (chosen, examples):
         parts = whole.hold_out(5)
         parts += parts[0].hold_out(4)

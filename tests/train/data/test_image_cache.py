@@ -1,4 +1,4 @@
-"""The cache of decoded images: when it is used again, and what an interrupted run leaves."""
+"""The cache of decoded images: when it is reused, and which files remain after an interruption."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """The paths of all images that this process decoded."""
+    """The list of the paths of all images that this process decodes."""
     paths, honest = [], Job.run
     monkeypatch.setattr(Job, "run", lambda job: paths.extend(job.paths) or honest(job))
     return paths
@@ -76,7 +76,7 @@ def modified(folder):
 
 
 def replaced(folder):
-    """Replace an image by another one of the same modification time."""
+    """Replace an image by another image with the same modification time."""
     found = (folder / "03.png").stat()
     Image.new("L", (6, 5)).save(folder / "03.png")
     os.utime(folder / "03.png", ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -112,7 +112,7 @@ def test_other_options_decode_again(image_folder, cache, decoded):
         for image_size, background in options:
             source = load_folder(image_folder, image_size, background=background, cache_dir=cache)
             assert same(source, load_folder(image_folder, image_size, background=background))
-        assert len(decoded) == (3 if repeated else 6) * 41  # half of them without the cache
+        assert len(decoded) == (3 if repeated else 6) * 41  # three times without the cache
 
 
 def test_images_that_were_left_out_are_reported_again(image_folder, cache, decoded, capsys):
@@ -145,7 +145,7 @@ def test_classes_fit_the_images_that_are_left(tmp_path):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """A folder of 310 gray images, which several processes decode. The last is red, and three are broken."""
+    """A folder of 310 images, which several processes decode. Three images are broken, and the last image is red."""
     folder = tmp_path_factory.mktemp("many")
     rng = np.random.default_rng(0)
     for index in range(309):
@@ -191,7 +191,7 @@ def test_full_disk_is_one_error_that_names_the_file(image_folder, cache, tmp_pat
     printed = capsys.readouterr().err
     assert re.search(rf"{re.escape(str(cache))}.images-[0-9a-f]+\.npy: No space left on device", printed)
     assert "Traceback" not in printed
-    assert not list(cache.iterdir())  # the folder beside the run
+    assert not list(cache.iterdir())  # the default cache is beside the run
     assert not (tmp_path / "run").exists()
 
 
@@ -208,7 +208,7 @@ def test_process_that_is_killed_leaves_no_file(many, cache, monkeypatch):
     assert not list(cache.iterdir())
 
 
-# Each child decodes the images with other processes. The server imports the modules in advance.
+# Each child starts processes that decode the images. The server imports the modules before it forks the children.
 _DECODING = """
 from pathlib import Path
 from killing import children

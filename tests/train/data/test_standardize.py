@@ -1,4 +1,4 @@
-"""Which runs standardize their data, the warning of the others, and what a run folder keeps."""
+"""Standardization: which runs use it, the warning if a run should use it, and its storage in the run folder."""
 
 import json
 import warnings
@@ -19,7 +19,7 @@ def config(**fields):
 
 @pytest.fixture
 def table():
-    """60 rows of four columns on different scales; the third is constant."""
+    """60 rows of four columns on different scales. The third column is constant."""
     x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([3.0, 12791, 0, 0.006])
     return x + torch.tensor([1.0, 5, 7, 0])
 
@@ -122,7 +122,7 @@ def test_run_folder_keeps_the_moments(saved, tmp_path):
 
 
 def test_metrics_are_in_the_units_of_the_data(saved, tmp_path):
-    """Ten times larger numbers lower the log-density by log 10 for each column that is not constant."""
+    """If three columns are ten times larger, the log-density is lower by log 10 for each of these columns."""
     np.save(tmp_path / "larger.npy", np.load(saved) * np.float32([10, 10, 1, 10]))
     runs = [
         train(config(dataset=path), tmp_path / path.stem, progress=False) for path in (saved, tmp_path / "larger.npy")

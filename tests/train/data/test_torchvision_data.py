@@ -1,4 +1,4 @@
-"""Data sets of torchvision, with classes in place of its downloads."""
+"""Data sets of torchvision, which fake classes replace to avoid downloads."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from vaedge_train.data.torchvision_data import import_torchvision, is_torchvisio
 
 
 class InMemory:
-    """A data set like most of torchvision's: `data` holds all images, `targets` their classes."""
+    """A data set like most data sets of torchvision: `data` holds all images, and `targets` holds their classes."""
 
     classes = ("zero", "one")
 
@@ -23,7 +23,7 @@ class InMemory:
 
 
 class OneByOne:
-    """A data set whose images are read one by one, with `split` in place of `train`, and without classes."""
+    """A data set that reads each image separately. It has the argument `split` instead of `train`, and no classes."""
 
     def __init__(self, root, split="train"):
         self.count = {"train": 3, "test": 2}[split]

@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def examples():
-    """Fifty examples, of which every second one is chosen."""
+    """Every second example of a hundred: fifty examples."""
     rows = torch.arange(0, 100, 2, dtype=torch.int32)
     return Examples(torch.arange(100, dtype=torch.uint8)[:, None], torch.arange(100) % 7, rows)
 

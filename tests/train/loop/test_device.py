@@ -1,4 +1,4 @@
-"""The choice of the device, and what a step does on it."""
+"""The choice of the device, and training steps on a device."""
 
 from contextlib import nullcontext
 
@@ -29,7 +29,7 @@ def config(image_folder):
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    """Let torch claim two working GPUs."""
+    """Make torch report two working GPUs."""
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)
@@ -99,7 +99,7 @@ def test_missing_device_creates_no_run(config, tmp_path, monkeypatch):
 
 
 class Transfers(TorchDispatchMode):
-    """Record the operations that wait for a device, or that copy between devices."""
+    """A mode that records the operations that wait for a device or copy between devices."""
 
     def __init__(self):
         super().__init__()
@@ -127,13 +127,13 @@ every_kind_of_step = pytest.mark.parametrize(
 
 @every_kind_of_step
 def test_step_does_not_wait_for_results_between_checks(config, tmp_path, monkeypatch, fields):
-    """On a GPU, each result that Python reads would make the CPU wait."""
+    """On a GPU, the CPU must wait for each result that Python reads, so such reads are avoided."""
     seen = []
     honest = Trainer.step
 
     def step(self, batch):
         self._check_steps = 10**9
-        self.state.step += 1  # step 0 is checked
+        self.state.step += 1  # avoid step 0, which has a check
         with Transfers() as transfers:
             honest(self, batch)
         self.state.step -= 1
@@ -146,9 +146,9 @@ def test_step_does_not_wait_for_results_between_checks(config, tmp_path, monkeyp
 
 @every_kind_of_step
 def test_step_stays_on_the_device_of_the_model(config, monkeypatch, fields):
-    """A tensor on the device "meta" has no values. Copies to a CPU, and operations with a tensor there, are errors."""
+    """The step runs on the device "meta", where every copy to the CPU and every use of a CPU tensor is an error."""
     config = TrainConfig.from_dict({**config.to_dict(), **fields})
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know the device
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # autocast does not support "meta"
     dataset, meta = load_dataset(config), torch.device("meta")
     state = TrainingState(build_vae(config, dataset.input_shape, train=dataset.train), config, dataset.train)
     run = Trainer(state, dataset, Workers(), SilentWriter(), progress=False)
@@ -156,15 +156,15 @@ def test_step_stays_on_the_device_of_the_model(config, monkeypatch, fields):
     for model in filter(None, (state.vae, state.average)):
         model.to(meta)
     state.device, state.totals = meta, state.totals.to(meta)
-    state.optimizer = torch.optim.AdamW(state.vae.parameters())  # the fused one does not know the device
-    state.step = 1  # step 0 is checked
+    state.optimizer = torch.optim.AdamW(state.vae.parameters())  # the fused version does not support "meta"
+    state.step = 1  # avoid step 0, which has a check
     run.step(Batch(dataset.train[:8].x.to(meta), None, 8))
     assert state.step == 2
     assert all(weight.grad.device == meta for weight in state.vae.parameters())
 
 
 def test_loss_that_is_not_finite_is_found_at_the_next_check(config, tmp_path, monkeypatch):
-    """With rare checks, as on a GPU, the checkpoint is still that of finite weights."""
+    """Although the loss is checked only every four steps, the checkpoint holds finite weights."""
     honest, calls = trainer_module.Objective.forward, iter(range(1000))
 
     def forward(self, *batch):
@@ -202,7 +202,7 @@ def test_full_gpu_memory_is_an_error_that_names_the_settings(config, tmp_path, m
 
 
 def test_run_of_another_device_is_resumed_with_other_noise(config, tmp_path, monkeypatch):
-    """The state of a GPU's generator cannot continue on a CPU."""
+    """The state of the noise generator of a GPU cannot be used on a CPU."""
     for name in ("a", "b"):
         with monkeypatch.context() as patch:
             patch.setattr(Trainer, "evaluate", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -217,7 +217,7 @@ def test_run_of_another_device_is_resumed_with_other_noise(config, tmp_path, mon
 
 
 def test_patience_stops_without_a_better_epoch(config, tmp_path):
-    """A learning rate of almost zero improves nothing after the first epochs."""
+    """The learning rate is almost zero, so that no epoch is better than the first epoch."""
     fields = {"validation": 0.25, "patience": 2, "epochs": 40, "learning_rate": 1e-30}
     config = TrainConfig.from_dict({**config.to_dict(), **fields})
     run = train(config, tmp_path / "run", progress=False)

@@ -1,4 +1,4 @@
-"""Two processes, each with half of every batch, train the same model as one process."""
+"""Two processes that each compute half of every batch train the same model as one process."""
 
 import json
 import os

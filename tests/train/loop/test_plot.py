@@ -14,8 +14,8 @@ TRAIN, MONITORED = (213, 94, 0), (0, 114, 178)  # the colors of the two curves
 
 
 def rows(elbos, monitored="test"):
-    """Return lines of metrics.jsonl with these ELBOs; the training part is one nat worse."""
-    parts = {"train": 1.0, monitored: 0.0}  # how much worse the part is
+    """Return rows of metrics.jsonl with these ELBOs; the ELBO of the training part is one nat lower."""
+    parts = {"train": 1.0, monitored: 0.0}  # nats by which the ELBO is lower
     return [
         {"epoch": epoch}
         | {f"{part}_elbo": elbo - loss for part, loss in parts.items()}
@@ -26,7 +26,7 @@ def rows(elbos, monitored="test"):
 
 
 def shows(png, color):
-    """Return a (height, width) mask of the pixels that have a color."""
+    """Return a (height, width) mask of the pixels with the given color."""
     with Image.open(io.BytesIO(png)) as image:
         return (np.asarray(image.convert("RGB")) == color).all(-1)
 
@@ -44,7 +44,7 @@ def test_bad_first_epochs_do_not_hide_later_improvements():
     png = metrics_png(rows([-1e6, -1e5, *np.linspace(-100, -80, 18)]), "test")
     elbo = np.array_split(shows(png, MONITORED), 3, axis=1)[0]
     later = elbo[:, elbo.shape[1] // 2 :]
-    assert later.any(axis=1).sum() > 100  # rows of pixels that the curve passes
+    assert later.any(axis=1).sum() > 100  # the curve covers many rows of pixels
 
 
 def test_constant_metrics_are_drawn():

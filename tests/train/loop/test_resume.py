@@ -1,4 +1,4 @@
-"""An interrupted run, once resumed, ends in the same bits as a run without the interruption."""
+"""An interrupted and resumed run ends with the same bits as a run without the interruption."""
 
 import errno
 import json
@@ -49,7 +49,7 @@ def config(image_folder):
 
 
 def outcome(folder):
-    """Return the weights, and the metrics except the training time. An interruption must not change them."""
+    """Return the results that an interruption must not change: the weights, and the metrics without the time."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return (folder / "model.safetensors").read_bytes(), [{**row, "seconds": 0} for row in rows]
 
@@ -61,7 +61,7 @@ def uninterrupted(config, tmp_path):
 
 
 class KilledError(Exception):
-    """Stands for a kill: nothing is saved when it is raised."""
+    """An error that simulates a kill, because nothing is saved after it."""
 
 
 @pytest.mark.parametrize("stop", [1, 3, 7, 8, 17])
@@ -98,7 +98,7 @@ def test_run_that_fails_between_checkpoints_repeats_the_steps_since_the_last_one
 
 
 def test_patience_counts_the_epochs_before_an_interruption(config, tmp_path, monkeypatch):
-    """The learning rate changes nothing, so that the first epoch is the best, and the run ends after the third."""
+    """With a learning rate of almost zero, the first epoch is the best, and the run ends after the third epoch."""
     fields = {"patience": 2, "epochs": 9, "learning_rate": 1e-30, "average": 0.0}
     patient = TrainConfig.from_dict({**config.to_dict(), **fields})
     train(patient, tmp_path / "whole", progress=False)
@@ -127,7 +127,7 @@ def command(config):
     return ["--dataset", config.dataset, *words[2:]]
 
 
-# Each child runs `vaedge train` and writes a checkpoint after every step. The server imports the modules in advance.
+# Each child runs `vaedge train` and writes a checkpoint after every step. The server imports modules before the forks.
 _TRAINING = """
 import os
 import torch._dynamo
@@ -146,7 +146,7 @@ for words in children("vaedge_train.run_folder", "vaedge_train.loop", "vaedge_tr
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_run_that_is_killed_twenty_times_ends_in_the_same_bits(image_folder, tmp_path, seed):
-    """Every fourth kill may arrive while images are decoded into the cache. A thread reads the batches from it."""
+    """For every fourth kill, the cache is empty, so that the kill may come while images are decoded."""
     config = TrainConfig(dataset=str(image_folder), **{**RICH, "epochs": 20})
     moments, resumed = random.Random(seed), 0
     with serving(_TRAINING, tmp_path / "stderr") as server:
@@ -171,7 +171,7 @@ def test_run_that_is_killed_twenty_times_ends_in_the_same_bits(image_folder, tmp
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.skipif(os.name == "nt", reason="the test uses POSIX signals")
 def test_ctrl_c_saves_and_prints_how_to_resume(image_folder, tmp_path):
     config = TrainConfig(dataset=str(image_folder), **{**RICH, "epochs": 100_000})
     words = [sys.executable, "-m", "vaedge_train", "--out", str(tmp_path / "run"), *command(config)]
@@ -200,7 +200,7 @@ def test_new_weights_remove_the_evaluation_of_earlier_ones(config, tmp_path, mon
     with pytest.raises(KilledError):
         train(config, tmp_path / "run", progress=False)
     (tmp_path / "run" / "evaluation.json").write_text("[]")
-    monkeypatch.setattr(vaedge_train.loop.trainer, "mean_terms", lambda *_: torch.zeros(2))  # better than before
+    monkeypatch.setattr(vaedge_train.loop.trainer, "mean_terms", lambda *_: torch.zeros(2))  # a new best epoch
     assert train(config, tmp_path / "run", resume=True, progress=False).evaluations == []
 
 
@@ -249,7 +249,7 @@ def test_loss_that_is_not_finite_stops_the_run_and_names_the_step(config, tmp_pa
 
 
 def test_full_disk_ends_the_run_with_the_last_checkpoint_intact(config, tmp_path, monkeypatch):
-    """A write fails halfway, as on a full disk, for each file that an epoch writes."""
+    """For each file that an epoch writes, a write fails in the middle, as on a full disk."""
     train(config, tmp_path / "whole", progress=False)
     honest = Path.open
     for victim in ("checkpoint.pt", "model.safetensors", "samples.png"):

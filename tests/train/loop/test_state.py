@@ -1,4 +1,4 @@
-"""The state of a run and the update of the moving average."""
+"""The state of a run, and the update of the moving average of the weights."""
 
 import copy
 
@@ -19,7 +19,7 @@ def make(n=10, **fields):
 
 @pytest.mark.parametrize("decay", [0.05, 0.5, 0.99])
 def test_moving_average_follows_its_recurrence(decay):
-    """a <- d a + (1 - d) w, where d = min(decay, (1 + n) / (10 + n)) after n updates, and d = 0 at first."""
+    """Update n is a <- d a + (1 - d) w with d = min(decay, (1 + n) / (10 + n)); for n = 0, d = 0."""
     average, weight = torch.zeros(3, dtype=torch.float64), torch.arange(3, dtype=torch.float64)
     expected = average.clone()
     for n in range(200):

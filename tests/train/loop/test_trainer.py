@@ -1,4 +1,4 @@
-"""Training runs: what they write, what they learn, and that they repeat."""
+"""Training runs: written files, learning, and repeatable results."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def changed(config, **fields):
 
 
 def trainer(config):
-    """Return a trainer that writes nothing, and its state."""
+    """Return a trainer that writes no files."""
     from vaedge_train.build import build_vae
 
     dataset = load_dataset(config)
@@ -67,7 +67,7 @@ def test_piped_progress_shows_the_metrics(config, tmp_path, capsys, monkeypatch)
     monkeypatch.setattr("vaedge.cli.progress._LINE_SECONDS", 1e-9)
     train(config, tmp_path / "run")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
-    assert len(lines) == 15  # one for each step
+    assert len(lines) == 15  # one line for each step
     number = r"-?[\d.]+"
     text = rf"epoch 2 of 3, ELBO {number}, distortion {number}, rate {number} nats"
     assert re.fullmatch(rf"training: 41%, 44 of 108 examples, .* examples/s, .* left, {text}", lines[5]), lines[5]
@@ -92,7 +92,7 @@ def test_random_state_of_the_caller_is_unchanged(config, tmp_path):
 
 
 def test_training_beats_the_best_model_without_latents(tmp_path):
-    """The best model that ignores z has independent pixels at the mean of the training set."""
+    """In the best model without latents, each pixel is independent, with the mean of the training set."""
     run = train(TrainConfig(epochs=2, hidden=(200,)), tmp_path / "run", progress=False)
     dataset = load_dataset(run.config)
     mean = scale(dataset.train.x).mean(0).clamp(1e-3, 1 - 1e-3)
@@ -115,7 +115,7 @@ def test_table_trains_with_a_gaussian(tmp_path):
 
 
 def test_label_replaces_what_z_would_have_to_encode(tmp_path):
-    """The examples are functions of their label, so a conditional model has nothing left to encode."""
+    """The label determines each example, so a conditional model does not need z."""
     y = np.random.default_rng(0).integers(0, 4, 400)
     x = np.zeros((400, 8), np.uint8)
     x[np.arange(400), 2 * y] = x[np.arange(400), 2 * y + 1] = 255
@@ -130,7 +130,7 @@ def test_label_replaces_what_z_would_have_to_encode(tmp_path):
         for condition in ("label", "none")
     }
     assert runs["label"].metrics["test_elbo"] > -0.2
-    assert runs["none"].metrics["test_elbo"] < -1.0  # log 4 is 1.39
+    assert runs["none"].metrics["test_elbo"] < -1.0  # the best possible ELBO is -log 4 = -1.39
     assert runs["label"].classes == ("0", "1", "2", "3")
     assert runs["label"].examples["y"].shape == (40,)
 
@@ -168,7 +168,7 @@ def test_every_likelihood_trains_without_a_validation_part(config, tmp_path, lik
 
 
 def test_test_examples_do_not_choose_the_weights(tmp_path):
-    """Other test examples change the reported metrics, but not the weights that are kept."""
+    """Two runs that differ only in their test examples keep the same weights."""
     rng = np.random.default_rng(0)
     train_examples = rng.integers(0, 256, (60, 5)).astype(np.uint8)
     for name in "ab":
@@ -206,7 +206,7 @@ def test_warm_up_does_not_change_the_reported_terms(tmp_path):
 
 
 def test_steps_follow_the_schedules(config, monkeypatch):
-    """Steps of 36 examples in batches of 8: 5 in an epoch; beta rises over one epoch, the learning rate over three."""
+    """An epoch has 5 steps. beta rises during the first epoch. The learning rate falls during all three epochs."""
     run, betas, rates = trainer(changed(config, schedule="cosine", warm_up=1.0, beta=2.0)), [], []
     honest = run.objective.forward
     monkeypatch.setattr(run.objective, "forward", lambda x, eps, beta, y: betas.append(beta) or honest(x, eps, beta, y))
@@ -221,12 +221,12 @@ def test_steps_follow_the_schedules(config, monkeypatch):
 
 
 def whole(examples):
-    """Return the batch of one process that computes all of the examples."""
+    """Return a batch with all examples, as in a run with one process."""
     return Batch(examples.x, examples.y, len(examples))
 
 
 def test_step_is_adam_on_the_loss(config):
-    """One step equals one of torch's own Adam on minus the ELBO of the same batch and noise."""
+    """One step equals a step of torch.optim.Adam on minus the ELBO, for the same batch and noise."""
     run, reference = trainer(config), trainer(config)
     rows = next(run.state.begin_epoch())
     reference.state.begin_epoch()
@@ -295,7 +295,7 @@ def test_image_grids_show_images(config, tmp_path):
         assert image.size == (8 * (6 + 2) + 2, 8 * (5 + 2) + 2)
         assert np.asarray(image).std() > 1
     with Image.open(tmp_path / "run" / "reconstructions.png") as image:
-        assert image.size == (4 * (6 + 2) + 2, 2 * (5 + 2) + 2)  # the four test images above their reconstructions
+        assert image.size == (4 * (6 + 2) + 2, 2 * (5 + 2) + 2)  # four images above four reconstructions
         pixels = np.asarray(image)
     first = load_dataset(config).test.x[0, 0].numpy()
     assert np.array_equal(pixels[2:7, 2:8], first)
@@ -306,7 +306,7 @@ def test_samples_of_a_conditional_model_have_one_column_per_class(tmp_path):
     train(config, tmp_path / "run", progress=False)
     with Image.open(tmp_path / "run" / "samples.png") as image:
         assert image.width == 10 * (28 + 2) + 2
-        assert image.height > 8 * (28 + 2) + 2  # a caption below each image
+        assert image.height > 8 * (28 + 2) + 2  # each image has a caption
         assert (image.height - 2) % 8 == 0
 
 

@@ -1,4 +1,4 @@
-"""Diagonal Gaussians over z, against torch.distributions."""
+"""Diagonal Gaussians over z agree with torch.distributions."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def posterior(mean, log_var):
 
 
 def test_reparameterize_scales_by_the_standard_deviation():
-    """log_var is log sigma^2, and not log sigma."""
+    """log_var is log sigma^2, not log sigma."""
     log_var = torch.tensor([[-2.0, 0.0, 1.5]], dtype=torch.float64)
     mean = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
     z = reparameterize(mean, log_var, torch.ones(1, 1, 3, dtype=torch.float64))

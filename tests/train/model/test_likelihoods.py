@@ -1,4 +1,4 @@
-"""The likelihoods p(x|z), against quadrature, sums and torch.distributions."""
+"""The likelihoods p(x|z) agree with numerical integrals, sums, and torch.distributions."""
 
 import math
 
@@ -21,7 +21,7 @@ NORMALIZED = [case for case in CASES if case[0] != "bce_surrogate"]
 
 
 def support(name, values):
-    """Return the values of x, (m, 1) float64, and the weight of each value in a sum or an integral."""
+    """Return values of x, float64 of shape (m, 1), and the weight of each value in a sum or an integral."""
     if name == "bernoulli":
         points, weights = torch.tensor([0.0, 1.0]), torch.ones(2)
     elif name == "discretized_logistic":
@@ -162,7 +162,7 @@ def test_log_scale_of_a_gaussian_is_clamped(log_scale):
 
 @pytest.mark.parametrize("log_scale", [-100.0, -8.0, -3.0, 0.0, 8.0, 50.0])
 def test_discretized_logistic_is_the_mass_of_each_bin(log_scale):
-    """The mass is a difference of the logistic's distribution function; the outer bins extend to infinity."""
+    """The mass of a bin is a difference of logistic distribution functions. The outer bins extend to infinity."""
     scale = math.exp(min(max(log_scale, -8.0), 8.0))
     levels = (torch.arange(256, dtype=torch.float64) / 255)[:, None]
     loc = torch.full_like(levels, 0.503)
@@ -192,7 +192,7 @@ def test_gradients_of_a_continuous_bernoulli_are_finite(logits):
 
 @pytest.mark.parametrize("logits", [-0.0999, -0.03, 0.0, 1e-3, 0.03, 0.0999])
 def test_series_of_a_continuous_bernoulli_is_exact_near_zero(logits):
-    """The error is of the order of the first omitted term; the closed forms are computed with 50 digits."""
+    """The error is at most about the first omitted term. The closed forms are computed with 50 digits."""
     from decimal import Decimal, localcontext
 
     with localcontext() as context:

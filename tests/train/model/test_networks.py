@@ -1,4 +1,4 @@
-"""The fully connected and the convolutional networks, and their adapters."""
+"""The fully connected networks, the convolutional networks, and their adapters."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_conv_networks_have_the_right_shapes(shape, likelihood):
 @pytest.mark.parametrize("shape", [(3, 5, 6), (3, 30, 30)])
 @pytest.mark.parametrize("hidden", [None, (7,)])
 def test_every_weight_and_every_pixel_of_conv_networks_has_a_gradient(shape, hidden):
-    """Sides that are no multiples of four are padded for the encoder, and cropped after the decoder."""
+    """If a side is not a multiple of four, the input of the encoder is padded, and the decoder output is cropped."""
     torch.manual_seed(0)
     config = TrainConfig(network="conv", channels=4, hidden=hidden, latent=5, likelihood="gaussian")
     vae = build_vae(config, shape)
@@ -44,7 +44,7 @@ def test_every_weight_and_every_pixel_of_conv_networks_has_a_gradient(shape, hid
 
 
 def test_conv_networks_learn():
-    """After some steps on two kinds of images the bound is higher, and z separates the kinds."""
+    """After training on two kinds of images, the ELBO is higher, and z separates the two kinds."""
     torch.manual_seed(0)
     x = torch.zeros(64, 1, 8, 8)
     x[:32, :, :, :4] = 1

@@ -1,4 +1,4 @@
-"""Losses and their gradients, on a linear-Gaussian VAE whose log p(x) is known, and against finite differences."""
+"""Losses and gradients agree with a linear-Gaussian VAE with known log p(x), and with finite differences."""
 
 import math
 
@@ -120,7 +120,7 @@ def test_path_gradient_has_the_same_mean(linear_vae, x, name):
 
 def test_path_gradient_vanishes_at_the_exact_posterior(linear_vae, x):
     """At the exact posterior, the path gradient of every draw is zero. The usual gradient is zero only on average."""
-    prior = MixturePrior(1, LATENT)  # N(0, I) without a closed form of the KL, so that the usual gradient has variance
+    prior = MixturePrior(1, LATENT)  # N(0, I), but with a rate that is estimated from draws
     with torch.no_grad():
         prior.mean.zero_()
     for given in (None, prior):
@@ -131,7 +131,7 @@ def test_path_gradient_vanishes_at_the_exact_posterior(linear_vae, x):
 
 
 def test_dreg_weights_each_path_by_the_squared_importance_weight(linear_vae, x):
-    """Tucker et al. 2019, eq. 8, written with one backward pass for each draw."""
+    """The gradient is equation 8 of Tucker et al. 2019, computed with one backward pass for each draw."""
     vae, eps = linear_vae(shift=0.5, log_factor=0.3), noise(3, 1, LATENT)
     found = gradients_of(vae, dreg_loss(vae(x[:1], eps, path_gradient=True)))
     weight = torch.softmax(vae(x[:1], eps).log_weight.detach(), 0)

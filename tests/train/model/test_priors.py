@@ -1,4 +1,4 @@
-"""The priors p(z), against quadrature, N(0, I) and torch.distributions."""
+"""The priors p(z) agree with numerical integrals, N(0, I), and torch.distributions."""
 
 import math
 
@@ -11,7 +11,7 @@ from vaedge_train.model.priors import FrozenMixture, FrozenPrior, MixturePrior, 
 
 
 def encode(x):
-    """Return posteriors that differ between the examples, in place of an encoder."""
+    """Return a mean and a log_var for each example, as an encoder does."""
     flat = x.flatten(1)
     return flat[:, :2] * 4 - 2, flat[:, 2:4] - 1
 
@@ -35,7 +35,7 @@ def make(kind):
         "mixture": lambda: MixturePrior(5, 2),
         "vamp": lambda: VampPrior(torch.rand(6, 1, 2, 2), (0, 1)),
     }[kind]()
-    with torch.no_grad():  # no component has the weight or the width of another
+    with torch.no_grad():  # give each component a different weight and width
         for name, parameter in prior.named_parameters():
             if name in ("logits", "log_var"):
                 parameter.copy_(torch.randn_like(parameter))
@@ -124,7 +124,7 @@ def test_frozen_prior_does_not_follow_the_training(kind):
 
 
 class LearnedPrior(FrozenPrior):
-    """A prior with a parameter that does not depend on the encoder."""
+    """A prior that has a trained parameter and does not depend on the encoder."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The affine map between the units of the data and those of the networks."""
+"""The affine map between the units of the data and the standardized units of the networks."""
 
 import math
 
@@ -87,7 +87,7 @@ def test_log_volume_counts_every_element(shape):
 
 
 class Pair(nn.Module):
-    """A network of two linear outputs."""
+    """A network with two outputs, each of which is linear."""
 
     def __init__(self, inputs, outputs):
         super().__init__()
@@ -99,7 +99,7 @@ class Pair(nn.Module):
 
 @pytest.fixture
 def pair():
-    """The same VAE in the units of the data, and in standardized units."""
+    """Two VAEs with the same networks: the first in the units of the data, the second in standardized units."""
     torch.manual_seed(0)
     encoder, decoder = Pair(3, 2), Pair(2, 3)
     parts = encoder, decoder, LIKELIHOODS["gaussian"], StandardNormal(2)

@@ -1,4 +1,4 @@
-"""The model and the terms of its bounds, against torch.distributions."""
+"""The model and the terms of its bounds agree with torch.distributions."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def noise(*shape, seed=0):
 
 
 def oracle(vae, x, eps):
-    """Return log p(x|z), log q(z|x), log p(z) and KL(q(z|x) || N(0, I)) by torch.distributions."""
+    """Compute log p(x|z), log q(z|x), log p(z) and KL(q(z|x) || N(0, I)) with torch.distributions."""
     mean, log_var = vae.inference(x)
     posterior = Independent(Normal(mean, (0.5 * log_var).exp()), 1)
     prior = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)
@@ -80,7 +80,7 @@ def test_path_gradient_changes_no_density_but_estimates_the_rate(vae):
 
 
 def test_path_gradient_leaves_only_the_path_through_z(vae):
-    """With the path gradient, the gradient of log q(z|x) is that of the same density with constant parameters."""
+    """The path gradient of log q(z|x) treats the mean and the variance in the density as constants."""
     x, eps = torch.rand(2, *SHAPE), noise(1, 2, 3)
     vae(x, eps, path_gradient=True).log_posterior.sum().backward()
     found = vae.encoder.output.bias.grad.clone()
