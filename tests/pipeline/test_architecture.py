@@ -67,7 +67,7 @@ def imports(path):
 
 
 def entry(module):
-    """Return the name of the top-level module or folder that contains a module; "__init__" for the package."""
+    """Return the top-level folder of a module, or the module itself if it is at the top; "__init__" for the package."""
     return [*module.split("."), "__init__"][1]
 
 

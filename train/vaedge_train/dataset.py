@@ -232,7 +232,7 @@ def _distinct(part: Examples) -> Iterator[Tensor]:
 
 
 def _binarized(part: Examples, generator: torch.Generator) -> Examples:
-    """Return the examples with the uint8 values 0 and 255, drawn by `binarize`."""
+    """Binarize examples: return them as uint8, where each value is 0 or 255 and was drawn by `binarize`."""
     x = torch.empty(len(part), *part.shape, dtype=torch.uint8)
     for start in range(0, len(part), _CHUNK):
         gray = scale(part[start : start + _CHUNK].x)

@@ -195,9 +195,11 @@ def update_moving_average(averages: Sequence[Tensor], weights: Sequence[Tensor],
     """Update exponential moving averages in place: average <- d average + (1 - d) weight.
 
     After n updates, d is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. The first
-    update copies the weights. The first values of d are small, so the average soon forgets the random initial weights.
+    update is an exception, and copies the weights. The next values of d are small, so the average soon forgets the
+    random initial weights.
 
-    torch's `AveragedModel` is not used, because it counts the updates on the device. On a GPU, each update would wait.
+    torch's `AveragedModel` is not used, because it counts the updates on the device: on a GPU, each update would wait
+    for this count.
 
     Args:
         averages: The averages.
