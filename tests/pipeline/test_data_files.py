@@ -99,8 +99,8 @@ def test_every_file_that_train_reads_is_read_by_encode(kind, tmp_path, export_on
     vaedge_command("encode", bundle, path, *words, "--out", tmp_path / "z.npz")
     with np.load(tmp_path / "z.npz") as archive:
         assert archive["mean"].shape == archive["log_var"].shape == (count, 2)
-    vaedge_command("reconstruct", bundle, path, *words, "--out", tmp_path / "x.npy")
-    assert len(np.load(tmp_path / "x.npy")) == count
+    vaedge_command("reconstruct", bundle, path, *words, "--out", tmp_path / "reconstructions.npy")
+    assert len(np.load(tmp_path / "reconstructions.npy")) == count
 
 
 @pytest.mark.parametrize("kind", ["gray images", "8-bit gray images", "test part", "table"])

@@ -43,7 +43,7 @@ def test_spots_are_found_and_shown_in_red(tmp_path):
     assert all(is_anomaly[name] for name in names)
     assert sum(is_anomaly.values()) < 10
     for name in names:
-        with Image.open(maps / f"{name}.png") as image:
+        with Image.open(maps / name) as image:
             overlay = np.asarray(image).astype(int)[:, SHAPE[1] + 2 :]
         red = overlay[:, :, 0] - overlay[:, :, 1]
         assert red[2:5, 1:4].min() == 255

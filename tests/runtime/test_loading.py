@@ -45,7 +45,7 @@ def test_releases_of_onnxruntime_are_compared_as_numbers(edit_manifest, monkeypa
     if accepted:
         vaedge.load(folder)
     else:
-        with pytest.raises(vaedge.DependencyError, match=f"needs onnxruntime >= {minimum}, and {installed}"):
+        with pytest.raises(vaedge.DependencyError, match=f"needs onnxruntime >= {minimum}, but {installed}"):
             vaedge.load(folder)
 
 

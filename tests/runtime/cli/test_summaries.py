@@ -87,7 +87,7 @@ def test_broken_images_are_left_out_on_demand_and_counted_at_the_end(images, tmp
     assert main(words) == 1
     message = capsys.readouterr().err
     assert "broken.png cannot be read as an image" in message
-    assert message.endswith("; --skip-broken leaves such images out\n")
+    assert message.endswith("; --skip-broken leaves out images that cannot be read\n")
     # Collect stdout and stderr together, in the order in which a terminal shows them.
     shown = []
     monkeypatch.setattr("sys.stdout.write", shown.append)
