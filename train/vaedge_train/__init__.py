@@ -6,9 +6,9 @@
 
 import os
 
-# Threads that wait actively for a long time make training many times slower if another process keeps a core busy, and
-# threads that do not wait actively make it slower otherwise. This number of spins is a compromise. The OpenMP library
-# of torch reads the variables when torch is imported.
+# GOMP_SPINCOUNT limits how long a thread waits actively before it sleeps. With a long active wait, training is many
+# times slower if another process keeps a core busy. Without an active wait, training is slower if the cores are free.
+# This value is a compromise. The OpenMP library of torch reads the variables when torch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

@@ -17,9 +17,9 @@ from vaedge_train.model.priors import MixturePrior, Prior, StandardNormal, VampP
 from vaedge_train.model.standardization import Moments, Standardization
 from vaedge_train.model.vae import VAE
 
-# Minimum width of the default hidden layer for standardized data. By default, the layer is as wide as x has elements,
-# which is too narrow for a table of a dozen columns. With most seeds, such a model uses more latents than it needs, and
-# the standard deviations of its samples are a tenth too small.
+# Minimum width of the default hidden layer for standardized data. By default, the width is the number of elements
+# of x, which is too narrow for a table of a dozen columns. With most seeds, a model with such a narrow layer uses more
+# latents than it needs, and the standard deviations of its samples are a tenth too small.
 _MIN_WIDTH = 128
 
 
@@ -36,12 +36,13 @@ def build_vae(
         config: The configuration.
         input_shape: Shape of one example.
         classes: Number of classes, for a conditional model.
-        train: The training examples. The decoder starts near their mean, and the first of them are the pseudo-inputs of
-            a VampPrior. None if the weights are loaded afterward.
-        moments: Mean and standard deviation of the training data, if the networks take standardized data.
+        train: The training examples. The decoder starts near their mean. The first examples become the initial
+            pseudo-inputs of a VampPrior. None if the weights are loaded afterward.
+        moments: Mean and standard deviation of the training data, if the networks take standardized data. Otherwise,
+            None.
 
     Raises:
-        ConfigError: The network does not take examples of this shape, or the VampPrior needs more examples.
+        ConfigError: The network does not take examples of this shape, or the VampPrior needs more training examples.
     """
     if config.network == "conv" and len(input_shape) != 3:
         raise ConfigError(
@@ -61,7 +62,7 @@ def build_vae(
 
 
 def _hidden(config: TrainConfig, input_shape: tuple[int, ...], moments: Moments | None) -> tuple[int, ...]:
-    """Return the widths of the fully connected layers of the encoder."""
+    """Return the widths of the fully connected hidden layers of the encoder."""
     if config.hidden is not None:
         return config.hidden
     return () if config.network == "conv" else (max(math.prod(input_shape), 1 if moments is None else _MIN_WIDTH),)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="run folder to create, for example runs/first")
     parser.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
     add_device_arguments(parser)
-    parser.add_argument("--recipe", metavar="NAME", help="named set of defaults (default: article)")
+    parser.add_argument("--recipe", metavar="NAME", help="recipe, a named set of default values (default: article)")
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, help="list the recipes and exit")
     for setting in fields(TrainConfig):
         default = "" if setting.default is None else f" (default: {setting.default})"
@@ -101,7 +101,7 @@ class _ListRecipes(argparse.Action):
 
 
 def _parser_options(setting: "Field[Any]") -> dict[str, Any]:
-    """Return the options of `add_argument` that read a value of the field's type."""
+    """Return the keyword arguments of `add_argument` that fit the type of a field."""
     if setting.type == str | None:
         return {"metavar": "TEXT"}
     if setting.type == int | None:

@@ -90,7 +90,7 @@ class TrainConfig:
     )
     label_column: str | None = _field(
         None,
-        "column of a .csv file that holds the class of each row (see --condition label); it is not a part of x",
+        "column of a .csv file that holds the class of each row (see --condition label); it is no column of x",
     )
     data_dir: str = _field("data", "folder in which torchvision stores its data sets")
     image_size: tuple[int, ...] | None = _field(
@@ -113,7 +113,7 @@ class TrainConfig:
     standardize: str = _choice(
         "auto",
         "subtract the mean of the data and divide by its standard deviation, for each column of a table or each "
-        "channel of an image. The bundle takes and returns data in its original units. auto: on for the gaussian "
+        "channel of an image. The bundle takes and returns data in the original units. auto: on for the gaussian "
         "likelihood, if the data is floating-point data with values outside [0, 1]",
         ("auto", "on", "off"),
     )
@@ -137,9 +137,10 @@ class TrainConfig:
     )
     hidden: tuple[int, ...] | None = _field(
         None,
-        "widths of the fully connected hidden layers of the encoder, which in the conv network follow the "
-        "convolutions; the decoder has them in reverse order (default: none for conv; for mlp one layer, whose width "
-        "is the number of elements of x; at least 128 if the data is standardized)",
+        "widths of the fully connected hidden layers of the encoder; the decoder has the same widths in reverse order. "
+        "In the conv network, these layers are between the convolutions and z. Default for conv: no such layers. "
+        "Default for mlp: one layer, whose width is the number of elements of x, but at least 128 if the data is "
+        "standardized",
         _SIZES,
     )
     latent: int = _field(20, "size of the latent vector z", _COUNT)
@@ -207,11 +208,11 @@ class TrainConfig:
             )
         if self.standardize == "on" and LIKELIHOODS[self.likelihood].support is not None:
             raise ConfigError(
-                f"standardize is 'on', but the likelihood {self.likelihood!r} takes values from 0 to 1 in their own "
-                "units; standardize needs likelihood 'gaussian'"
+                f"standardize is 'on', but the likelihood {self.likelihood!r} takes only values from "
+                "0 to 1; standardize needs likelihood 'gaussian'"
             )
         if self.patience is not None and not self.validation:
-            raise ConfigError("patience needs a validation part, but validation is 0; set it, for example to 0.1")
+            raise ConfigError("patience needs a validation part, but validation is 0; set validation, such as to 0.1")
         if self.condition != "none" and self.prior == "vamp":
             raise ConfigError(
                 "prior 'vamp' does not support conditions: with condition 'label' use prior 'mixture' or "
@@ -219,7 +220,7 @@ class TrainConfig:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields with the types of JSON."""
+        """Return a dict of the fields for JSON, in which tuples are lists."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
@@ -271,7 +272,7 @@ def flag(name: str) -> str:
 
 
 def _converted(name: str, value: Any, expected: Any) -> Any:
-    """Convert a path to str, an int to float, or a list to tuple, if the type of a field requires it.
+    """Convert a path to str, an int to float, or a list to tuple, if the field has this type.
 
     Other values must already have the expected type.
     """

@@ -27,8 +27,8 @@ from vaedge_train.run_folder import Run
 
 SAMPLE_NAME = "mnist-sample"
 BINARIZE_SEED = 123  # a constant: all runs and evaluations use the same bits of the validation and test parts
-_MAX_NAMED = 5  # classes in one warning
-_CHUNK = 1000  # examples that are binarized at a time
+_MAX_NAMED = 5  # maximum number of classes that one warning names
+_CHUNK = 1000  # number of examples that are binarized at a time
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Dataset:
         validation: Examples for choosing the best epoch; may be empty.
         test: Test examples, which are never used for training or model selection.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
-        moments: Mean and standard deviation of the training part, if the model standardizes its data.
-        features: Names of the columns of a table; empty if they have no names.
+        moments: Mean and standard deviation of the training part; None if the model does not standardize its data.
+        features: Names of the columns of a table; empty if the columns have no names.
         test_labels: Name of the class of each test example, also if the model is not conditional; empty if the data
             set has no classes.
     """
@@ -91,11 +91,12 @@ def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
 
     Args:
         config: The configuration.
-        cache_dir: Folder for the decoded images of a folder; None decodes them into memory.
+        cache_dir: Folder for decoded images, if the data set is a folder of images. With None, the images are decoded
+            into memory.
 
     Raises:
-        DataError: The data set is unknown, missing, or damaged. Another reason is that it has no classes for a
-            conditional model, or values that the likelihood cannot score.
+        DataError: One of three reasons. The data set is unknown, missing, or damaged. The model is conditional, but the
+            data set has no classes. The data set has values that the likelihood cannot score.
         ConfigError: `standardize` is "on", and the data is 8-bit.
     """
     source = _read(config, cache_dir)
@@ -105,7 +106,7 @@ def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
         if not source.classes:
             raise DataError(
                 f"{config.dataset} has no labels, and condition 'label' needs them. An image folder needs one "
-                "subfolder for each class and no image outside of them; a .npz file needs the arrays "
+                "subfolder for each class and no image outside the subfolders; a .npz file needs the arrays "
                 f"{LABEL_NAMES}; a .csv file needs --label-column"
             )
     else:
@@ -125,12 +126,13 @@ def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
 def load_test_part(run: Run, data_dir: str | None = None, cache_dir: Path | None = None) -> Examples:
     """Load the test part of the data set that a run was trained on.
 
-    The run never used this part for training. It is binarized as during the training.
+    The run never used this part for training. If the run binarizes its data, the test part is binarized, too.
 
     Args:
         run: The run.
-        data_dir: Folder of the data set; None is that of the training.
-        cache_dir: Folder for the decoded images of a folder; None is the folder "cache" beside the run.
+        data_dir: Folder of the data set. None is the `data_dir` of the run.
+        cache_dir: Folder for decoded images, if the data set is a folder of images. None is the folder "cache" beside
+            the run.
 
     Raises:
         DataError: The data set is missing, or its test examples differ from those in the run folder. `load_dataset`
@@ -147,7 +149,7 @@ def load_test_part(run: Run, data_dir: str | None = None, cache_dir: Path | None
 
 
 def _warn_about_missing_classes(y: Tensor, classes: tuple[str, ...]) -> None:
-    """Give one warning that names the classes without training examples, from which the model learns nothing."""
+    """Give one warning that names the classes without training examples."""
     missing = [
         name for name, count in zip(classes, torch.bincount(y, minlength=len(classes)), strict=True) if not count
     ]
@@ -165,14 +167,14 @@ def _label_names(part: Examples, classes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _read(config: TrainConfig, cache_dir: Path | None) -> Source:
-    """Read the data set with the reader that its name selects."""
+    """Choose a reader by the name of the data set, and read the data set."""
     path = Path(config.dataset)
     suffix = path.suffix.lower()
     for name, value in (("image_size", config.image_size), ("background", config.background)):
         if value is not None and not path.is_dir():
             raise DataError(f"{name} applies only to folders of images, and {config.dataset!r} is not a folder")
     if config.label_column is not None and suffix != TABLE_SUFFIX:
-        raise DataError(f"label_column applies only to .csv files, and {config.dataset!r} is not one")
+        raise DataError(f"label_column applies only to .csv files, and {config.dataset!r} is not a .csv file")
     if config.dataset == SAMPLE_NAME:
         return _load_sample()
     if suffix in ARRAY_SUFFIXES:
@@ -206,7 +208,7 @@ def _load_sample() -> Source:
 
 
 def _require_support(part: Examples, config: TrainConfig) -> None:
-    """Raise DataError if the likelihood cannot score a value.
+    """Raise DataError if the likelihood cannot score a value of the examples.
 
     Examples that are binarized later must be gray levels from 0 to 1.
     """

@@ -4,7 +4,7 @@ from vaedge.errors import VaedgeError
 
 
 class TrainError(VaedgeError):
-    """Base of every error that vaedge_train raises on purpose."""
+    """Base class of all errors of vaedge_train."""
 
 
 class ConfigError(TrainError, ValueError):
@@ -20,18 +20,18 @@ class RunError(TrainError, ValueError):
 
 
 class OutOfMemoryError(TrainError, MemoryError):
-    """The GPU has not enough memory for a training step."""
+    """The GPU does not have enough memory for a training step."""
 
     def __init__(self, device: object, reason: str) -> None:
-        """Describe what to lower.
+        """Create a message that names the options to lower.
 
         Args:
             device: The GPU.
-            reason: Message of torch.
+            reason: Message of torch's error.
         """
         super().__init__(
             f"{device} ran out of memory: {reason.splitlines()[0]} The last checkpoint is intact. Lower --batch-size, "
-            "--samples or --components, and train again, because a resumed run keeps its configuration"
+            "--samples or --components, and start a new run. A resumed run cannot change these options"
         )
 
 
@@ -39,7 +39,7 @@ class NonFiniteError(TrainError, ArithmeticError):
     """The loss became NaN or infinite."""
 
     def __init__(self, step: int, loss: float, distortion: float, rate: float) -> None:
-        """Describe the step at which training stopped.
+        """Create a message that describes the step at which training stopped.
 
         Args:
             step: Index of the step at which training stopped, counted from 0 at the start of the run.

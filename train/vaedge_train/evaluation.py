@@ -62,7 +62,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return a dict from the name of each metric to its value, as in `evaluation.json`.
 
-        The number of examples has the key "items", which earlier versions also wrote.
+        The number of examples has the key "items", as in earlier versions.
         """
         values = {name: value for name, value in asdict(self).items() if value is not None}
         return {"items": values.pop("examples"), **values}

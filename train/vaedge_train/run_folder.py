@@ -43,7 +43,7 @@ class Description(NamedTuple):
         input_shape: Shape of one example.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
         encoding: "uint8" if the data was 8-bit, and was divided by 255; otherwise None.
-        features: Names of the columns of a table; empty where they have no names.
+        features: Names of the columns of a table; empty if the columns have no names.
     """
 
     input_shape: tuple[int, ...]
@@ -62,10 +62,10 @@ class Run:
         input_shape: Shape of one example.
         classes: Names of the classes 0, 1, ...; empty if the model is not conditional.
         encoding: "uint8" if the data was 8-bit, and was divided by 255; otherwise None.
-        features: Names of the columns of a table; empty where they have no names.
+        features: Names of the columns of a table; empty if the columns have no names.
         vae: The trained model, in evaluation mode.
         examples: Test examples: x (n, *input_shape) float32, and y (n,) int64 if the model is conditional.
-        labels: Name of the class of each test example, also where the model is not conditional; empty if the data set
+        labels: Name of the class of each test example, also if the model is not conditional; empty if the data set
             has no classes.
         metrics: Metrics of the last epoch whose weights were kept, in nats per example.
         evaluations: Results of `vaedge evaluate`, one for each number of examples, k and seed.
@@ -129,11 +129,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def truncate_metrics(folder: Path, epochs: int) -> None:
-    """Remove the lines of later epochs from `metrics.jsonl`, because the resumed run writes these lines again.
+    """Keep only the lines of the first epochs in `metrics.jsonl`. The resumed run writes the later lines again.
 
     Args:
         folder: The run folder.
-        epochs: Number of epochs whose lines remain.
+        epochs: Number of epochs whose lines are kept.
     """
     if (folder / METRICS).exists():
         lines = (folder / METRICS).read_text("utf-8").splitlines(keepends=True)

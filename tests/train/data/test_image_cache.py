@@ -236,7 +236,7 @@ def test_damaged_cache_is_an_error_that_names_the_file(image_folder, cache):
     load_folder(image_folder, None, cache_dir=cache)
     (file,) = cache.glob("*.npy")
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(DataError, match=rf"{file.name} is damaged: .*; remove it, and the images are decoded again"):
+    with pytest.raises(DataError, match=rf"{file.name} is damaged: .*; remove this file, and start the command again"):
         load_folder(image_folder, None, cache_dir=cache)
     file.unlink()
     load_folder(image_folder, None, cache_dir=cache)

@@ -90,7 +90,7 @@ def test_only_unusable_images_are_an_error(tmp_path):
     for name in "abc":
         (tmp_path / f"{name}.png").write_bytes(b"\x89PNG\r\n")
     Image.new("LA", (6, 5), (10, 100)).save(tmp_path / "d.png")
-    with pytest.raises(DataError, match="none of the 4 images .* can be used. The first: .*a.png cannot be read"):
+    with pytest.raises(DataError, match="none of the 4 images .* can be used. The first error: .*a.png cannot be read"):
         load_folder(tmp_path, None, skip_broken=True)
 
 

@@ -56,7 +56,7 @@ def test_data_in_0_to_1_and_8_bit_data_keep_their_units(x, standardize):
 def test_likelihoods_with_a_range_keep_their_units(likelihood):
     assert moments_of(Examples(torch.rand(9, 3)), config(likelihood=likelihood)) is None
     with pytest.raises(
-        ConfigError, match=f"standardize is 'on', but the likelihood '{likelihood}' takes values from 0"
+        ConfigError, match=f"standardize is 'on', but the likelihood '{likelihood}' takes only values from 0"
     ):
         config(likelihood=likelihood, standardize="on")
 

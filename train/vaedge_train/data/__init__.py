@@ -1,1 +1,1 @@
-"""Readers of data sets: array files, tables, image folders, torchvision's data sets, and the digits of vaedge."""
+"""Readers of data sets: array files, tables, image folders, and the data sets of torchvision."""

@@ -23,12 +23,12 @@ def load_arrays(path: Path) -> Source:
 
     Args:
         path: A .npy file or a .npz archive. An archive has the arrays `train` and `test`, or the array `x`, or only one
-            array of any name. It may also have the class of each example, an integer from 0. The arrays of the classes
-            are `train_labels` and `test_labels`, or `y` if the examples are in `x`.
+            array of any name. It may also have one class for each example, an integer from 0. The classes are in the
+            arrays `train_labels` and `test_labels`, or in `y` if the examples are in `x`.
 
     Returns:
-        Train and test examples, uint8 or floating-point. If the file has no test part, a tenth of the examples is held
-        out.
+        Train and test examples, uint8 or floating-point. If the file has no test part, a tenth of the examples
+        becomes the test part.
 
     Raises:
         DataError: The file cannot be read, or its arrays cannot be used for training.
@@ -76,6 +76,6 @@ def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
         raise DataError(
             f"{name} has shape {array.shape}; expected (n, ...) with at least 2 examples and no axis of size 0"
         )
-    if not array.dtype.isnative or array.dtype.itemsize > 8:  # torch has no such types
+    if not array.dtype.isnative or array.dtype.itemsize > 8:  # torch does not support such types
         array = array.astype(np.float64)
     return torch.from_numpy(array)

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from vaedge_train.model.standardization import Moments, statistics
 
-_SMALL, _LARGE = 0.01, 100.0  # standard deviations beyond which training without standardization is unlikely to work
+_SMALL, _LARGE = 0.01, 100.0  # outside this range of standard deviations, training probably needs standardization
 _MAX_SPACING = 0.01  # largest distance of neighboring float32 numbers, in standard deviations of the column
-_MAX_NAMED = 5  # columns in one warning
+_MAX_NAMED = 5  # maximum number of columns that one warning names
 
 
 def warn_about_scales(moments: Moments, features: Sequence[str]) -> None:
@@ -56,7 +56,7 @@ def _kind(std: npt.NDArray[Any]) -> str:
 
 
 def _listed(chosen: npt.NDArray[np.bool_], std: npt.NDArray[Any], features: Sequence[str]) -> str:
-    """Return the first chosen columns with their standard deviations, and the number of the others."""
+    """Return the first chosen columns with their standard deviations, and the number of the remaining ones."""
     indices = np.flatnonzero(chosen)
     named = [f"{features[index] if features else index} ({std.flat[index]:.3g})" for index in indices[:_MAX_NAMED]]
     others = len(indices) - len(named)

@@ -20,7 +20,7 @@ _CHUNK_BYTES = 2**24
 class Examples:
     """Examples of a data set. They may be in a memory-mapped file that is larger than memory.
 
-    Indexing returns the chosen examples in memory. A slice of a whole array is a view of it.
+    Indexing copies the chosen examples into memory. If `rows` is None, indexing with a slice returns a view.
 
     Attributes:
         stored: (N, *input_shape) uint8 or floating-point numbers, in memory or memory-mapped. `scale` converts a batch
@@ -69,7 +69,7 @@ class Examples:
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def chunks(self, purpose: str) -> Iterator[Self]:
-        """Yield the examples in order, in chunks of about 16 MiB, and show the progress if it takes long.
+        """Yield the examples in order, in chunks of about 16 MiB, and show a progress bar if reading takes long.
 
         Args:
             purpose: What is done with the examples, for the progress bar.
@@ -112,9 +112,9 @@ class Source:
 
     Attributes:
         train: Examples for training, of which a validation part may be held out.
-        test: Held out; never used for training or model selection.
-        classes: Names of the classes 0, 1, ...; empty where there are no classes.
-        features: Names of the columns of a table; empty where they have no names.
+        test: Test examples, which are never used for training or model selection.
+        classes: Names of the classes 0, 1, ...; empty if there are no classes.
+        features: Names of the columns of a table; empty if the columns have no names.
     """
 
     train: Examples
@@ -128,8 +128,8 @@ def with_test_part(examples: Examples, classes: tuple[str, ...] = (), features: 
 
     Args:
         examples: All examples of a data set that has no test part.
-        classes: Names of the classes 0, 1, ...; empty where there are no classes.
-        features: Names of the columns of a table; empty where they have no names.
+        classes: Names of the classes 0, 1, ...; empty if there are no classes.
+        features: Names of the columns of a table; empty if the columns have no names.
     """
     return Source(*examples.hold_out(max(1, len(examples) // _TEST_DIVISOR)), classes, features)
 
@@ -141,13 +141,13 @@ def numbered_classes(*parts: Examples) -> tuple[str, ...]:
 
 
 def scale(pixels: Tensor) -> Tensor:
-    """Convert uint8 values from 0 to 255 to float32 values from 0 to 1, and other values to float32 as they are."""
+    """Convert uint8 values from 0 to 255 to float32 values from 0 to 1. Convert other values to float32 unscaled."""
     return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels.float()
 
 
 def _take(values: Tensor, rows: Tensor | slice) -> Tensor:
-    """Return the chosen rows. A slice is a view, and indices are a copy in memory.
+    """Return the chosen rows: a view for a slice, or a copy in memory for indices.
 
-    numpy copies the rows in one thread, so that a background thread does not compete with the training step.
+    numpy copies the rows in one thread. torch would use more threads, which would compete with the training step.
     """
     return values[rows] if isinstance(rows, slice) else torch.from_numpy(values.numpy()[rows.numpy()])

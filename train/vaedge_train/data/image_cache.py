@@ -1,4 +1,4 @@
-"""The cache of decoded images: a memory-mapped array that later runs use again while the images are the same."""
+"""The cache of decoded images: a memory-mapped array, which later runs reuse if the images have not changed."""
 
 import hashlib
 import json
@@ -48,18 +48,18 @@ def cached_images(
 ) -> Images:
     """Return the decoded images of a folder, from the cache if it has them.
 
-    The images are gray if all of them are gray, otherwise they are in color.
+    If all images are gray, they are returned as gray images. Otherwise, all are returned as color images.
 
     Args:
         folder: The folder.
-        paths: The images in it.
-        cache_dir: Folder of the cache. None reads the images into memory.
-        image_size: (height, width) to which the images are resized; None for the size of the first image.
-        background: Color on which transparent images are composited; None makes them failures.
+        paths: Paths of the images in the folder.
+        cache_dir: Folder of the cache. With None, the images are read into memory.
+        image_size: (height, width) to which the images are resized. With None, all images must have the same size.
+        background: Color on which transparent images are composited. With None, transparent images are failures.
         on_failure: Function that is called for each image that cannot be decoded. It may raise an error to stop.
 
     Raises:
-        DataError: No image can be decoded, or the folder changed in the meantime.
+        DataError: No image can be decoded, or the folder changed while it was read.
         OSError: The disk is full. No incomplete file remains.
     """
     with tempfile.TemporaryDirectory() if cache_dir is None else nullcontext(cache_dir) as directory:
@@ -78,10 +78,10 @@ def cached_images(
                     raise DataError(f"the images in {folder} changed while they were read; start again")
                 write_atomically(listing, json.dumps([astuple(failure) for failure in failures]).encode())
         try:
-            # torch takes only writable arrays. Mode "c" keeps writes in memory, and nobody writes.
+            # torch needs a writable array. With mode "c" (copy on write), writes would not change the file.
             return Images(np.load(file, mmap_mode=None if cache_dir is None else "c"), failures)
         except (ValueError, EOFError) as error:
-            raise DataError(f"{file} is damaged: {error}; remove it, and the images are decoded again") from error
+            raise DataError(f"{file} is damaged: {error}; remove this file, and start the command again") from error
 
 
 def _state(folder: Path, paths: Sequence[Path], image_size: tuple[int, ...] | None, background: Color | None) -> str:
@@ -104,7 +104,7 @@ def _decode(
     background: Color | None,
     on_failure: Callable[[Failure], None],
 ) -> list[Failure]:
-    """Write all images to a .npy file: as gray images, and as color images if one of them is not gray."""
+    """Write all images to a .npy file, and return the failures. Write gray images if all images are gray."""
     first = _first_image(folder, paths, background)
     height, width = image_size or (first.height, first.width)
     channels, reported = 1 if first.mode in GRAY_MODES else 3, -1
@@ -131,7 +131,7 @@ def _decode(
                     channels = 3
                     break
                 for failure in found:
-                    if failure.index > reported:  # it was not found before, when the images were read as gray ones
+                    if failure.index > reported:  # not reported by an earlier pass over gray images
                         on_failure(failure)
                         reported = failure.index
                 failures += found
@@ -148,4 +148,4 @@ def _first_image(folder: Path, paths: Sequence[Path], background: Color | None) 
             return open_image(path, background)
         except InputError as error:
             errors.append(error)
-    raise DataError(f"none of the {len(paths):,} images in {folder} can be used. The first: {errors[0]}")
+    raise DataError(f"none of the {len(paths):,} images in {folder} can be used. The first error: {errors[0]}")

@@ -34,11 +34,11 @@ def load_folder(
 
     Args:
         folder: The folder. Files other than images are ignored.
-        image_size: (height, width) to which all images are resized. None requires that all have the same size.
-        skip_broken: Leave out images that cannot be read, and transparent images. Messages on stderr name each broken
-            image and the first transparent one, and state the number of images that were left out.
-        background: Color on which transparent images are composited; None refuses them.
-        cache_dir: Folder for the decoded images, which later runs use again; None decodes them into memory.
+        image_size: (height, width) to which all images are resized. With None, all images must have the same size.
+        skip_broken: Whether to leave out images that cannot be read, and transparent images. Messages on stderr name
+            each broken image and the first transparent one, and state the number of images that were left out.
+        background: Color on which transparent images are composited. With None, transparent images cannot be used.
+        cache_dir: Folder for the decoded images, which later runs reuse. With None, the images are decoded into memory.
 
     Returns:
         Train and test images, each (n, 1 or 3, height, width) uint8.
@@ -67,12 +67,12 @@ def load_folder(
 
 
 class _LeftOut:
-    """The images of a folder that are left out, or that stop the run.
+    """The images of a folder that cannot be used. They are left out, or they stop the run.
 
     Args:
         folder: The folder.
-        total: Number of images in it.
-        skip_broken: Whether to leave them out.
+        total: Number of images in the folder.
+        skip_broken: Whether to leave out broken and transparent images.
     """
 
     def __init__(self, folder: Path, total: int, skip_broken: bool) -> None:
@@ -86,7 +86,7 @@ class _LeftOut:
         """Count an image that cannot be decoded.
 
         Raises:
-            DataError: It is broken and must not be left out, or it differs in size from the others.
+            DataError: The image differs in size from the other images, or it is broken and `skip_broken` is False.
         """
         if failure.kind == SIZE:
             raise DataError(f"{failure.message}; resize all images to one size, with --image-size HEIGHT WIDTH")
@@ -102,7 +102,7 @@ class _LeftOut:
         """Print the number of images that are left out.
 
         Raises:
-            DataError: There are transparent images, which must not be left out.
+            DataError: There are transparent images, and `skip_broken` is False.
         """
         if self._transparent:
             message = (
@@ -126,7 +126,7 @@ def _print(message: str) -> None:
 
 
 def _labels(paths: list[Path]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Return the class of each image and the names of the classes. They are None and () without classes.
+    """Return the class of each image and the names of the classes, or (None, ()) if there are no classes.
 
     Args:
         paths: The images, relative to the folder of the data set.

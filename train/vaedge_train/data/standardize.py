@@ -1,4 +1,4 @@
-"""Decide whether a run standardizes its data, and measure the moments that it needs."""
+"""Decide whether a run standardizes its data, and measure the mean and the standard deviation."""
 
 from collections.abc import Sequence
 

@@ -18,7 +18,7 @@ from vaedge_train.errors import DataError
 def load_table(path: Path, label_column: str | None) -> Source:
     """Read a data set from a .csv file with a header. A tenth of the rows is held out for testing.
 
-    Values are converted to float32. One warning names the columns that lose digits by it.
+    Values are converted to float32. One warning names the columns that lose digits by this conversion.
 
     Args:
         path: The file.
@@ -47,7 +47,7 @@ def load_table(path: Path, label_column: str | None) -> Source:
 def _values_as_read(path: Path, table: Table) -> npt.NDArray[np.floating[Any]]:
     """Return the values of a table, (n, columns). Columns that are constant in float32 are read again, as float64.
 
-    A column that is constant in float32 may vary in the file.
+    The values of such a column may differ in the file by less than float32 can represent.
     """
     constant = np.flatnonzero((table.values == table.values[0]).all(0))
     if not len(constant):

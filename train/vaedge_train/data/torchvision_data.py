@@ -1,4 +1,4 @@
-"""Data sets of torchvision, by name."""
+"""Load the data sets of torchvision by name."""
 
 import inspect
 import io
@@ -50,8 +50,8 @@ def load_torchvision(name: str, data_dir: str) -> Source:
         Train and test images, each (n, channels, height, width) uint8, with the classes that torchvision provides.
 
     Raises:
-        DataError: torchvision has no data set of this name, or cannot find or download its files. Another reason is
-            that the data set has no train and test part, or does not consist of 8-bit images of one size.
+        DataError: torchvision has no data set of this name, or cannot find or download the files. The data set has no
+            train and test part, or does not consist of 8-bit images of one size.
     """
     dataset = _classes().get(_normalized(name))
     if dataset is None:
@@ -80,7 +80,7 @@ def load_torchvision(name: str, data_dir: str) -> Source:
 
 
 def is_torchvision(name: str) -> bool:
-    """Return whether torchvision has a data set of this name. A name with a slash is a path."""
+    """Return whether torchvision has a data set of this name. Return False for a path, which contains a slash."""
     return "/" not in name and _normalized(name) in _classes()
 
 

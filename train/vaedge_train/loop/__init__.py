@@ -1,1 +1,1 @@
-"""The training loop: phases, state and checkpoints, the run folder's writer, and several processes."""
+"""The training loop, the state of a run, the writer of the run folder, and training in several processes."""

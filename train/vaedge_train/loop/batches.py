@@ -11,12 +11,12 @@ from torch import Tensor
 from vaedge_train.data.examples import Examples
 from vaedge_train.loop.distributed import Workers
 
-_AHEAD = 3  # batches that are prepared while a step computes
+_AHEAD = 3  # number of batches that are prepared while a step computes
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The part of a batch that one process computes, on its device.
+    """The part of a batch that one process computes, on the device of this process.
 
     Attributes:
         x: (n, *input_shape) uint8 or floating-point values, as they are stored.
@@ -37,7 +37,7 @@ def prepare_batches(
     Args:
         examples: The training examples.
         batches: For each batch, (batch_size,) indices of its examples.
-        workers: The processes that train together. Each reads only its share of a batch.
+        workers: The processes that train together. Each process reads only its share of a batch.
         device: The device of the model.
     """
 
@@ -47,7 +47,7 @@ def prepare_batches(
         assert x is not None
         return Batch(x, y, len(rows))
 
-    # A second team of OpenMP threads would compete with that of the training step.
+    # With more than one OpenMP thread, the background thread would slow the training step down.
     thread = ThreadPoolExecutor(1, "batches", initializer=torch.set_num_threads, initargs=(1,))
     try:
         pending = deque[Future[Batch]]()

@@ -13,12 +13,12 @@ from vaedge_train.errors import ConfigError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device with a name, or raise an error if it is not available.
+    """Return the torch device for a name, or raise an error if the device is not available.
 
-    In a run of several processes, "auto" and "cuda" give each process a GPU, as far as there are enough.
+    In a run of several processes, "auto" and "cuda" give each process its own GPU if there are enough GPUs.
 
     Args:
-        name: "cpu", "cuda", "cuda:N", or "auto": CUDA if it works, otherwise the CPU.
+        name: "cpu", "cuda", "cuda:N", or "auto". "auto" means CUDA if it works, otherwise the CPU.
 
     Raises:
         DeviceError: The name is invalid, or the device does not work.
@@ -40,20 +40,20 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
-        help="cpu, cuda, cuda:N, or auto: CUDA if it works, otherwise the CPU (default: auto)",
+        help="cpu, cuda, cuda:N, or auto; auto means CUDA if it works, otherwise the CPU (default: auto)",
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="number of CPU threads (default: that of torch)")
+    parser.add_argument("--threads", type=int, metavar="N", help="number of CPU threads (default: chosen by torch)")
     parser.add_argument(
         "--cache-dir",
         type=Path,
         metavar="DIR",
-        help="folder for the decoded images of a folder (default: the folder cache beside the run)",
+        help="folder for decoded images, if the data set is a folder of images (default: folder cache beside the run)",
     )
 
 
 @contextmanager
 def limited_threads(threads: int | None) -> Iterator[None]:
-    """Compute with a number of CPU threads inside a block; None keeps the current number.
+    """Set the number of CPU threads of torch inside a `with` block; None keeps the current number.
 
     Raises:
         ConfigError: The number is below 1.
@@ -72,7 +72,7 @@ def limited_threads(threads: int | None) -> Iterator[None]:
 
 
 def describe_device(device: torch.device) -> str:
-    """Return a name of the device for people, such as "cuda:0 (NVIDIA H100)" or "cpu (2 threads)"."""
+    """Return a readable name of the device, such as "cuda:0 (NVIDIA H100)" or "cpu (2 threads)"."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     threads = torch.get_num_threads()
@@ -80,7 +80,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def _reason_against_cuda(index: int) -> str | None:
-    """Return why the GPU with an index does not work, or None if it works."""
+    """Return the reason why the GPU with an index does not work, or None if the GPU works."""
     if torch.version.cuda is None:
         return "this build of torch has no support for CUDA"
     count = torch.cuda.device_count()

@@ -55,7 +55,7 @@ class Workers:
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Run a block in the process of rank 0 first, and then in all others. They find the files that it wrote."""
+        """Run a block in the process of rank 0 first. The other processes then run it, and find the files of rank 0."""
         if self.rank:
             self.wait()
         try:

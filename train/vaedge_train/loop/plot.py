@@ -21,7 +21,7 @@ def metrics_png(rows: Sequence[dict[str, Any]], monitored: str) -> bytes | None:
         monitored: Name of the part of the data set that is evaluated after each epoch: "validation" or "test".
     """
     try:
-        from matplotlib.figure import Figure  # it is optional, and its import takes a second
+        from matplotlib.figure import Figure  # matplotlib is optional, and its import takes a second
         from matplotlib.ticker import MaxNLocator
     except ImportError:
         return None

@@ -1,4 +1,4 @@
-"""The state of a run. A checkpoint holds the whole state, so that a resumed run gives the same bits."""
+"""The state of a run. A checkpoint holds the whole state, so a resumed run gives the bits of an uninterrupted one."""
 
 import copy
 import io
@@ -28,10 +28,10 @@ class TrainingState:
     Attributes:
         vae: The model that is trained.
         config: The configuration of the run.
-        average: Moving average of the model, or None without `config.average`.
+        average: Moving average of the model, or None if `config.average` is 0.
         optimizer: AdamW with its moments. If the weight decay is 0, AdamW is the same as Adam.
         device: The device of the model.
-        generator: Source of the binarization and the noise, on the device.
+        generator: Source of the random numbers for the binarization and the noise, on the device.
         epoch: Number of complete epochs.
         step: Number of steps in the current epoch.
         totals: (2,) float64 on the device, distortion and rate summed over the examples of the current epoch, in nats.
@@ -69,7 +69,7 @@ class TrainingState:
 
     @property
     def trained(self) -> VAE:
-        """The model to evaluate and to keep: the moving average if there is one."""
+        """The model to evaluate and to keep: the moving average if there is one, otherwise `vae`."""
         return self.vae if self.average is None else self.average
 
     def update_average(self, updates: int) -> None:
@@ -128,7 +128,7 @@ class TrainingState:
     def load(self, folder: Path) -> None:
         """Restore the state from the checkpoint of a run folder.
 
-        If the checkpoint was written on another kind of device, the noise starts anew, from another seed.
+        If the checkpoint was written on another kind of device, the noise comes from a new seed.
 
         Raises:
             RunError: The checkpoint is missing, damaged, or was written by another version of vaedge.
@@ -144,7 +144,7 @@ class TrainingState:
             raise RunError(f"{path} is damaged: {(str(error) or repr(error)).splitlines()[0]}") from error
         if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
             raise RunError(f"{path} was written by another version of vaedge; resume with that version")
-        # A checkpoint of an earlier version lacks newer fields, whose defaults mean the behavior of that version.
+        # A checkpoint of an earlier version lacks newer fields. Their defaults give the behavior of that version.
         require_same_config(self.config, {**TrainConfig().to_dict(), **saved["config"]}, folder)
         if saved["data"] != self.data:
             raise DataError(
@@ -175,7 +175,7 @@ def _mixed_seed(*numbers: int) -> int:
 
 
 def require_same_config(config: TrainConfig, saved: dict[str, Any], folder: Path) -> None:
-    """Raise ConfigError if a run folder was trained with another configuration.
+    """Raise ConfigError if a run was trained with a configuration other than the given one.
 
     Args:
         config: The configuration to resume with.

@@ -29,7 +29,7 @@ from vaedge_train.model.objective import Objective
 from vaedge_train.run_folder import Run, create_run, load_run, read_config
 
 _CHECKPOINT_SECONDS = 60.0
-_CUDA_CHECK_STEPS = 50  # steps between two checks of the loss on a GPU, because each check waits for the GPU
+_CUDA_CHECK_STEPS = 50  # steps between two checks of the loss on a GPU; each check waits for the GPU
 
 
 def train(
@@ -42,7 +42,7 @@ def train(
     threads: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Run:
-    """Train a VAE and write its run folder after each epoch.
+    """Train a VAE, and update its run folder after each epoch.
 
     An interrupted run can be resumed. On the same kind of device, with the same number of threads, the resumed run ends
     with the same bits as a run without the interruption.
@@ -51,11 +51,11 @@ def train(
         config: The configuration.
         out: The run folder. A new run creates it, so it must not exist. A resumed run needs the existing folder.
         resume: Whether to resume from the checkpoint in the folder.
-        progress: Whether to print a line after each epoch, and to show the progress.
-        device: "cpu", "cuda", "cuda:N", or "auto": CUDA if it works, otherwise the CPU.
+        progress: Whether to print a line after each epoch, and to show a progress bar.
+        device: "cpu", "cuda", "cuda:N", or "auto". "auto" means CUDA if it works, otherwise the CPU.
         threads: Number of CPU threads; None keeps the setting of torch.
-        cache_dir: Folder for the decoded images of a folder; None for the folder "cache" beside `out`. Later runs reuse
-            the file while the images are the same.
+        cache_dir: Folder for decoded images, if the data set is a folder of images. None is the folder "cache" beside
+            `out`. Later runs reuse the decoded images if the images have not changed.
 
     Returns:
         The finished run.
@@ -65,7 +65,7 @@ def train(
         RunError: The folder of a new run exists, or the run in the folder cannot be resumed.
         ConfigError: The resumed run has another configuration, or the network does not fit the data.
         DeviceError: The device is not available.
-        OutOfMemoryError: The GPU has not enough memory; the last checkpoint is intact.
+        OutOfMemoryError: The GPU does not have enough memory; the last checkpoint is intact.
         NonFiniteError: The loss became NaN or infinite; the last checkpoint is intact.
         KeyboardInterrupt: Ctrl-C was pressed; the state is saved.
         OSError: A file of the run folder cannot be written.
@@ -87,7 +87,7 @@ def train(
         if resume:
             state.load(folder)
         writer = Writer(folder, state, dataset, progress=progress) if is_first else SilentWriter()
-        workers.wait()  # every process has checked that the folder is absent before rank 0 creates it
+        workers.wait()  # every process checks that the folder is absent before rank 0 creates it
         with closing(writer):
             writer.begin(resume)
             Trainer(state, dataset, workers, writer, progress=progress and is_first).fit()
@@ -129,11 +129,11 @@ class Trainer:
         self._last_save = time.perf_counter()
 
     def fit(self) -> None:
-        """Run the remaining epochs. With `patience`, stop when that many epochs did not improve the ELBO.
+        """Run the remaining epochs. With `patience`, stop after this number of epochs without a better ELBO.
 
         Raises:
             NonFiniteError: The loss became NaN or infinite.
-            OutOfMemoryError: The GPU has not enough memory.
+            OutOfMemoryError: The GPU does not have enough memory.
             KeyboardInterrupt: Ctrl-C was pressed; the state is saved.
         """
         state, examples, epochs = self.state, len(self.dataset.train), self.config.epochs
@@ -188,7 +188,7 @@ class Trainer:
         """Update the weights once.
 
         Each process draws the random numbers of the whole batch, and then computes its share of the batch. The result
-        therefore does not depend on the number of processes. On a GPU, the step waits for no result.
+        therefore does not depend on the number of processes. On a GPU, most steps do not wait for their results.
 
         Args:
             batch: The examples that this process computes.
@@ -230,7 +230,8 @@ class Trainer:
         part therefore does not influence which weights are kept.
 
         Returns:
-            Dict from the name of each metric to its value in nats per example. The key "kept" holds the decision.
+            Dict from the name of each metric to its value in nats per example. The key "kept" holds whether the weights
+            are kept.
         """
         part = self.dataset.monitored
         terms = mean_terms(self.state.trained, getattr(self.dataset, part), self.config.latent)
@@ -262,7 +263,7 @@ class Trainer:
         return patience is not None and self.state.epoch - self.state.best_epoch >= patience
 
     def _describe(self) -> str:
-        """Return the metrics of the current epoch so far, for the progress."""
+        """Return the metrics of the current epoch so far, for the progress bar."""
         state = self.state
         distortion, rate = (state.totals / max(1, state.examples_done)).tolist()
         return (

@@ -40,22 +40,22 @@ _GRID_SECONDS = 5.0  # minimum time between grids; grids after every short epoch
 
 
 class SilentWriter:
-    """A writer that writes nothing, for the processes whose rank is not 0."""
+    """A writer that writes nothing. The processes whose rank is not 0 use it."""
 
     def begin(self, resume: bool) -> None:
-        """Create the run folder, or prepare an existing one."""
+        """Do nothing. A `Writer` creates the run folder, or prepares an existing one."""
 
     def end_epoch(self, row: dict[str, Any]) -> None:
-        """Write the results of an epoch."""
+        """Do nothing. A `Writer` writes the results of an epoch."""
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Do nothing. A `Writer` writes a checkpoint."""
 
     def finish(self) -> None:
-        """Write the final images."""
+        """Do nothing. A `Writer` writes the final images."""
 
     def close(self) -> None:
-        """Close open files."""
+        """Do nothing. A `Writer` closes its files."""
 
 
 class Writer(SilentWriter):
@@ -105,7 +105,7 @@ class Writer(SilentWriter):
         """
         if row["kept"]:
             write_weights(self._folder, self._state.trained)
-            (self._folder / EVALUATION).unlink(missing_ok=True)  # it describes the earlier weights
+            (self._folder / EVALUATION).unlink(missing_ok=True)  # the evaluation describes the earlier weights
             if time.perf_counter() - self._grid_time > _GRID_SECONDS:
                 self._write_grids(self._state.trained)
                 self._grid_time = time.perf_counter()

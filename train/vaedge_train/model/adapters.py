@@ -16,9 +16,9 @@ class Labeled(nn.Module):
         """Wrap a network.
 
         Args:
-            network: The network. Its input has the columns or channels of x or z, and then one for each class.
+            network: The network. Its input has the columns or channels of x or z, and then one more for each class.
             classes: Number of classes.
-            flatten: Whether to flatten each example to one row first. Use it for a network that takes rows.
+            flatten: Whether to flatten each example to one row first, as a fully connected network requires.
         """
         super().__init__()
         self.network = network

@@ -1,4 +1,4 @@
-"""The convolutional encoder and decoder for images: residual blocks at a half and a quarter of the resolution."""
+"""The convolutional encoder and decoder for images: residual blocks at half and a quarter of the resolution."""
 
 import itertools
 import math
@@ -17,8 +17,8 @@ class Residual(nn.Module):
     """x + convolution(SiLU(convolution(SiLU(normalize(x))))), a pre-activation block (He et al. 2016).
 
     Group normalization (Wu & He 2018) treats each example by itself. Results therefore do not depend on the batch, and
-    the exported graph needs no statistics of the training data. One normalization per block halves its cost, which is
-    larger than that of the convolutions on a CPU.
+    the exported graph needs no statistics of the training data. Each block has one normalization instead of the
+    usual two, because a normalization takes more time than the convolutions on a CPU.
     """
 
     def __init__(self, channels: int) -> None:
@@ -80,8 +80,8 @@ class ConvDecoder(nn.Module):
     """A decoder of convolutional layers. It maps z to the parameters of p(x|z), each with the shape of x.
 
     To increase the resolution, the decoder repeats pixels and then convolves. This method avoids checkerboard
-    artifacts (Odena et al. 2016), and needs only operators that every runtime has. If height or width is no multiple of
-    four, the decoder computes the next multiples and crops on the right and at the bottom.
+    artifacts (Odena et al. 2016), and needs only operators that every runtime has. If height or width is not a multiple
+    of four, the decoder computes a larger image up to the next multiples, and crops it on the right and at the bottom.
     """
 
     def __init__(

@@ -83,8 +83,8 @@ class Likelihood:
             low, high = self.support
             if not bool(((x >= low) & (x <= high)).all()):
                 return (
-                    f"the data has values outside the range from {low:g} to {high:g} of {self.name}; use the "
-                    "likelihood gaussian for tables, and store 8-bit images as uint8"
+                    f"the data has values outside the range from {low:g} to {high:g} of {self.name}; for tables, use "
+                    "the likelihood gaussian; for 8-bit images, store the values as uint8"
                 )
         return None
 
@@ -118,7 +118,7 @@ class Bernoulli(Likelihood):
 
 
 class BceSurrogate(Bernoulli):
-    """The formula of the Bernoulli for gray levels in [0, 1]: the usual cross-entropy loss.
+    """The Bernoulli formula, applied to gray levels in [0, 1]: the usual cross-entropy loss.
 
     This loss is common, but it is not a normalized likelihood: its exponential does not integrate to one over [0, 1]
     (Loaiza-Ganem & Cunningham 2019). Metrics of this loss are comparable only to metrics of the same loss.
@@ -136,8 +136,8 @@ class ContinuousBernoulli(Likelihood):
 
     For logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)). The mean is
     1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so Taylor series replace them
-    near 0. The formulas are then computed at 1, and their results are not used. Otherwise their gradients would be NaN,
-    which `torch.where` would pass on.
+    near 0. There, the code computes the formulas at l = 1 and discards the results. With l = 0, their gradients would
+    be NaN, and `torch.where` would not remove the NaN from the gradient of the result.
     """
 
     name = "continuous_bernoulli"
@@ -237,7 +237,7 @@ class DiscretizedLogistic(Likelihood):
     def mean(self, *parameters: Tensor) -> Tensor:
         """Return the mean of a logistic variable that is clipped to [0, 1].
 
-        It differs from the mean over the 256 bins by O(width^2), where width is the width of a bin.
+        This mean differs from the mean over the 256 bins by O(width^2), where width is the width of a bin.
         """
         loc, log_scale = self.bounded(*parameters)
         scale = torch.exp(log_scale)

@@ -96,8 +96,8 @@ class Decoder(nn.Module):
     def start_at(self, parameters: Sequence[Tensor]) -> None:
         """Set the bias of the output layer, so that the untrained decoder returns about these parameters.
 
-        The code of Burda et al. 2016 also starts at the mean of the data. After ten epochs on MNIST, the gain is half
-        a nat or more.
+        The code of Burda et al. 2016 also starts at the mean of the data. After ten epochs on MNIST, the ELBO is
+        better by half a nat or more.
 
         Args:
             parameters: One (*output_shape) tensor for each parameter of p(x|z).

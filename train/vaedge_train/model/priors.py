@@ -1,7 +1,7 @@
 """The priors p(z): N(0, I), a mixture of Gaussians, and the VampPrior.
 
-The methods of a prior take the encoder as an argument, because the VampPrior is a mixture of posteriors. `frozen`
-returns a prior that no longer depends on the encoder. Evaluation and the export use the frozen prior.
+The methods of a prior take the encoder as an argument, because the encoder computes the components of the VampPrior.
+`frozen` returns a prior that no longer depends on the encoder. Evaluation and the export use the frozen prior.
 """
 
 import copy

@@ -18,7 +18,7 @@ class Moments(NamedTuple):
 
     Attributes:
         mean: The means.
-        std: The standard deviations; 1 where the data is constant.
+        std: The standard deviations; 1 for constant data.
     """
 
     mean: Tensor
@@ -58,7 +58,7 @@ class Statistics(NamedTuple):
 
     Attributes:
         mean: The means.
-        std: The standard deviations; exactly 0 where the data is constant.
+        std: The standard deviations; exactly 0 for constant data.
         largest: The largest absolute values.
     """
 
@@ -70,7 +70,7 @@ class Statistics(NamedTuple):
 def statistics(chunks: Iterable[npt.NDArray[np.floating[Any]]]) -> Statistics:
     """Compute the statistics of floating-point data in float64.
 
-    The function reads the data once, so that the data may be larger than memory.
+    The function reads the data only once and in chunks, so the data may be larger than memory.
 
     Args:
         chunks: The data in chunks of any floating-point type, each (n, *input_shape). Examples of rank 3 are images,
@@ -82,8 +82,8 @@ def statistics(chunks: Iterable[npt.NDArray[np.floating[Any]]]) -> Statistics:
             axes = (0, 2, 3) if chunk.ndim == 4 else (0,)
             values = np.array(chunk, np.float64)
             if first is None:
-                # Sums of differences from the first value stay accurate where the mean is large. For constant data
-                # they are 0.
+                # Sums of differences from the first value stay accurate if the mean is large. For constant data, these
+                # sums are 0.
                 first = values[:1, :, :1, :1].copy() if chunk.ndim == 4 else values[:1].copy()
                 count, (total, squares, largest) = 0, np.zeros((3, *first.shape))
             largest = np.maximum(largest, np.abs(values).max(axes, keepdims=True))
@@ -105,6 +105,6 @@ def measure(chunks: Iterable[Tensor]) -> Moments:
             whose first axis is the channel.
     """
     mean, std, _ = statistics(chunk.numpy() for chunk in chunks)
-    # No float32 number can be divided by a standard deviation below the smallest normal number.
+    # Data counts as constant if the float32 division by its standard deviation could overflow.
     constant = std < _TINY
     return Moments(*(torch.from_numpy(value.astype(np.float32)) for value in (mean, np.where(constant, 1.0, std))))

@@ -58,8 +58,8 @@ class Terms:
 class VAE(nn.Module):
     """A VAE with q(z|x) = N(mean(x), diag(exp(log_var(x)))), any likelihood p(x|z) and any prior p(z).
 
-    With a standardization, the networks and the densities are computed in standardized units. All methods take and
-    return the units of the data, and all log-densities are those of the data.
+    With a standardization, the networks compute in standardized units. All public methods take and return values in the
+    units of the data, and all log-densities are densities of x in these units.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class VAE(nn.Module):
             decoder: z -> the parameters of the likelihood in standardized units, a tensor or a tuple of tensors.
             likelihood: p(x|z).
             prior: p(z). The pseudo-inputs of a VampPrior are in standardized units.
-            standardization: The map to standardized units; None if they are the units of the data. It needs a
-                likelihood with the parameters loc and log_scale.
+            standardization: The map to standardized units, which needs a likelihood with the parameters loc and
+                log_scale. None if the networks compute in the units of the data.
         """
         super().__init__()
         self.encoder = encoder
@@ -112,13 +112,13 @@ class VAE(nn.Module):
             y: (n,) int64, the class of each example, for a conditional model.
 
         Returns:
-            One (..., n, *input_shape) float32 tensor for each parameter of the likelihood, within its bounds.
+            One (..., n, *input_shape) float32 tensor for each parameter of the likelihood, clamped to its limits.
         """
         parameters = self.likelihood.bounded(*self._decode(z, y))
         return parameters if self.standardization is None else self.standardization.to_data(*parameters)
 
     def frozen_prior(self) -> FrozenPrior:
-        """Return the prior as constants, which do not depend on the encoder."""
+        """Return a copy of the prior with constant parameters, which does not depend on the encoder."""
         return self.prior.frozen(self._encode)
 
     def forward(self, x: Tensor, eps: Tensor, y: Tensor | None = None, *, path_gradient: bool = False) -> Terms:

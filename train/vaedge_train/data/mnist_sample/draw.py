@@ -15,7 +15,7 @@ COUNTS = {"train": 8000, "test": 2000}
 
 
 def main(data_dir: str) -> None:
-    """Draw digits without replacement, and write them to `digits.npz` beside this file. They keep the order of MNIST.
+    """Draw digits without replacement, and write them to `digits.npz` beside this file, in the order of MNIST.
 
     Args:
         data_dir: The folder in which torchvision stores MNIST.
