@@ -139,8 +139,9 @@ def _gaussian(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArr
 def _discretized_logistic(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
     """Return the logarithm of the mass that a logistic distribution has in the bin of x.
 
-    There are 256 bins. The first and the last bin extend to infinity. S is the sigmoid. In units of the scale, the mass
-    of a bin from a to b is S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)).
+    There are 256 bins. The first and the last bin extend to infinity. S is the sigmoid. Let a
+    and b be the edges of a bin, minus loc and divided by the scale. The mass of the bin is S(b) - S(a) =
+    S(b) S(-a) (1 - exp(a - b)).
     """
     inverse_scale = np.exp(-log_scale)
     below = -_softplus(-(x + _HALF_BIN - loc) * inverse_scale)
@@ -156,7 +157,8 @@ def _draw_bernoulli(u: _Array, logits: _Array) -> _Array:
 def _draw_continuous_bernoulli(u: _Array, logits: _Array) -> _Array:
     """Return the x with F(x) = u, where F(x) = expm1(l x) / expm1(l) is the cumulative distribution function.
 
-    l are the logits. For positive l, the function draws 1 - x with -l instead, because expm1(l) could overflow.
+    l is the logit of an element. If l is positive, expm1(l) could overflow. The function then solves for 1 - x with -l
+    and 1 - u, because the distribution is symmetric, and returns x.
     """
     negative = -np.abs(logits)
     v = np.where(logits > 0, 1 - u, u)

@@ -18,8 +18,8 @@ def elbo_loss(terms: Terms, beta: float = 1.0) -> Tensor:
     """Return the negative ELBO, a scalar in nats per example.
 
     If the KL divergence has a closed form, the loss uses it (Kingma & Welling 2014, eq. 7). Otherwise, the loss
-    estimates the KL divergence from the draws (eq. 6). With the path gradient, this method is called "sticking the
-    landing" (Roeder et al. 2017).
+    estimates the KL divergence from the draws (eq. 6). With the path gradient, this estimate is called "sticking
+    the landing" (Roeder et al. 2017).
 
     Args:
         terms: Terms of the model on a batch.
