@@ -5,12 +5,12 @@
 
 The script prints four reports:
 
-1. One digit of MNIST against the nine others, for each digit: the area under the ROC curve (AUROC) on all test images
-   of the score of vaedge, of its squared error of reconstruction, and of PyOD's `VAE` and `IForest` with their defaults,
-   except that `VAE` also has batches of 128. All train on gray images of one digit.
+1. Each digit of MNIST against the nine other digits: the area under the ROC curve (AUROC) on all test images. The
+   methods are the score of vaedge, the squared error of its reconstructions, and PyOD's `VAE` and `IForest`. PyOD's
+   methods keep their defaults, except that `VAE` uses batches of 128. All methods train on gray images of one digit.
 2. models/mnist: the AUROC of simple images against test digits, for the score and for its parts.
 3. False alarms over 20 random divisions of normal examples, on the same test digits and on a simulated table.
-4. The time of `detect` divided by that of `reconstruct`.
+4. The time of `detect` divided by the time of `reconstruct`.
 """
 
 import argparse
@@ -43,7 +43,7 @@ Digits = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 
 def read_mnist(data_dir: str) -> tuple[Digits, Digits]:
-    """Return the images (n, 28, 28) and the classes of both parts."""
+    """Return the images (n, 28, 28) and the classes of the training part and of the test part."""
     import_torchvision()
     from torchvision import datasets
 
@@ -60,7 +60,7 @@ def auroc(normal: Array, anomalies: Array) -> float:
 
 
 def train_detector(images: npt.NDArray[np.uint8], folder: Path) -> vaedge.VAE:
-    """Train on four fifths of the images, and calibrate on the others."""
+    """Train on four fifths of the images, and calibrate on the remaining fifth."""
     rows = np.random.default_rng(0).permutation(len(images))
     held_out = len(images) // 5
     np.savez(folder / "digit.npz", train=images[rows[held_out:]], test=images[rows[:held_out]])
@@ -121,7 +121,7 @@ def binarize(images: Array) -> Array:
 
 
 def compare_simple_images(digits: Array, means: Array) -> None:
-    """Print the AUROC of simple images against test digits under models/mnist."""
+    """Print the AUROC of simple images against test digits, scored by models/mnist."""
     vae = vaedge.load(MODEL)
     calibration = vae.calibrate(digits[:5000])
     normal = digits[5000:]
@@ -150,7 +150,7 @@ def compare_simple_images(digits: Array, means: Array) -> None:
 
 
 def measure_false_alarms(name: str, vae: vaedge.VAE, normal: Array) -> None:
-    """Print the false-alarm rates over random divisions, and the number of pairs of parts that differ at 1 %."""
+    """Print the false-alarm rates over random divisions, and how many Kolmogorov-Smirnov tests reject."""
     found = [vae.calibrate(normal, seed=seed) for seed in range(DIVISIONS)]
     for rate in RATES:
         shares = [calibration.false_alarms(rate)[0] for calibration in found]
@@ -164,7 +164,7 @@ def measure_false_alarms(name: str, vae: vaedge.VAE, normal: Array) -> None:
 
 
 def compare_times(digits: Array) -> None:
-    """Print the time of `detect` and `reconstruct`, one thread, in turn."""
+    """Time `detect` and `reconstruct` in turn with one thread, and print the times."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.npz"
         vaedge.load(MODEL).calibrate(digits[:5000]).save(path)

@@ -1,8 +1,8 @@
 """Measure training on data larger than memory: the memory that it needs, and the speed of loading images.
 
-`python benchmarks/large_data.py` writes the data to a temporary folder, trains a small model on it in a process of its
-own, and prints the largest anonymous memory of that process (RssAnon, which does not count mapped pages) and of the
-processes that decode images. Then it compares the speed of reading batches with torchvision's `ImageFolder` and a
+`python benchmarks/large_data.py` writes the data to a temporary folder, and trains a small model on the data in a
+separate process. It prints the largest anonymous memory of this process and of the processes that decode images (RssAnon, which
+does not count mapped pages). Then it compares the speed of reading batches with torchvision's `ImageFolder` and a
 DataLoader of two workers. It needs Linux.
 """
 
@@ -79,7 +79,7 @@ def train_and_watch(dataset: Path, folder: Path, *options: str) -> tuple[int, fl
 
 
 def vaedge_epochs(folder: Path, cache: Path) -> Iterator[Callable[[], int]]:
-    """Yield a function for each epoch, which reads all batches and returns the number of examples."""
+    """For each epoch, yield a function that reads all batches and returns the number of examples."""
     dataset = load_dataset(TrainConfig(dataset=folder), cache)
 
     def epoch(seed: int) -> int:
@@ -92,7 +92,7 @@ def vaedge_epochs(folder: Path, cache: Path) -> Iterator[Callable[[], int]]:
 
 
 def image_folder_epochs(folder: Path) -> Iterator[Callable[[], int]]:
-    """Yield the same functions for `ImageFolder` and a DataLoader of two workers."""
+    """Do the same as `vaedge_epochs` with `ImageFolder` and a DataLoader of two workers."""
     import_torchvision()
     from torchvision import datasets, transforms
 
@@ -115,8 +115,8 @@ def main() -> None:
     """Measure, and print one line for each result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=12, help="size of the .npy file")
-    parser.add_argument("--images", type=int, default=50_000, help="number of images whose training is watched")
-    parser.add_argument("--loaded", type=int, default=20_000, help="number of images that are only loaded")
+    parser.add_argument("--images", type=int, default=50_000, help="number of images for measuring the memory")
+    parser.add_argument("--loaded", type=int, default=20_000, help="number of images for measuring the speed")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

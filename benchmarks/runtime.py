@@ -28,7 +28,7 @@ _SECONDS = 0.15
 
 
 class SharedPool:
-    """The encoder's and the decoder's session on one thread pool of ONNX Runtime.
+    """The sessions of the encoder and the decoder, which share one thread pool of ONNX Runtime.
 
     They run in a separate process, because such a pool affects every session of its process.
     """
@@ -39,7 +39,7 @@ class SharedPool:
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def median(self, batch_size: int) -> float:
-        """Time reconstructions in the process. Return the median time of one in nanoseconds."""
+        """Time reconstructions in the process. Return the median time of one reconstruction in nanoseconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(batch_size, file=self._process.stdin, flush=True)
@@ -225,7 +225,7 @@ def _limits(model: str, rounds: int) -> list[str]:
     """Compare the speed of `reconstruct` with two limits of the machine.
 
     Large batches are limited by the floating-point rate, which is measured with a product of large matrices. Batch
-    size 1 is limited by the rate of reading the weights from memory, which is measured with a sum of as many numbers.
+    size 1 is limited by the rate of reading the weights from memory, which is measured with a sum of numbers.
     """
     bundle = read_bundle(model)
     threads = 2

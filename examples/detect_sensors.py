@@ -1,7 +1,7 @@
 """Detect faults of sensors: train on normal readings, export with a calibration, and detect without PyTorch.
 
     python examples/detect_sensors.py train sensors     # needs the extras train and export
-    python examples/detect_sensors.py detect sensors    # needs numpy and ONNX Runtime alone
+    python examples/detect_sensors.py detect sensors    # needs only numpy and ONNX Runtime
 
 The readings are simulated: six sensors of a pump, in their own units, that depend on two hidden states. The second
 command simulates new readings, plants faults in some of them, and prints which faults were found.
@@ -18,7 +18,7 @@ import vaedge
 SENSORS = ("pressure_pa", "flow_l_s", "current_a", "temperature_c", "vibration_mm_s", "speed_rpm")
 CENTERS = np.array([240_000, 12.5, 8.2, 61, 0.35, 1480])
 SCALES = np.array([9_000, 0.8, 0.6, 4, 0.04, 12])
-# What a fault adds to each sensor, in spreads of that sensor.
+# Change of the reading of each sensor by a fault, in multiples of SCALES.
 FAULTS = {
     "leak": np.array([-3, -1.5, 0, 0, 0, 0]),
     "worn bearing": np.array([0, 0, 0, 2, 6, 0]),

@@ -5,7 +5,7 @@
 
 The script trains one model for each latent size, in the folders OUT/latent-N. It draws the ELBO of training and test
 images against the number of training examples seen, in OUT/figure2.png. After an interruption, run the same command
-again: it resumes the interrupted run, and does not repeat finished ones.
+again: it resumes the interrupted run, and does not repeat finished runs.
 """
 
 import argparse
@@ -72,13 +72,13 @@ def draw(curves: dict[int, list[dict[str, Any]]], path: Path) -> None:
 def main() -> None:
     """Train the models, print their last ELBOs, and draw their curves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="mnist", help="as in vaedge train (default: mnist)")
+    parser.add_argument("--dataset", default="mnist", help="data set, as in vaedge train (default: mnist)")
     parser.add_argument("--data-dir", default="data", help="folder in which torchvision stores its data sets")
     parser.add_argument("--epochs", type=int, default=50, help="passes over the training images (default: 50)")
     parser.add_argument(
-        "--latents", type=int, nargs="+", default=list(PAPER), help="sizes (default: those of the paper)"
+        "--latents", type=int, nargs="+", default=list(PAPER), help="latent sizes (default: those of the paper)"
     )
-    parser.add_argument("--device", default="auto", help="as in vaedge train (default: auto)")
+    parser.add_argument("--device", default="auto", help="device, as in vaedge train (default: auto)")
     parser.add_argument("--threads", type=int, help="number of CPU threads (default: that of torch)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs and the image")
     args = parser.parse_args()

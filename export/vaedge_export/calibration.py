@@ -21,10 +21,10 @@ _COMPARED_BATCH_SIZE = 64
 
 
 class Open(Protocol):
-    """A function that opens the graphs of a variant, with its calibration."""
+    """A function that opens the graphs of a variant together with the calibration of the variant."""
 
     def __call__(self, variant: str, graphs: Graphs, calibration: Calibration | None = None) -> vaedge.VAE:
-        """Open the graphs. Without a calibration, the result cannot detect anomalies."""
+        """Open the graphs. If `calibration` is None, the result cannot detect anomalies."""
 
 
 class Calibrated(NamedTuple):
@@ -41,10 +41,10 @@ class Calibrated(NamedTuple):
 
 
 def calibrate_variants(graphs: Mapping[str, Graphs], open_vae: Open, normal: Inputs) -> dict[str, Calibrated]:
-    """Calibrate each variant on the same normal examples, divided into the same three parts.
+    """Calibrate each variant on the same three parts of the normal examples.
 
     Args:
-        graphs: Dict from the name of a variant to its graphs; fp32 is first.
+        graphs: Dict from the name of a variant to its graphs. The first key is "fp32".
         open_vae: Function that opens the graphs of a variant.
         normal: Normal examples that were not used for training.
 
@@ -81,7 +81,7 @@ def with_calibrations(manifest: Manifest, calibrated: Mapping[str, Calibrated]) 
 
 
 def _measure(calibration: Calibration, examples: int) -> dict[str, Any]:
-    """Return the sizes of the three parts, and the measured false-alarm rates."""
+    """Return the sizes of the three parts of the normal examples, and the measured false-alarm rates."""
     n, m = len(calibration.scores), len(calibration.evaluation)
     alarms = {
         f"{rate:.3g}": {"rate": share, "standard_error": error}
@@ -91,7 +91,9 @@ def _measure(calibration: Calibration, examples: int) -> dict[str, Any]:
 
 
 def _decisions(vae: vaedge.VAE, normal: Inputs) -> npt.NDArray[np.bool_]:
-    """Return the decisions about the evaluation examples, in batches: int8 results depend on the batch.
+    """Return whether each evaluation example is an anomaly.
+
+    All variants use the same batches, because the results of int8 depend on the batch.
 
     Args:
         vae: The graphs with their calibration.

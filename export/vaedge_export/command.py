@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache-dir",
         type=Path,
         metavar="DIR",
-        help="with --calibration: folder for the decoded images of a folder (default: the folder cache beside the run)",
+        help="with --calibration: folder for the decoded images of a folder (default: folder cache beside the run)",
     )
     parser.add_argument("--note", help="one or two sentences that the model card shows with the metrics")
     parser.add_argument(

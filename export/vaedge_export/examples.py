@@ -48,7 +48,7 @@ def validate_calibration(examples: ExamplesLike, spec: Spec) -> Inputs:
     if len(inputs.x) < MIN_EXAMPLES:
         raise ExportError(
             f"calibration has {len(inputs.x)} normal examples; expected at least {MIN_EXAMPLES}. Hold out more "
-            "examples, or use `vaedge calibrate` with others"
+            "examples, or use `vaedge calibrate` with other examples"
         )
     if refusal := spec.likelihood.refusal(torch.from_numpy(inputs.x)):
         raise ExportError(f"calibration cannot be scored: {refusal}")

@@ -50,7 +50,7 @@ _Say = Callable[[str], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What the manifest and the model card say about the origin of a model.
+    """The origin of a model, for the manifest and the model card.
 
     Attributes:
         metrics: Dict from the name of a metric to its value: a float in nats per example, or a text that describes the
@@ -96,7 +96,7 @@ def export_vae(
         input_shape: Shape of one example of x.
         latent_shape: Shape of one z.
         likelihood: Name of p(x|z), a key of `vaedge_train.model.likelihoods.LIKELIHOODS`. It determines the parameters
-            that the decoder returns, how the mean of p(x|z) follows from them, and the values that x may have.
+            that the decoder must return, the formula for the mean of p(x|z), and the allowed values of x.
         prior: p(z), such as a `vaedge.distributions.prior.Mixture`; None is N(0, I).
         conditions: Dict from the name of each further input to its description. Both modules take these inputs in this
             order, after x or z.
@@ -107,7 +107,7 @@ def export_vae(
             one color for each class. May be empty.
         calibration: At least 20 normal examples, of the same type as `examples`, on which the model was not trained.
             `VAE.calibrate` divides them into three parts, and the bundle then detects anomalies. The comparison at a
-            false-alarm rate of 1 % needs about 250 examples. None writes no calibration.
+            false-alarm rate of 1 % needs about 250 examples. If None, the bundle has no calibration.
         variants: Names of the variants to write in addition to "fp32", which is always written: keys of
             `vaedge_export.variants.quantize.QUANTIZERS`. They need examples.
         allow_loss: Maximum loss of a variant: decrease of the ELBO in nats per example. None means 0.3, or a thousandth
@@ -115,8 +115,8 @@ def export_vae(
         fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require one.
         input_mean: Mean of the data, for modules that work in standardized units, (x - input_mean) / input_std. The
             bundle takes and returns x in the units of the data. An array that broadcasts to input_shape; None means 0.
-        input_std: Standard deviation of the data, for the same modules. An array of positive numbers that broadcasts to
-            input_shape; None means 1.
+        input_std: Standard deviation of the data, for modules that work in standardized units. An array of
+            positive numbers that broadcasts to input_shape; None means 1.
         encoding: "uint8" if the model was trained on 8-bit data that was divided by 255. x may then be given as uint8,
             and its range is [0, 1]. With None, x must be given as floating-point numbers.
         features: Names of the elements of x, for tables, such as the columns of a CSV file; may be empty.
@@ -130,9 +130,8 @@ def export_vae(
         ExportError: An argument cannot be used, a module fails or cannot be traced, the folder exists, or the disk is
             full.
         VerificationError: The modules or their graphs failed a check. Each check has its own subclass.
-        LossError: The loss of a variant exceeds its budget.
-        vaedge.InputError: The examples, or the values of their conditions, are not valid inputs of the model; this is
-            also true for `calibration`.
+        LossError: The loss of a variant exceeds `allow_loss`.
+        vaedge.InputError: `examples` or `calibration`, or the conditions in them, are not valid inputs of the model.
     """
     say: _Say = print if progress else _silent
     destination = Path(out)
@@ -197,7 +196,7 @@ def export_vae(
 
 
 def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
-    """Return a manifest that lacks the files, the results of the comparison, and the measurements of variants."""
+    """Return the manifest without the files, the results of the comparison, and the measurements of variants."""
     versions = {producer: importlib.metadata.version(producer) for producer in _PRODUCERS}
     return Manifest(
         name=name,

@@ -13,7 +13,7 @@ from vaedge_export.errors import ExportError
 def require_absent(destination: Path) -> None:
     """Raise ExportError if the destination exists.
 
-    Call this function before a long export, so that it fails early. `new_folder` calls this function again.
+    Call this function before a long export, so that the export fails early. `new_folder` calls this function again.
     """
     if destination.exists() or destination.is_symlink():
         raise ExportError(f"{destination} exists already: name another folder, or remove it first")

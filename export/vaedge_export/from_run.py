@@ -41,11 +41,12 @@ def export_run(
         allow_loss: As for `export_vae`; nats per example.
         fixed_batch: As for `export_vae`.
         note: One or two sentences that the model card shows with the metrics.
-        calibration: Whether to calibrate anomaly detection. This reads the data set of the run again, and uses its test
-            part, binarized as during the training. The validation part is not used, because it chose the epoch.
-        data_dir: Folder of the data set; None is that of the training. Only with calibration=True.
-        cache_dir: Folder for the decoded images of a folder; None is the folder "cache" beside the run. Only with
-            calibration=True.
+        calibration: Whether to calibrate anomaly detection. The data set of the run is read again. The calibration
+            uses the test part, binarized as during the training. It does not use the validation part, because the best
+            epoch was chosen on that part.
+        data_dir: Folder of the data set; None means the folder of the training. Used only if `calibration` is True.
+        cache_dir: Folder for decoded images, if the data set is a folder of images. None means the folder "cache"
+            beside the run. Used only if `calibration` is True.
         progress: Whether to print each step.
 
     Returns:
@@ -121,7 +122,7 @@ def _test_part(run: Run, data_dir: str | None, cache_dir: Path | None) -> dict[s
 
 
 def _metrics(run: Run) -> dict[str, float | str]:
-    """Return the metrics of the most precise `vaedge evaluate`, or else those that training measured."""
+    """Return the metrics of the most precise `vaedge evaluate`. Without one, return those of the training."""
     given = f"{Path(run.config.dataset).name}{', each given its label' if run.classes else ''}"
     return _evaluation_metrics(run, given) if run.evaluations else _epoch_metrics(run, given)
 

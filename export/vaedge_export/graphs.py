@@ -50,7 +50,7 @@ def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, 
 
     Args:
         network: The network.
-        inputs: Dict from the name of each input to an (n, ...) array, n >= 3. Only types and shapes of arrays count.
+        inputs: Dict from the name of each input to an (n, ...) array, n >= 3. The values are not used.
         metadata: Dict from key to text, which the graph stores as metadata.
 
     Returns:

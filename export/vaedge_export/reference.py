@@ -16,12 +16,12 @@ from vaedge_export.networks import Array
 from vaedge_export.spec import Spec
 
 REFERENCE_EXAMPLES = 8
-# Tolerance of fp32, in standard deviations of a feature. Other CPUs, numbers of threads and releases of ONNX Runtime
-# change a result by at most a tenth of the tolerance.
+# Tolerance of fp32, in standard deviations of a feature. A different CPU, number of threads or release of ONNX
+# Runtime changes a result by at most a tenth of this tolerance.
 _FP32_TOLERANCE = 1e-4
 _STEPS = 255  # number of quantization steps in the range of an output
-# A tolerance is at least this factor times the difference between ONNX Runtime and the reference that the exporting
-# machine finds. Differences on other machines can be larger.
+# A tolerance is at least this factor times the difference between ONNX Runtime and the reference on the exporting
+# machine, because the difference can be larger on other machines.
 _NOISE_FACTOR = 16
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)
 _INPUTS = ("x", "z")
@@ -57,8 +57,9 @@ def variant_reference(arrays: Mapping[str, Array], vae: vaedge.VAE, graphs: Grap
     """Return the content of the reference file of a variant other than fp32.
 
     The reference evaluator of the package onnx computes the expected outputs. If a graph has operators that only ONNX
-    Runtime has, ONNX Runtime computes them. All examples are in one batch, because the results of dynamic int8 depend
-    on the batch. The tolerance of an output is one quantization step: 1/255 of the range of the output.
+    Runtime implements, ONNX Runtime computes the expected outputs. All examples are in one batch, because the results
+    of dynamic int8 depend on the batch. The tolerance of an output is one quantization step: 1/255 of the range of the
+    output.
 
     Args:
         arrays: Result of `reference_arrays`. Only the inputs and the conditions are used.
@@ -94,7 +95,7 @@ def _has_contrib_operators(graph: bytes) -> bool:
 
 
 def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
-    """Return the tolerance of an output: `wanted`, or the unavoidable rounding error where that is larger.
+    """Return the tolerance of an output: `wanted`, or the rounding error in elements where it is larger.
 
     Args:
         expected: The output in the reference, (n, ...).

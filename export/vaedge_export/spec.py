@@ -140,8 +140,8 @@ def _validated_features(names: Sequence[str], input_shape: tuple[int, ...]) -> t
     features = tuple(names)
     if features and not (all(map(_is_name, features)) and may_name_features(features, input_shape)):
         raise ExportError(
-            f"features is {names!r}; expected one distinct name of printable characters per element of input_shape "
-            f"{input_shape}, which must have one axis"
+            f"features is {names!r}; expected one distinct name of printable characters for each element of x. The "
+            f"names need an input_shape with one axis, got {input_shape}"
         )
     return features
 
@@ -175,7 +175,7 @@ def _as_standardization(
 
 def _as_moment(name: str, values: npt.ArrayLike, input_shape: tuple[int, ...]) -> Tensor:
     try:
-        with np.errstate(over="ignore"):  # too large numbers become infinity, which is refused below
+        with np.errstate(over="ignore"):  # numbers too large for float32 become infinity, which is refused below
             array = np.asarray(values, np.float64).astype(np.float32)
     except (TypeError, ValueError) as error:
         raise ExportError(f"{name} is not an array of numbers: {error}") from error

@@ -2,7 +2,7 @@
 
 DIR/NAME_encoder/{config.pbtxt,1/model.onnx}    x -> mean, log_var
 DIR/NAME_decoder/{config.pbtxt,1/model.onnx}    z -> x, and the parameters of p(x|z)
-DIR/NAME_reconstruct/{config.pbtxt,1/}          an ensemble of both: x -> the reconstruction through the posterior mean
+DIR/NAME_reconstruct/{config.pbtxt,1/}          the encoder, then the decoder: x -> the reconstruction from the mean
 """
 
 import os

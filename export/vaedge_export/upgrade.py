@@ -25,8 +25,8 @@ def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
     """Rewrite the manifest, the prior, the references, the samples and the card of a bundle in the newest format.
 
     The ONNX files, the metrics, the calibrations, and all images except the samples do not change. For variants other
-    than fp32, the references are computed from the graphs. The samples on the card are drawn again, because a seed
-    gives other latents in format 2 than in format 1.
+    than fp32, the references are computed from the graphs. The samples on the card are drawn again, because the same
+    seed gives different latents in formats 1 and 2.
 
     Args:
         path: The bundle's folder. The new files are written to a copy. If the copy passes a check, it replaces the
@@ -70,7 +70,7 @@ def _new_files(bundles: dict[str, Bundle]) -> dict[str, bytes]:
     names = ("x", "z", *manifest.conditions, "mean", "log_var", "decoded", *manifest.parameters)
     arrays = {name: stored[name] for name in names}
     files: dict[str, bytes] = {}
-    # The prior of format 2 keeps its bytes, because calibrations are bound to their SHA-256.
+    # A prior in format 2 keeps its bytes, because each calibration depends on the SHA-256 of the prior.
     if manifest.prior_file is not None and manifest.format_version == 1:
         constants = read_prior(manifest.prior, fp32.prior, manifest.latent_shape).to_npz()
         if constants is not None:

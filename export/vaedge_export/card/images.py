@@ -26,9 +26,9 @@ _STEPS = np.linspace(-3, 3, 13, dtype=np.float32)
 _MANIFOLD = 20  # number of images in each direction of the manifold
 _MANIFOLD_ENDS = 0.005, 0.995  # the manifold extends between these quantiles of N(0, 1)
 _MIN_SCATTER_LIMIT, _SCATTER_PIXELS = 3.0, 460
-_SHOWN_MEANS = 0.99  # share of the posterior means inside the axes; the others are drawn at their edge
+_SHOWN_MEANS = 0.99  # share of the posterior means inside the axes; all other means are drawn at the edge
 _HISTOGRAM_SAMPLES = 5000
-_MAX_HISTOGRAMS = 16  # further features of a table have no histogram
+_MAX_HISTOGRAMS = 16  # maximum number of features with a histogram
 _MARKED_RATES = 0.1, 0.01
 
 
@@ -38,8 +38,8 @@ def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Se
     Args:
         vae: The float32 graphs.
         real: Real examples, or None. Without real examples, the card has only samples and the manifold.
-        random: Random examples. Without real examples, their conditions are those of samples and the manifold.
-        labels: Name of the class of each real example, for a map of the latent space; empty without classes.
+        random: Random examples. If `real` is None, samples and the manifold have the conditions of these examples.
+        labels: Name of the class of each real example, for a map of the latent space; empty if there are no classes.
 
     Returns:
         Dict from file name to PNG image. The dict is empty if nothing can be shown.
@@ -80,7 +80,7 @@ def _manifold_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
 def _histograms_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
     """Return histograms of samples and of held-out examples as PNG, one panel for each column of the table.
 
-    The samples are draws from p(x|z). If the likelihood has no draws, they are means of p(x|z).
+    The samples are draws from p(x|z). If the likelihood cannot be sampled, they are means of p(x|z).
     """
     likelihood = LIKELIHOODS.get(vae.manifest.likelihood)
     draw = likelihood is not None and likelihood.normalized
@@ -93,7 +93,7 @@ def _histograms_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
 
 def detection_png(calibration: Calibration) -> bytes:
     """Return histograms of the calibration scores and of the evaluation scores as PNG, with thresholds marked."""
-    scores, evaluation = (np.nan_to_num(array) for array in (calibration.scores, calibration.evaluation))  # no infinity
+    scores, evaluation = (np.nan_to_num(array) for array in (calibration.scores, calibration.evaluation))  # finite
     p_values = calibration.p_values(scores)
     thresholds = {
         f"{100 * rate:g} %": float(scores[p_values > rate].max())
@@ -104,14 +104,14 @@ def detection_png(calibration: Calibration) -> bytes:
 
 
 def samples_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Return a grid of samples as PNG. In a conditional model, they have the conditions of the examples."""
+    """Return a grid of samples as PNG. In a conditional model, samples have the conditions of the examples."""
     return grid_png(vae.sample(_IMAGES, seed=_SEED, conditions=examples.repeated(_IMAGES).conditions))
 
 
 def _traverse_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
     """Return a grid of decoded latents as PNG. Each row varies one of the most active latents from -3 to 3.
 
-    The other latents are the posterior mean of the first example.
+    All other latents keep their values in the posterior mean of the first example.
     """
     means = vae.encode(examples.x, conditions=examples.conditions).mean.reshape(len(examples.x), -1)
     chosen = np.argsort(-means.var(0), kind="stable")[:_TRAVERSED]

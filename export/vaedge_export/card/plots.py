@@ -14,7 +14,7 @@ _COLORS = (
     *((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189)),
     *((140, 86, 75), (227, 119, 194), (127, 127, 127), (188, 189, 34), (23, 190, 207)),
 )
-_MARGIN = 34  # pixels around a plot, for the labels of the axes
+_MARGIN = 34  # width in pixels of the space around a plot, for the labels of the axes
 _LINE_HEIGHT = 14
 _MAX_TEXT = 24  # maximum length of a text in characters
 _PANEL = (200, 130)
@@ -111,7 +111,8 @@ def scores_png(calibration: _Array, evaluation: _Array, thresholds: Mapping[str,
     Args:
         calibration: (n,) float32, scores that are drawn as filled bars.
         evaluation: (m,) float32, scores that are drawn as a line over them.
-        thresholds: Dict from the label of each line to its score. The labels of up to two lines do not overlap.
+        thresholds: Dict from the label of each line to its score. If there are at most two lines, the labels do
+            not overlap.
     """
     low, high = _limits(calibration, evaluation)
     high = max([high, *(1.05 * threshold for threshold in thresholds.values())])
@@ -175,7 +176,7 @@ def _panel(data: _Array, samples: _Array, edges: _Edges, size: tuple[int, int]) 
 def _limits(data: _Array, samples: _Array) -> tuple[float, float]:
     """Return the minimum and the maximum of the horizontal axis of one feature.
 
-    The axis shows the middle 99.8 % of the data and of the samples. Outliers would make the other bars too narrow.
+    The axis shows the middle 99.8 % of the data and of the samples. With the outliers, the bars would be too narrow.
     """
     both = [np.quantile(values.astype(np.float64), (0.001, 0.999)) for values in (data, samples)]
     low, high = float(min(ends[0] for ends in both)), float(max(ends[1] for ends in both))

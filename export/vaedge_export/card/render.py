@@ -61,7 +61,7 @@ def _metric(value: object) -> str:
 
 
 def _percent(share: str | float) -> str:
-    """Return a share between 0 and 1 in percent: exactly, if it is a requested rate; otherwise with two decimals."""
+    """Return a share between 0 and 1 in percent: a text exactly, a number with two decimals."""
     return f"{100 * float(share):g} %" if isinstance(share, str) else f"{100 * share:.2f} %"
 
 

@@ -18,7 +18,7 @@ BATCH_SIZES = (1, 2, 7, 64)
 # data, the standard deviation. An absolute tolerance of 1e-5 would be too strict for large logits: neighboring float32
 # values near -145 are 1.5e-5 apart.
 TOLERANCE = 1e-5
-# The same for graphs with convolutions, in which ONNX Runtime adds thousands of products in another order than torch.
+# Maximum difference for graphs with convolutions. ONNX Runtime adds thousands of products in a different order there.
 CONVOLUTION_TOLERANCE = 1e-4
 
 
@@ -39,12 +39,12 @@ class Difference:
 
     @classmethod
     def between(cls, expected: Array, found: Array, unit: Array | float = 1) -> "Difference":
-        """Compare two arrays of the same shape. `unit` is a number, or an array that broadcasts to this shape."""
+        """Compare two arrays of the same shape. `unit` is a number, or an array that broadcasts to their shape."""
         distance, size = np.abs(found - expected), np.abs(expected)
         return cls(float(distance.max()), float((distance / np.maximum(unit, size)).max()), float(size.max()))
 
     def merged(self, other: "Difference") -> "Difference":
-        """Combine two differences: each attribute of the result is the larger one of both."""
+        """Combine two differences: each attribute of the result is the larger of the two values."""
         return Difference(*map(max, astuple(self), astuple(other)))
 
 

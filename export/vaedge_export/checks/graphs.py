@@ -11,7 +11,7 @@ from vaedge_export.errors import DeterminismError, PurityError, SignatureError
 from vaedge_export.graphs import IR_VERSION, OPSET
 from vaedge_export.networks import Array, Shapes
 
-CONTRIB = "com.microsoft"  # the domain of operators that only ONNX Runtime has; only variants use them
+CONTRIB = "com.microsoft"  # domain of operators that only ONNX Runtime implements; fp32 does not use it
 
 _DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
@@ -35,7 +35,7 @@ def check_signature(content: bytes, name: str, inputs: Mapping[str, Array], outp
     Args:
         content: The serialized graph.
         name: Name of the graph, for the error.
-        inputs: Dict from each expected input to an (n, ...) array, in order. Only types and shapes of the arrays count.
+        inputs: Dict from each expected input to an (n, ...) array, in order. The values are not used.
         outputs: Dict from each expected output to the shape of one example, in order. Outputs must be float32.
 
     Raises:
@@ -76,12 +76,12 @@ def check_purity(content: bytes, name: str, *, contrib: bool = False) -> None:
         contrib: Whether operators that only ONNX Runtime has are allowed.
 
     Raises:
-        PurityError: One of three reasons. The graph is invalid. It contains a random operator, a function, a subgraph,
-            external data or metadata of nodes. A supported release of ONNX Runtime does not know its operators or its
-            format.
+        PurityError: The graph is invalid, or it contains a random operator, a function, a subgraph, external data or
+            metadata of nodes. The error is also raised if a supported release of ONNX Runtime does not know the
+            operators or the format of the graph.
     """
     model = onnx.load_model_from_string(content)
-    is_standard = all(node.domain == "" for node in model.graph.node)  # onnx fully checks only these
+    is_standard = all(node.domain == "" for node in model.graph.node)  # onnx fully checks only standard graphs
     try:
         onnx.checker.check_model(model, full_check=is_standard)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

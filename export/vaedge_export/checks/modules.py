@@ -30,11 +30,12 @@ from vaedge_train.model.mlp import Encoder
 from vaedge_train.model.priors import StandardNormal
 from vaedge_train.model.vae import VAE
 
-_MAX_BYTES = 2**31 - 2**20  # the limit of protobuf, less a megabyte for the structure of the graph
-# An encoder is refused if its negative ELBO is more than this factor times that of the swapped outputs.
+_MAX_BYTES = 2**31 - 2**20  # the limit of protobuf, minus a megabyte for the structure of the graph
+# An encoder is refused if its negative ELBO is more than this factor times the negative ELBO of the swapped outputs.
 _SWAP_FACTOR = 1.1
-# An encoder is refused if another reading of its second output improves the ELBO by more than both limits: a part of
-# the new ELBO, and a number of nats. A correct model, trained with beta = 4, reaches half of these limits.
+# An encoder is refused if another reading of its second output improves the ELBO by more than both limits. One limit
+# is a fraction of the new ELBO, and one is a number of nats. A correct model, trained with beta = 4,
+# reaches half of these limits.
 _SCALE_FRACTION, _SCALE_NATS = 0.06, 2.0
 
 
@@ -44,7 +45,7 @@ def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
     Args:
         spec: The specification of the export.
         examples: At least 3 examples.
-        real: Whether the examples are real data. The check of the meaning of the outputs is omitted without real data.
+        real: Whether the examples are real data. If not, the check of the meaning of the outputs is omitted.
 
     Raises:
         ExportError: A module raises an exception.
@@ -76,8 +77,8 @@ def check_training_mode(name: str, module: nn.Module) -> None:
     """
     for part, submodule in module.named_modules():
         if submodule.training:
-            where = f" (its part {part!r}, a {type(submodule).__name__})" if part else ""
-            raise TrainingModeError(f"the {name} is in training mode{where}: call .eval() on it first")
+            where = f" (its submodule {part!r}, a {type(submodule).__name__})" if part else ""
+            raise TrainingModeError(f"the {name} is in training mode{where}: call .eval() on the {name} first")
 
 
 def check_size(name: str, module: nn.Module) -> None:
@@ -189,10 +190,10 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
 
     The check tries three other readings: (log_var, mean), (mean, sigma) and (mean, log sigma). It computes the ELBO in
     standardized units, with the prior N(0, I) and the noise `examples.z`. A model passes if all readings give about the
-    same ELBO, as those of an untrained model do.
+    same ELBO. This is the case for an untrained model.
 
-    For (mean, log sigma), log_var is twice the second output. This reading must also be better than 1.5 times and 3
-    times the second output. Otherwise the posterior is only too wide, because the training was too short.
+    The reading (mean, log sigma) takes twice the second output as log_var. It counts only if it is better than 1.5
+    times and 3 times the second output. Otherwise, the posterior is only too wide, because the training was too short.
 
     Args:
         spec: The specification of the export.
@@ -250,7 +251,7 @@ class _Constant(nn.Module):
 
 
 class _FlatDecoder(nn.Module):
-    """A wrapper of a decoder. It takes z as an (n, latents) tensor, and gives fixed conditions to the decoder."""
+    """A wrapper of a decoder. It takes z as an (n, latents) tensor, and passes fixed conditions to the decoder."""
 
     def __init__(self, decoder: nn.Module, latent_shape: tuple[int, ...], conditions: list[Tensor]) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ _SEED = 0
 _BUDGET, _RELATIVE_BUDGET = 0.3, 0.001
 _TIMED_BATCH_SIZES = (1, 64)
 _SECONDS = 0.5
-_SLOWER = 1.05  # a variant is called slower above this ratio of times; smaller ratios are noise
+_SLOWER = 1.05  # ratio of times above which a variant is reported as slower; smaller ratios are noise
 
 Open = Callable[[str, Graphs], vaedge.VAE]
 
@@ -117,7 +117,7 @@ class Comparison:
             name: Name of the variant.
             graphs: Graphs of the variant.
             kept: Names of the layers that stay in float32.
-            microseconds: Dict from batch size to the median time of a call, as `time` measured it for this variant.
+            microseconds: Dict from batch size to the median time of a call, the result of `time` for this variant.
         """
         vae = self._open(name, graphs)
         bounds = self._score(vae)
@@ -155,7 +155,7 @@ def with_measurements(
         comparison: The comparison with the float32 graphs.
         made: Dict from the name of each other variant to its graphs and to the names of the layers that stay in
             float32.
-        say: Function that receives one line for each other variant.
+        say: Function that receives one line of text for each variant other than fp32.
     """
     compared = {"fp32": (comparison.fp32, list[str]()), **made}
     times = comparison.time({name: graphs for name, (graphs, _) in compared.items()})

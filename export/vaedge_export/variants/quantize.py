@@ -21,7 +21,7 @@ from vaedge_export.networks import Array
 # Channels of activations whose maximum exceeds this quantile of all maxima are scaled down to the quantile. A tensor of
 # activations has only one scale, so a few large channels would leave few quantization steps for the other channels.
 _OUTLIERS = 0.9
-_BLOCK = 32  # number of weights that share a scale in 4 bits
+_BLOCK = 32  # number of 4-bit weights that share a scale
 _CALIBRATION_BATCH_SIZE = 32
 
 # Arguments: the serialized float32 graph, a dict from the name of each input to examples, and the names of the layers
@@ -110,7 +110,7 @@ def to_int4(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
 
 
 def to_fp16(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Convert to half precision, except the inputs and outputs. The result is fast on CUDA, and half as large.
+    """Convert all but the inputs and outputs to half precision. The graph is half as large, and fast on CUDA.
 
     Args:
         content: The serialized float32 graph.
@@ -210,7 +210,7 @@ def outlier_factors(activations: Array) -> Array:
     """Return the factor by which each channel is too large.
 
     An outlier is a channel whose maximum exceeds the 90th percentile of the maxima of all channels. Its factor is its
-    maximum divided by this percentile. The factor of other channels is 1.
+    maximum divided by this percentile. The factor of all other channels is 1.
 
     Args:
         activations: (n, channels) float32.

@@ -1,4 +1,4 @@
-"""Make a variant whose loss is within the budget. Layers stay in float32 only if the loss would exceed the budget."""
+"""Make a variant whose loss is within the budget. Layers stay in float32 only if this is necessary."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -21,8 +21,8 @@ def make_variant(
 ) -> tuple[Graphs, list[str]]:
     """Quantize both graphs, and keep layers in float32 until the loss is within the budget.
 
-    If the loss of the fully quantized model exceeds the budget, one layer after another is kept in float32. The first
-    one is the layer that recovers the most nats per weight. This number is measured with only that layer in float32.
+    If the loss of the fully quantized model exceeds the budget, one layer after another is kept in float32. Layers
+    that recover more nats per weight come first. The recovery of a layer is measured with only this layer in float32.
 
     Args:
         name: Name of the variant, a key of QUANTIZERS.

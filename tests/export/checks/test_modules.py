@@ -109,7 +109,7 @@ def test_module_in_training_mode_is_refused(vae, shapes, tmp_path, part):
 def test_part_in_training_mode_is_named(vae):
     vae.encoder.hidden.append(nn.Dropout(0.5))
     vae.encoder.hidden[-1].train()
-    with pytest.raises(TrainingModeError, match=r"encoder is in training mode \(its part 'hidden.3', a Dropout\)"):
+    with pytest.raises(TrainingModeError, match=r"encoder is in training mode \(its submodule 'hidden.3', a Dropout\)"):
         check_training_mode("encoder", vae.encoder)
 
 
