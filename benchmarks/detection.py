@@ -150,7 +150,7 @@ def compare_simple_images(digits: Array, means: Array) -> None:
 
 
 def measure_false_alarms(name: str, vae: vaedge.VAE, normal: Array) -> None:
-    """Print the false-alarm rates over random divisions, and how many Kolmogorov-Smirnov tests reject."""
+    """Print the false-alarm rates over random divisions, and the number of Kolmogorov-Smirnov tests that reject."""
     found = [vae.calibrate(normal, seed=seed) for seed in range(DIVISIONS)]
     for rate in RATES:
         shares = [calibration.false_alarms(rate)[0] for calibration in found]
