@@ -1,9 +1,9 @@
 """Measure training on data larger than memory: the memory that it needs, and the speed of loading images.
 
 `python benchmarks/large_data.py` writes the data to a temporary folder, and trains a small model on the data in a
-separate process. It prints the largest anonymous memory of this process and of the processes that decode images (RssAnon, which
-does not count mapped pages). Then it compares the speed of reading batches with torchvision's `ImageFolder` and a
-DataLoader of two workers. It needs Linux.
+separate process. It prints the largest anonymous memory of this process and of the processes that decode images
+(RssAnon, which does not count mapped pages). Then it compares the speed of reading batches with torchvision's
+`ImageFolder` and a DataLoader of two workers. It needs Linux.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def anonymous_memory(process: int) -> int:
 
 
 def train_and_watch(dataset: Path, folder: Path, *options: str) -> tuple[int, float]:
-    """Train for one epoch in a child. Return the largest anonymous memory in bytes, and the time in seconds."""
+    """Train for one epoch in a child process. Return the largest anonymous memory in bytes, and the time in seconds."""
     words = [sys.executable, "-m", "vaedge_train", "--dataset", str(dataset), "--out", str(folder / "run")]
     words += ["--epochs", "1", "--hidden", "64", "--batch-size", "256", *options]
     start, largest = time.perf_counter(), 0
