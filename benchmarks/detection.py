@@ -181,7 +181,7 @@ def compare_times(digits: Array) -> None:
 
 
 def simulate_table(folder: Path) -> tuple[vaedge.VAE, Array]:
-    """Train on the sensors of examples/detect_sensors.py. Return the model, and normal rows for calibration."""
+    """Train on the readings of examples/detect_sensors.py. Return the model, and normal rows for calibration."""
     example = runpy.run_path(str(EXAMPLE))
     example["train"](folder)
     return vaedge.load(folder / "bundle"), example["simulate"](10_000, seed=2)

@@ -1,4 +1,4 @@
-"""Export a module of your own as a bundle.
+"""Export your own module as a bundle.
 
 As in many tutorials, the encoder of this example returns one tensor that holds mean and log_var, and the decoder ends
 in a sigmoid. Two small wrappers convert these outputs to the form that `export_vae` takes.

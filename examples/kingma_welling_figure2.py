@@ -79,7 +79,7 @@ def main() -> None:
         "--latents", type=int, nargs="+", default=list(PAPER), help="latent sizes (default: those of the paper)"
     )
     parser.add_argument("--device", default="auto", help="device, as in vaedge train (default: auto)")
-    parser.add_argument("--threads", type=int, help="number of CPU threads (default: that of torch)")
+    parser.add_argument("--threads", type=int, help="number of CPU threads (default: chosen by torch)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs and the image")
     args = parser.parse_args()
 

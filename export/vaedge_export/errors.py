@@ -12,7 +12,7 @@ class VerificationError(ExportError):
 
 
 class TrainingModeError(VerificationError):
-    """A module or one of its submodules is in training mode, which changes dropout and batch normalization."""
+    """A module or one of its submodules is in training mode, so dropout and batch normalization are active."""
 
 
 class SizeError(VerificationError):
@@ -40,7 +40,7 @@ class FiniteError(VerificationError):
 
 
 class AgreementError(VerificationError):
-    """A graph differs from its torch module by more than the tolerance."""
+    """An output of a graph differs from the output of its torch module by more than the tolerance."""
 
 
 class DependenceError(VerificationError):

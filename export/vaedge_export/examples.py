@@ -27,7 +27,7 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
         spec: The specification of the export.
 
     Raises:
-        ExportError: The mapping has a missing or an unknown name, or variants cannot be measured on these examples.
+        ExportError: The mapping lacks a name or has an unknown one, or variants cannot be measured on these examples.
         vaedge.InputError: The arrays are not valid inputs of the model.
     """
     inputs = _as_inputs(examples, "examples", spec)
@@ -40,8 +40,8 @@ def validate_calibration(examples: ExamplesLike, spec: Spec) -> Inputs:
     """Validate the normal examples that calibrate anomaly detection. The arguments are those of `validate_examples`.
 
     Raises:
-        ExportError: The mapping has a missing or an unknown name, there are too few examples, or the likelihood cannot
-            score them.
+        ExportError: The mapping lacks a name or has an unknown one, there are too few examples, or the likelihood
+            cannot score the examples.
         vaedge.InputError: The arrays are not valid inputs of the model.
     """
     inputs = _as_inputs(examples, "calibration", spec)

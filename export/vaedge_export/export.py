@@ -86,7 +86,7 @@ def export_vae(
     provenance: Provenance = Provenance(),
     progress: bool = False,
 ) -> Path:
-    """Verify that the graphs of an encoder and a decoder agree with the modules, and export the graphs as a bundle.
+    """Export an encoder and a decoder as a bundle of ONNX graphs, and verify that the graphs agree with the modules.
 
     Args:
         encoder: Module in evaluation mode: x (n, *input_shape) -> (mean, log_var), each (n, *latent_shape) float32.
@@ -108,17 +108,18 @@ def export_vae(
         calibration: At least 20 normal examples, of the same type as `examples`, on which the model was not trained.
             `VAE.calibrate` divides them into three parts, and the bundle then detects anomalies. The comparison at a
             false-alarm rate of 1 % needs about 250 examples. If None, the bundle has no calibration.
-        variants: Names of the variants to write in addition to "fp32", which is always written: keys of
-            `vaedge_export.variants.quantize.QUANTIZERS`. They need examples.
-        allow_loss: Maximum loss of a variant: decrease of the ELBO in nats per example. None means 0.3, or a thousandth
-            of the ELBO if that is more.
-        fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require one.
+        variants: Names of the variants to write in addition to "fp32", which is always written. The names are keys of
+            `vaedge_export.variants.quantize.QUANTIZERS`. These variants need `examples`.
+        allow_loss: Maximum loss of a variant, a decrease of the ELBO in nats per example. None means 0.3, or a
+            thousandth of the ELBO if that is more.
+        fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require a fixed one. None
+            writes no copy.
         input_mean: Mean of the data, for modules that work in standardized units, (x - input_mean) / input_std. The
             bundle takes and returns x in the units of the data. An array that broadcasts to input_shape; None means 0.
         input_std: Standard deviation of the data, for modules that work in standardized units. An array of
             positive numbers that broadcasts to input_shape; None means 1.
         encoding: "uint8" if the model was trained on 8-bit data that was divided by 255. x may then be given as uint8,
-            and its range is [0, 1]. With None, x must be given as floating-point numbers.
+            and the range of x is [0, 1]. With None, x must be given as floating-point numbers.
         features: Names of the elements of x, for tables, such as the columns of a CSV file; may be empty.
         provenance: Metrics and origin of the model, for the manifest and the card.
         progress: Whether to print each step.

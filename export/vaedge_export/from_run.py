@@ -116,7 +116,7 @@ def export_command(
 
 
 def _test_part(run: Run, data_dir: str | None, cache_dir: Path | None) -> dict[str, npt.NDArray[Any]]:
-    """Return the test part of the run's data set, in the form of the examples of a run."""
+    """Return the test part of the run's data set as a dict of arrays, like `Run.examples`."""
     test = load_test_part(run, data_dir, cache_dir)
     return {"x": scale(test.x).numpy(), **({} if test.y is None else {"y": test.y.numpy()})}
 

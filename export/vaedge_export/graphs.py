@@ -59,7 +59,7 @@ def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, 
         a product by less than 1.2e-38 times the other factor.
 
     Raises:
-        ExportError: torch cannot trace the module. The exception of torch is the cause of the error.
+        ExportError: torch cannot trace the module. `__cause__` is the exception of torch.
     """
     examples = tuple(torch.from_numpy(array[:_TRACE_BATCH_SIZE]) for array in inputs.values())
     try:
@@ -86,7 +86,7 @@ def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, 
     # torch writes the source lines and paths of the module into every node.
     ClearMetadataAndDocStringPass()(program.model)
     for value in list(program.model.graph.initializers.values()):
-        value.name = str(value.name).removeprefix("module.")  # added by _AnyInputs
+        value.name = str(value.name).removeprefix("module.")  # _AnyInputs adds this prefix
     proto = program.model_proto
     flushed = _flush_denormals(proto)
     return serialize(proto, network.name, {**metadata, "graph": network.name}), flushed

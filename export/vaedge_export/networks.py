@@ -54,7 +54,7 @@ class Network:
 
 
 class StandardizedEncoder(nn.Module):
-    """A wrapper of an encoder of standardized data. The wrapper takes x in the units of the data."""
+    """A wrapper that standardizes x for an encoder. The wrapper takes x in the units of the data."""
 
     def __init__(self, encoder: nn.Module, standardization: Standardization) -> None:
         """Wrap an encoder.

@@ -43,7 +43,7 @@ def fp32_reference(arrays: Mapping[str, Array], vae: vaedge.VAE) -> bytes:
 
     Args:
         arrays: Result of `reference_arrays`.
-        vae: The float32 graphs in ONNX Runtime. Their differences from the modules are a lower limit of the tolerances.
+        vae: The float32 graphs in ONNX Runtime. The tolerances are larger than their differences from the modules.
     """
     found = outputs(vae, arrays)
     tolerances = {

@@ -94,7 +94,7 @@ def _tensors(inputs: Sequence[_Tensor], outputs: Sequence[_Tensor]) -> list[str]
 
 
 def _dims(shape: tuple[int, ...]) -> str:
-    """Return the shape of one example. Triton has no empty shape, so a scalar is declared as [1] and reshaped."""
+    """Return the shape of one example for Triton. Triton has no empty shape, so a scalar is a reshaped [1]."""
     if not shape:
         return "dims: [ 1 ] reshape { shape: [ ] }"
     return f"dims: [ {', '.join(map(str, shape))} ]"

@@ -126,7 +126,8 @@ def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
 def load_test_part(run: Run, data_dir: str | None = None, cache_dir: Path | None = None) -> Examples:
     """Load the test part of the data set that a run was trained on.
 
-    The run never used this part for training. If the run binarizes its data, the test part is binarized, too.
+    The run never used this part for training. If the run binarizes its data, the test part has the same bits as
+    during the training.
 
     Args:
         run: The run.

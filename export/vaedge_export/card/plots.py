@@ -1,4 +1,4 @@
-"""Plots of a model card as PNG: a scatter of points, and histograms. Pillow is enough; matplotlib is not needed."""
+"""Plots of a model card as PNG: a scatter plot and histograms. Pillow draws the plots, without matplotlib."""
 
 import io
 import math
@@ -110,7 +110,7 @@ def scores_png(calibration: _Array, evaluation: _Array, thresholds: Mapping[str,
 
     Args:
         calibration: (n,) float32, scores that are drawn as filled bars.
-        evaluation: (m,) float32, scores that are drawn as a line over them.
+        evaluation: (m,) float32, scores that are drawn as a line over the bars.
         thresholds: Dict from the label of each line to its score. If there are at most two lines, the labels do
             not overlap.
     """
@@ -153,7 +153,7 @@ def _panel(data: _Array, samples: _Array, edges: _Edges, size: tuple[int, int]) 
     Args:
         data: (n,) float32.
         samples: (m,) float32.
-        edges: Edges of the bins in ascending order. Values beyond them count in the first or the last bin.
+        edges: Edges of the bins in ascending order. Values beyond the edges count in the first or the last bin.
         size: Width and height of the panel in pixels.
     """
     width, height = (side * _SCALE for side in size)

@@ -64,7 +64,7 @@ def check_modules(spec: Spec, examples: Inputs, *, real: bool) -> None:
         first = next(iter(computed[network.name].values()))
         check_dependence(network.name, first, network.main_input, network.inputs(examples)[network.main_input])
     check_logits(spec.likelihood, computed["decoder"])
-    # The encoders of vaedge_train always return (mean, log_var), even if the ELBO of the model is poor.
+    # check_meaning could refuse a model with a poor ELBO. The encoders of vaedge_train always return (mean, log_var).
     if real and not isinstance(spec.encoder, Encoder | ConvEncoder | Labeled):
         check_meaning(spec, examples)
 
@@ -85,7 +85,7 @@ def check_size(name: str, module: nn.Module) -> None:
     """Refuse a module whose weights do not fit in one file.
 
     Raises:
-        SizeError: The weights do not fit.
+        SizeError: The weights do not fit in one file.
     """
     tensors = itertools.chain(module.parameters(), module.buffers())
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)

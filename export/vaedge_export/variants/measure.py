@@ -35,7 +35,7 @@ class Measurements:
         elbo_change: Mean change of the ELBO, nats per example; negative values are losses.
         elbo_change_standard_error: Standard error of `elbo_change`.
         bound_change: Mean change of the importance-weighted bound with k draws, nats per example.
-        psnr: Peak signal-to-noise ratio of the reconstructions against those of float32, dB; None if they are equal.
+        psnr: Peak signal-to-noise ratio of the reconstructions against those of float32, dB; None if both are equal.
         microseconds: Dict from batch size to the median time of a call of `reconstruct`.
         kept: Names of the layers that stay in float32.
         examples: Number of examples.
@@ -169,7 +169,7 @@ def with_measurements(
 
 
 def describe_costs(measured: Mapping[str, Measurements]) -> list[str]:
-    """Return one line for each variant other than fp32: the nats that it loses, and whether it is slower.
+    """Return lines about each variant other than fp32: its loss in nats and its size, and a note if it is slower.
 
     Args:
         measured: Dict from the name of each variant, including fp32, to its measurements.

@@ -180,7 +180,7 @@ def _attribute(node: onnx.NodeProto, name: str, default: float = 0) -> Any:
 
 
 def _scale_outliers_down(model: onnx.ModelProto, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Divide outlier channels of the activations by a factor, and multiply their weights by the same factor."""
+    """Divide outlier channels of the activations by factors, and multiply their weights by the same factors."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     products = {
         node.name: node.input[0]
@@ -227,7 +227,7 @@ def outlier_factors(activations: Array) -> Array:
 
 
 def _activations(model: onnx.ModelProto, inputs: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
-    """Run the graph. Return a dict from the name of each given tensor to its values, for tensors with two axes."""
+    """Run the graph. Return a dict from name to values, for those of the given tensors that have two axes."""
     if not names:
         return {}
     probe = onnx.ModelProto()

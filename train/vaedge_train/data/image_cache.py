@@ -131,7 +131,7 @@ def _decode(
                     channels = 3
                     break
                 for failure in found:
-                    if failure.index > reported:  # not reported by an earlier pass over gray images
+                    if failure.index > reported:  # an earlier pass over the images did not report it
                         on_failure(failure)
                         reported = failure.index
                 failures += found

@@ -59,7 +59,7 @@ class VAE(nn.Module):
     """A VAE with q(z|x) = N(mean(x), diag(exp(log_var(x)))), any likelihood p(x|z) and any prior p(z).
 
     With a standardization, the networks compute in standardized units. All public methods take and return values in the
-    units of the data, and all log-densities are densities of x in these units.
+    units of the data, and the log-densities of x refer to these units.
     """
 
     def __init__(
