@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.upgrade}: upgraded to format {FORMAT_VERSION} and checked")
         return 0
     if args.run is None or args.out is None:
-        args.usage_error("give RUN and --out, or --upgrade BUNDLE")
+        args.usage_error("RUN or --out is missing: give both, or give --upgrade BUNDLE")
     if args.triton is not None:
         require_absent(args.triton)
     export_run(
