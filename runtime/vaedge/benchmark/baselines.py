@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from vaedge.distributions.posterior import Posterior
 from vaedge.distributions.prior import Prior
 from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge.errors import DependencyError
+
+# Settings of ONNX Runtime that say how long idle threads spin, with their values if they are not set.
+_SPINNING = {"session.intra_op.allow_spinning": "1", "session.intra_op.spin_duration_us": "default"}
 
 # A function that takes "encoder" or "decoder" and a dict of inputs, and returns all outputs of the graph.
 Run = Callable[[str, Mapping[str, Any]], list[FloatArray]]
@@ -46,20 +50,23 @@ class Baseline:
 
 def onnxruntime_run(bundle: Bundle, threads: int) -> Run:
     """Return a function that runs each graph in an ONNX Runtime session with default options."""
-    ort = import_onnxruntime()
-
-    def session(graph: bytes) -> Any:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-    sessions = {"encoder": session(bundle.encoder), "decoder": session(bundle.decoder)}
+    sessions = {
+        "encoder": _default_session(bundle.encoder, threads),
+        "decoder": _default_session(bundle.decoder, threads),
+    }
 
     def run(graph: str, inputs: Mapping[str, Any]) -> list[FloatArray]:
         outputs: list[FloatArray] = sessions[graph].run(None, dict(inputs))
         return outputs
 
     return run
+
+
+def _default_session(graph: bytes, threads: int) -> Any:
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def openvino_run(bundle: Bundle, threads: int, precision: str = "f32") -> Run:
@@ -94,4 +101,50 @@ def openvino_run(bundle: Bundle, threads: int, precision: str = "f32") -> Run:
     return run
 
 
-BASELINES: Mapping[str, Callable[[Bundle, int], Run]] = {"onnxruntime": onnxruntime_run, "openvino": openvino_run}
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a candidate that change its speed, besides the number of threads.
+
+    Attributes:
+        spinning: How long idle threads wait actively for work: "off", "default", or a time.
+        graph_optimization: Level of the graph optimization.
+    """
+
+    spinning: str
+    graph_optimization: str
+
+
+def session_settings(session: Any) -> Settings:
+    """Return the settings of an ONNX Runtime session."""
+    options = session.get_session_options()
+
+    def entry(name: str) -> str:
+        try:
+            return str(options.get_session_config_entry(name))
+        except RuntimeError:  # ONNX Runtime raises this error if the entry is not set
+            return _SPINNING[name]
+
+    allowed, duration = map(entry, _SPINNING)
+    spinning = "off" if allowed == "0" else duration if duration == "default" else f"{duration} us"
+    return Settings(spinning, options.graph_optimization_level.name.removeprefix("ORT_").lower())
+
+
+@dataclass(frozen=True)
+class BaselineKind:
+    """A kind of baseline.
+
+    Attributes:
+        run: Function that opens the graphs of a bundle with a number of threads.
+        settings: Function that returns the settings of these graphs.
+    """
+
+    run: Callable[[Bundle, int], Run]
+    settings: Callable[[Bundle, int], Settings]
+
+
+BASELINES: Mapping[str, BaselineKind] = {
+    "onnxruntime": BaselineKind(
+        onnxruntime_run, lambda bundle, threads: session_settings(_default_session(bundle.decoder, threads))
+    ),
+    "openvino": BaselineKind(openvino_run, lambda *_: Settings("default", "default")),
+}

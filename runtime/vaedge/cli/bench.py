@@ -1,43 +1,38 @@
 """The command `vaedge bench BUNDLE`."""
 
 import argparse
-import io
-import json
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import vaedge
 from vaedge import DependencyError, InputError
-from vaedge.benchmark.baselines import BASELINES, Baseline
-from vaedge.benchmark.timing import BATCH_SIZES, OPERATIONS, Candidate, Timing, time_operations
-from vaedge.bundle.reader import Bundle, read_bundle
+from vaedge.benchmark import tables
+from vaedge.benchmark.baselines import BASELINES
+from vaedge.benchmark.compare import SLOWER, compare, conflicts
+from vaedge.benchmark.machine import Hardware, software
+from vaedge.benchmark.plot import draw
+from vaedge.benchmark.report import MeasuredBundle, Report, read_report
+from vaedge.benchmark.rounds import Group, groups_of, run_rounds
+from vaedge.benchmark.timing import BATCH_SIZES, OPERATIONS
+from vaedge.bundle.reader import read_bundle
 from vaedge.bundle.reference import Inputs
 from vaedge.cli.arguments import DEVICE_HELP, positive
+from vaedge.cli.bench_candidates import Loaded, load_candidates
 from vaedge.cli.output import Output
-from vaedge.engine.cpus import describe_cpu, peak_memory, usable_cpus
+from vaedge.cli.progress import progress_bar
 from vaedge.engine.int8 import int8_kernels
-from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge.files.atomic import write_atomically
 
-
-@dataclass
-class _Candidates:
-    """The loaded variants and baselines that are timed.
-
-    Attributes:
-        by_name: Dict from the name of each candidate to the candidate. All candidates are compared with the first one.
-        load_seconds: Dict from the name of each candidate that is a variant to its load time in seconds.
-    """
-
-    by_name: dict[str, Candidate] = field(default_factory=dict)
-    load_seconds: dict[str, float] = field(default_factory=dict)
+_STANDARD_OUTPUT = Path("-")
+_DEFAULT_SECONDS = 90.0  # for all rows, so that a run with cold starts takes less than two minutes
+_BUDGET_HELP = f"time in seconds to repeat each call (default: {_DEFAULT_SECONDS:.0f} seconds in all)"
+_PERCENT_HELP = "end the rounds when the 99 %% interval of each ratio is narrower than this (default: 2%%)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge bench`."""
-    parser.add_argument("model", metavar="BUNDLE", help="folder of the bundle")
+    parser.set_defaults(wrong_call=parser.error)
+    parser.add_argument("model", nargs="?", metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--device", default="cpu", help=DEVICE_HELP)
     parser.add_argument(
         "--batches",
@@ -69,92 +64,111 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help=f"baselines that also run the fp32 graphs, separated by commas: {', '.join(BASELINES)}",
     )
+    parser.add_argument("--seconds", type=_seconds, help=_BUDGET_HELP)
+    parser.add_argument("--precision", type=_percent, default=0.02, metavar="PERCENT", help=_PERCENT_HELP)
     parser.add_argument(
-        "--seconds", type=_seconds, default=0.5, help="time in seconds to repeat each call (default: 0.5)"
+        "--json",
+        type=Path,
+        nargs="?",
+        const=_STANDARD_OUTPUT,
+        metavar="FILE",
+        help="write the report as JSON to a file, or to the standard output without FILE",
     )
-    parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="file for a plot of the measurements, .png or .svg; needs matplotlib"
+    )
+    parser.add_argument(
+        "--compare", type=Path, nargs=2, metavar=("OLD", "NEW"), help="compare two reports instead of measuring"
+    )
+    parser.add_argument(
+        "--fail-above",
+        type=_percent,
+        metavar="PERCENT",
+        help="with --compare: exit with status 3 if a row became slower by more than this",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="with --compare: compare reports of different machines or settings, too"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load the candidates, time them, and print each row as soon as it is measured."""
+    """Compare two reports, or time the candidates of a bundle and print the report.
+
+    Ctrl-C ends the rounds, and the report is then partial.
+    """
+    if (args.model is None) == (args.compare is None):
+        args.wrong_call("expected either BUNDLE or --compare OLD NEW")
+    if args.compare is not None:
+        return _compare(args)
+    if args.fail_above is not None or args.force:
+        args.wrong_call("--fail-above and --force need --compare OLD NEW")
     plot = None if args.plot is None else _validate_plot(args.plot)
-    bundle = read_bundle(args.model)
-    candidates = _load_candidates(args, bundle)
-    if not args.json:
-        _print_head(bundle.manifest.name, args.device, candidates)
-    timings = []
-    operations = time_operations(candidates.by_name, Inputs.of(bundle), args.batches, args.operations, args.seconds)
-    for timing in operations:
-        timings.append(timing)
-        if not args.json:
-            print(_row(timing), flush=True)
-    if args.json:
-        print(json.dumps(_tree(bundle.manifest.name, args.device, candidates.load_seconds, timings), indent=2))
+    target = None if args.json in (None, _STANDARD_OUTPUT) else Output.of(args.json, ".json")
+    loaded = load_candidates(args)
+    inputs = Inputs.of(read_bundle(args.model))
+    candidates = {entry.measured.name: entry.candidate for entry in loaded}
+    groups = groups_of(candidates, inputs, dict.fromkeys(args.batches), dict.fromkeys(args.operations))
+    seconds = _DEFAULT_SECONDS / (len(groups) * len(candidates)) if args.seconds is None else args.seconds
+    finished = _run_rounds(groups, seconds, args.precision)
+    report = _report(args, loaded, groups, seconds, partial=not finished)
+    if args.json == _STANDARD_OUTPUT:
+        print(report.to_json(), end="")
     else:
-        peak = peak_memory()
-        print(f"peak memory of this process: {'not available' if peak is None else f'{peak / 2**20:.0f} MiB'}")
-    if plot is not None:
-        _draw(plot, timings)
-    return 0
+        print(*tables.head(report), *tables.rows(report), sep="\n")
+    if target is not None:
+        write_atomically(target.path, report.to_json().encode())
+    if plot is not None and report.rows:
+        write_atomically(plot.path, draw(report.rows, plot.suffix))
+    return 0 if finished else 130
 
 
-def _load_candidates(args: argparse.Namespace, bundle: Bundle) -> _Candidates:
-    """Load every variant and every baseline with every number of threads."""
-    baselines = [name for name in args.against.split(",") if name]
-    for name in baselines:
-        if name not in BASELINES:
-            raise InputError(
-                f"--against {name} is not a known baseline; expected names from {', '.join(BASELINES)}, separated by "
-                "commas"
-            )
-    candidates = _Candidates()
-    for threads in args.threads or [usable_cpus()]:
-        for variant in args.variants or bundle.manifest.variants:
-            name = f"{variant} x{threads}"
-            start = time.perf_counter()
-            vae = vaedge.load(args.model, device=args.device, variant=variant, threads=threads)
-            candidates.load_seconds[name] = time.perf_counter() - start
-            candidates.by_name[name] = vae
-        for baseline in baselines:
-            run_graph = BASELINES[baseline](bundle, threads)
-            candidates.by_name[f"{baseline} x{threads}"] = Baseline(run_graph, vae.prior)
-    return candidates
+def _compare(args: argparse.Namespace) -> int:
+    """Print the comparison of two reports. Return 3 if a row became slower by more than --fail-above."""
+    old, new = map(read_report, args.compare)
+    reasons = list(conflicts(old, new))
+    if reasons and not args.force:
+        raise InputError(
+            f"{args.compare[0]} and {args.compare[1]} are not comparable: {'; '.join(reasons)}. Measure both on one "
+            "machine with the same options, or add --force"
+        )
+    changes = compare(old, new)
+    print(*tables.changes(changes, reasons), sep="\n")
+    if args.fail_above is None:
+        return 0
+    return 3 if any(change.verdict == SLOWER and change.relative > args.fail_above for change in changes) else 0
 
 
-def _print_head(name: str, device: str, candidates: _Candidates) -> None:
-    version = import_onnxruntime().__version__
-    print(f"{name} on {device}, {describe_cpu()}, onnxruntime {version}; times in microseconds")
-    print(f"8-bit kernels: {int8_kernels()}")
-    loads = ", ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in candidates.load_seconds.items())
-    print(f"loaded in: {loads}; ratio: time divided by the time of {next(iter(candidates.by_name))}")
-    print(
-        f"{'':<16}{'operation':<12}{'batch':>6}{'p50':>9}{'p90':>9}{'p99':>9}{'examples/s':>12}{'ratio':>7}{'calls':>7}"
+def _run_rounds(groups: Sequence[Group], seconds: float, precision: float) -> bool:
+    """Run the rounds with a progress bar. Return False if Ctrl-C ended them."""
+    total = sum(seconds * len(group.calls) for group in groups)
+    try:
+        with progress_bar(round(total), "timing", "seconds") as advance:
+            run_rounds(groups, seconds, precision, advance)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def _report(
+    args: argparse.Namespace, loaded: Sequence[Loaded], groups: Sequence[Group], seconds: float, *, partial: bool
+) -> Report:
+    bundle = read_bundle(args.model)
+    manifest = bundle.manifest
+    variants = [manifest.variants[name] for name in {entry.measured.variant for entry in loaded}]
+    graphs = sorted(name for variant in variants for name in (variant.encoder, variant.decoder))
+    return Report(
+        partial=partial,
+        bundle=MeasuredBundle(
+            name=manifest.name, sha256=bundle.sha256, graphs={name: manifest.files[name].sha256 for name in graphs}
+        ),
+        hardware=Hardware.of_this_machine(),
+        software=software(vaedge.__version__, {entry.measured.kind for entry in loaded}),
+        int8_kernels=int8_kernels(),
+        seconds=seconds,
+        precision=args.precision,
+        candidates=tuple(entry.measured for entry in loaded),
+        rows=tuple(row for group in groups for row in group.rows()),
     )
-
-
-def _row(timing: Timing) -> str:
-    percentiles = "".join(f"{value:>9.0f}" for value in (timing.p50, timing.p90, timing.p99))
-    return (
-        f"{timing.candidate:<16}{timing.operation:<12}{timing.batch_size:>6}{percentiles}"
-        f"{timing.examples_per_second:>12,.0f}{timing.ratio:>7.2f}{timing.calls:>7}"
-    )
-
-
-def _tree(name: str, device: str, load_seconds: Mapping[str, float], timings: Iterable[Timing]) -> dict[str, object]:
-    """Return the measurements as the dict that --json prints."""
-    return {
-        "model": name,
-        "device": device,
-        "cpu": describe_cpu(),
-        "int8_kernels": int8_kernels(),
-        "onnxruntime": import_onnxruntime().__version__,
-        "load_seconds": load_seconds,
-        "peak_bytes": peak_memory(),
-        "timings": [vars(timing) for timing in timings],
-    }
 
 
 def _validate_plot(path: Path) -> Output:
@@ -167,25 +181,6 @@ def _validate_plot(path: Path) -> Output:
     return output
 
 
-def _draw(output: Output, timings: Sequence[Timing]) -> None:
-    """Draw examples per second over the batch size: one panel per operation, and one line per candidate."""
-    from matplotlib.figure import Figure
-
-    operations = list(dict.fromkeys(timing.operation for timing in timings))
-    figure = Figure(figsize=(4 * len(operations), 4), layout="constrained")
-    for axes, operation in zip(figure.subplots(1, len(operations), squeeze=False)[0], operations, strict=True):
-        for name in dict.fromkeys(timing.candidate for timing in timings):
-            rows = [timing for timing in timings if (timing.operation, timing.candidate) == (operation, name)]
-            axes.loglog(
-                [row.batch_size for row in rows], [row.examples_per_second for row in rows], marker="o", label=name
-            )
-        axes.set(title=operation, xlabel="batch size", ylabel="examples per second")
-    axes.legend()
-    content = io.BytesIO()
-    figure.savefig(content, format=output.suffix[1:])
-    write_atomically(output.path, content.getvalue())
-
-
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -194,3 +189,13 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds that is 0 or larger")
     return seconds
+
+
+def _percent(text: str) -> float:
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage that is 0 or larger, such as 2%")
+    return percent / 100

@@ -1,4 +1,4 @@
-"""Timings are computed from the durations of calls. Candidates with different results are refused."""
+"""Calls are repeated and timed. Candidates with different results are refused."""
 
 import itertools
 
@@ -7,6 +7,7 @@ import pytest
 
 import vaedge
 from vaedge.benchmark import timing
+from vaedge.benchmark.rounds import groups_of
 from vaedge.bundle.reference import Inputs
 from vaedge.distributions.posterior import Posterior
 
@@ -57,37 +58,6 @@ def test_calls_are_repeated_for_the_time(clock):
     assert len(timing.time_calls(lambda: None, 0, 20)) == 20
 
 
-def test_operations_are_timed_at_every_batch_size():
-    candidates = {"a": Candidate(), "b": Candidate()}
-    timings = list(timing.time_operations(candidates, INPUTS, (1, 5), seconds=0))
-    assert [(row.candidate, row.operation, row.batch_size) for row in timings] == [
-        (name, operation, batch_size)
-        for batch_size in (1, 5)
-        for operation in ("encode", "decode", "sample", "reconstruct")
-        for name in "ab"
-    ]
-    for row in timings:
-        assert row.calls == 20
-        assert 0 < row.p50 <= row.p90 <= row.p99
-        assert row.examples_per_second == pytest.approx(row.batch_size * 1e6 / row.p50)
-        assert row.candidate == "b" or row.ratio == 1
-    assert ("encode", (5, 3), [0, 1, 0, 1, 0]) in candidates["b"].calls
-    assert ("decode", (5, 1), [0, 1, 0, 1, 0]) in candidates["b"].calls
-    assert ("sample", 5, [0, 1, 0, 1, 0]) in candidates["b"].calls
-    assert ("reconstruct", (1, 3), [0]) in candidates["b"].calls
-
-
-def test_timing_summarizes_the_durations(monkeypatch):
-    durations = {"a": [[1000, 2000], [3000, 4000]], "b": [[3000, 3000], [28_000, 28_000]]}
-    monkeypatch.setattr(timing, "time_in_turn", lambda calls, seconds: durations)
-    first, second = timing.time_operations({"a": Candidate(), "b": Candidate()}, INPUTS, (10,), ("decode",))
-    assert (first.p50, first.ratio, first.calls) == (2.5, 1, 4)
-    assert first.examples_per_second == pytest.approx(4e6)
-    assert first.p90 == pytest.approx(3.7)
-    assert first.p99 == pytest.approx(3.97)
-    assert second.ratio == pytest.approx(np.median([3 / 1.5, 28 / 3.5]))
-
-
 def test_fastest_is_judged_by_the_geometric_mean_of_both_batch_sizes(monkeypatch):
     durations = iter([{"a": [[2000, 4000, 9000]], "b": [[1000]]}, {"a": [[16_000]], "b": [[100_000]]}])
     monkeypatch.setattr(timing, "time_in_turn", lambda calls, seconds: next(durations))
@@ -108,11 +78,21 @@ def test_fastest_is_measured_at_batch_sizes_1_and_64(monkeypatch):
 )
 @pytest.mark.parametrize("operation", timing.OPERATIONS)
 def test_candidates_must_compute_the_same(factor, agrees, operation):
-    timings = timing.time_operations({"a": Candidate(), "b": Candidate(factor)}, INPUTS, (4,), (operation,), 0)
+    candidates = {"a": Candidate(), "b": Candidate(factor)}
     if agrees:
-        assert len(list(timings)) == 2
+        assert len(groups_of(candidates, INPUTS, (4,), (operation,))) == 1
     else:
         with pytest.raises(
             vaedge.InferenceError, match=f"b and a give different results: .* {operation} at batch size 4"
         ):
-            list(timings)
+            groups_of(candidates, INPUTS, (4,), (operation,))
+
+
+def test_operations_are_called_with_their_arguments():
+    candidates = {"a": Candidate(), "b": Candidate()}
+    groups_of(candidates, INPUTS, (1, 5), timing.OPERATIONS)
+    assert candidates["b"].calls == [
+        call
+        for n, y in ((1, [0]), (5, [0, 1, 0, 1, 0]))
+        for call in (("encode", (n, 3), y), ("decode", (n, 1), y), ("sample", n, y), ("reconstruct", (n, 3), y))
+    ]

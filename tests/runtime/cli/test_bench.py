@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 import vaedge.benchmark.baselines
+from vaedge.benchmark.report import Report
+from vaedge.cli import bench, bench_candidates, bench_start
 from vaedge.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def quick_start(request, monkeypatch):
+    """Replace the cold start in new processes, except in the tests of the cold start."""
+    if "cold_start" not in request.node.name:
+        monkeypatch.setattr(bench_candidates, "measure_start", lambda *_: bench_start.Start(0.5, None))
 
 
 def test_every_candidate_is_timed(bundle, capsys):
@@ -15,22 +24,21 @@ def test_every_candidate_is_timed(bundle, capsys):
     assert main(argv) == 0
     tree = json.loads(capsys.readouterr().out)
     candidates = ["fp32 x1", "int8 x1", "fp32 x2", "int8 x2"]
-    assert [(row["candidate"], row["operation"], row["batch_size"]) for row in tree["timings"]] == [
+    assert [entry["name"] for entry in tree["candidates"]] == candidates
+    assert [(row["candidate"], row["operation"], row["batch_size"]) for row in tree["rows"]] == [
         (candidate, operation, batch_size)
         for batch_size in (1, 4)
         for operation in ("encode", "decode", "sample", "reconstruct")
         for candidate in candidates
     ]
-    assert set(tree["load_seconds"]) == set(candidates)
-    assert tree["peak_bytes"] is None or tree["peak_bytes"] > 10_000_000
-    assert (tree["model"], tree["device"]) == ("article", "cpu")
+    assert tree["bundle"]["name"] == "article"
     assert main(argv[:-1]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("article on cpu, ")
-    assert lines[3].split() == ["operation", "batch", "p50", "p90", "p99", "examples/s", "ratio", "calls"]
-    assert [line.split()[:4] for line in lines[4:6]] == [["fp32", "x1", "encode", "1"], ["int8", "x1", "encode", "1"]]
-    assert lines[-1].startswith("peak memory of this process: ")
-    assert len(lines) == 4 + len(tree["timings"]) + 1
+    assert lines[0].startswith("article on ")
+    heading = next(index for index, line in enumerate(lines) if line.split()[:2] == ["operation", "batch"])
+    assert lines[heading].split()[2:] == ["p50", "p90", "p99", "examples/s", "ratio", "interval", "rounds"]
+    assert lines[heading + 1].split()[:4] == ["fp32", "x1", "encode", "1"]
+    assert lines[-1] == "32 rows spent their time of 0 seconds before they reached the precision of 2 %"
 
 
 @pytest.fixture
@@ -43,7 +51,7 @@ def decode(bundle):
 
 def test_onnxruntime_is_a_baseline(decode, capsys):
     assert main([*decode, "--against", "onnxruntime", "--json"]) == 0
-    names = [row["candidate"].split()[0] for row in json.loads(capsys.readouterr().out)["timings"]]
+    names = [row["candidate"].split()[0] for row in json.loads(capsys.readouterr().out)["rows"]]
     assert names == ["fp32", "onnxruntime"]
 
 
@@ -109,3 +117,48 @@ def test_invalid_seconds_are_a_wrong_call(bundle, capsys, seconds):
         main(["bench", str(bundle), "--seconds", seconds])
     assert stop.value.code == 2
     assert f"{seconds!r} is not a number of seconds" in capsys.readouterr().err
+
+
+def test_report_is_read_again_and_fits_the_schema(decode, bundle, tmp_path, capsys):
+    jsonschema = pytest.importorskip("jsonschema")
+    file = tmp_path / "report.json"
+    assert main([*decode, "--against", "onnxruntime", "--threads", "1", "--seconds", "0.05", "--json", str(file)]) == 0
+    assert "fp32 x1" in capsys.readouterr().out
+    schema = json.loads((bundle.parents[1] / "docs" / "bench.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(json.loads(file.read_text()))
+    report = Report.from_json(file.read_text(), "report.json")
+    assert report.to_json() == file.read_text()
+    assert set(report.bundle.graphs) == {"encoder.onnx", "decoder.onnx"}
+    first, baseline = report.candidates
+    assert (first.kind, first.spinning, first.nats_lost) == ("vaedge", "500 us", 0)
+    assert (baseline.kind, baseline.spinning, baseline.graph_optimization) == ("onnxruntime", "default", "enable_all")
+    assert all(entry.difference is not None and entry.difference <= 1 for entry in report.candidates)
+    assert [row.ratio_interval is None for row in report.rows] == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["vaedge", "onnxruntime"])
+def test_cold_start_is_measured_in_a_new_process(bundle, kind):
+    inputs = vaedge.bundle.reference.Inputs.of(vaedge.bundle.reader.read_bundle(bundle))
+    start = bench_start.measure_start(str(bundle), kind, "fp32", "cpu", 1, inputs)
+    assert start.seconds > 0
+    assert start.peak_bytes is None or start.peak_bytes > 10_000_000
+
+
+def test_cold_start_that_fails_is_an_error(bundle, tmp_path):
+    inputs = vaedge.bundle.reference.Inputs.of(vaedge.bundle.reader.read_bundle(bundle))
+    with pytest.raises(vaedge.InferenceError, match="measures the cold start of vaedge failed: .*is not a folder"):
+        bench_start.measure_start(str(tmp_path / "absent"), "vaedge", "fp32", "cpu", 1, inputs)
+
+
+def test_ctrl_c_keeps_complete_rounds(decode, tmp_path, capsys, monkeypatch):
+    def interrupted(groups, seconds, precision, advance):
+        groups[0].add_round(0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "run_rounds", interrupted)
+    file = tmp_path / "report.json"
+    assert main([*decode, "--json", str(file)]) == 130
+    assert "these results are partial" in capsys.readouterr().out
+    report = Report.from_json(file.read_text(), "report.json")
+    assert report.partial
+    assert [(row.stopped, len(row.rounds)) for row in report.rows] == [("interrupted", 1)]

@@ -1,0 +1,74 @@
+"""Compare two reports: which rows became slower or faster, and which cannot be distinguished."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaedge.benchmark.intervals import Interval, quotient_interval
+from vaedge.benchmark.report import Report
+
+SLOWER, FASTER, EQUAL = "slower", "faster", "cannot be distinguished"
+_MIN_DIFFERENCE = 0.01
+_MACHINE = ("cpu", "cores", "usable_cpus", "container_quota", "gpus")
+
+
+@dataclass(frozen=True)
+class Change:
+    """The change of one row from an old to a new report.
+
+    Attributes:
+        candidate: Name of the candidate.
+        operation: The operation.
+        batch_size: Number of examples per call.
+        old: Median of the rounds of the old report, in microseconds.
+        new: Median of the rounds of the new report, in microseconds.
+        interval: 99 % interval of new / old. None if one of the reports has fewer than 8 rounds.
+    """
+
+    candidate: str
+    operation: str
+    batch_size: int
+    old: float
+    new: float
+    interval: Interval | None
+
+    @property
+    def relative(self) -> float:
+        """The relative change: 0.05 means that the new report is 5 % slower."""
+        return self.new / self.old - 1
+
+    @property
+    def verdict(self) -> str:
+        """SLOWER or FASTER if the whole interval is outside of 1 - 0.01 to 1 + 0.01, otherwise EQUAL."""
+        low, high = self.interval or (1.0, 1.0)
+        return SLOWER if low > 1 + _MIN_DIFFERENCE else FASTER if high < 1 - _MIN_DIFFERENCE else EQUAL
+
+
+def compare(old: Report, new: Report) -> list[Change]:
+    """Return the changes of the rows that both reports contain."""
+    before = {row.key: row.rounds for row in old.rows}
+    return [
+        Change(
+            *row.key,
+            float(np.median(before[row.key])),
+            float(np.median(row.rounds)),
+            quotient_interval(row.rounds, before[row.key]),
+        )
+        for row in new.rows
+        if row.key in before
+    ]
+
+
+def conflicts(old: Report, new: Report) -> Iterator[str]:
+    """Yield the reasons why the times of two reports cannot be compared: other machines, settings or rows."""
+    for name in _MACHINE:
+        values = (getattr(old.hardware, name), getattr(new.hardware, name))
+        if values[0] != values[1]:
+            yield f"hardware.{name} is {values[0]} and {values[1]}"
+    if [entry.settings for entry in old.candidates] != [entry.settings for entry in new.candidates]:
+        yield "the candidates or their settings differ"
+    if old.int8_kernels != new.int8_kernels:
+        yield f"int8_kernels is {old.int8_kernels} and {new.int8_kernels}"
+    if {row.key for row in old.rows} != {row.key for row in new.rows}:
+        yield "the operations or the batch sizes differ, or one of the reports is partial"

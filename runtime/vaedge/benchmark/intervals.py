@@ -1,0 +1,61 @@
+"""Intervals and drift of repeated rounds.
+
+The interval of a median uses order statistics: its ends are two of the sorted values. The number of independent values
+below the true median has a binomial distribution, whatever the distribution of the values is. Therefore a few rounds
+that another job slows down do not move the interval. It needs no random numbers.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+Interval = tuple[float, float]
+MIN_ROUNDS = 8  # the interval of fewer values cannot have a confidence of 99 %
+
+
+def median_interval(values: Sequence[float]) -> Interval | None:
+    """Return the 99 % interval of the median, or None for fewer than 8 values."""
+    rank = _rank(len(values))
+    return None if rank == 0 else (sorted(values)[rank - 1], sorted(values)[-rank])
+
+
+def quotient_interval(new: Sequence[float], old: Sequence[float]) -> Interval | None:
+    """Return the 99 % interval of the median of `new` divided by the median of `old`.
+
+    Both are independent lists of positive values. The distances between the medians and the ends of their intervals are
+    added as squares of logarithms, which is the method of variance estimates recovery (MOVER).
+
+    Returns:
+        The interval, or None if one of the lists has fewer than 8 values.
+    """
+    new_interval, old_interval = median_interval(new), median_interval(old)
+    if new_interval is None or old_interval is None:
+        return None
+    n, o = math.log(np.median(new)), math.log(np.median(old))
+    (n_low, n_high), (o_low, o_high) = (tuple(map(math.log, ends)) for ends in (new_interval, old_interval))
+    low = n - o - math.hypot(n - n_low, o_high - o)
+    high = n - o + math.hypot(n_high - n, o - o_low)
+    return math.exp(low), math.exp(high)
+
+
+def relative_width(interval: Interval | None) -> float:
+    """Return the width of an interval relative to its lower end, or infinity for None."""
+    return math.inf if interval is None else interval[1] / interval[0] - 1
+
+
+def drift(rounds: Sequence[float]) -> float | None:
+    """Return the relative change from the first to the last third of the rounds, or None for fewer than 8 rounds."""
+    third = len(rounds) // 3
+    return None if len(rounds) < MIN_ROUNDS else float(np.median(rounds[-third:]) / np.median(rounds[:third]) - 1)
+
+
+@functools.cache
+def _rank(n: int) -> int:
+    """Return the rank of the lower end among n sorted values, counted from 1. 0 means that n is too small."""
+    tail, rank = 1, 0  # the number of the 2^n outcomes with at most `rank` values below the median
+    while 200 * tail <= 2**n:  # the outcomes outside of both ends are at most 1 %
+        rank += 1
+        tail += math.comb(n, rank)
+    return rank

@@ -1,0 +1,101 @@
+"""`vaedge bench --compare` says what became slower or faster, and refuses what is not comparable."""
+
+import json
+
+import pytest
+
+from vaedge.benchmark.machine import Hardware
+from vaedge.benchmark.report import MeasuredBundle, MeasuredCandidate, Report, Row
+from vaedge.cli.main import main
+
+
+def report(factor=1.0, cores=2, rounds=20, spinning="500 us"):
+    """Return a report whose only row took about 100 microseconds times a factor."""
+    times = tuple(factor * (100 + (index % 3) / 10) for index in range(rounds))
+    row = {"candidate": "fp32 x1", "operation": "decode", "batch_size": 64, "calls": 99, "stopped": "budget"}
+    row |= {"p50": 100.0, "p90": 100.0, "p99": 100.0, "examples_per_second": 1.0, "ratio": 1.0, "drift": None}
+    candidate = {"name": "fp32 x1", "kind": "vaedge", "variant": "fp32", "device": "cpu", "threads": 1}
+    candidate |= {"spinning": spinning, "graph_optimization": "enable_all", "cold_start_seconds": 0.2}
+    candidate |= dict.fromkeys(("peak_bytes", "difference", "nats_lost", "nats_lost_standard_error"))
+    return Report(
+        partial=False,
+        bundle=MeasuredBundle(name="mnist", sha256="0" * 64, graphs={}),
+        hardware=Hardware(cpu="a", cores=cores, usable_cpus=2, container_quota=None, memory_bytes=None, gpus=()),
+        software={"onnxruntime": "1.24"},
+        int8_kernels="default",
+        seconds=1.0,
+        precision=0.02,
+        candidates=(MeasuredCandidate(**candidate),),
+        rows=(Row(ratio_interval=None, rounds=times, **row),),
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that compares two reports, and returns the exit status."""
+
+    def compare(old, new, *options):
+        paths = [tmp_path / "old.json", tmp_path / "new.json"]
+        for path, content in zip(paths, (old, new), strict=True):
+            path.write_text(content if isinstance(content, str) else content.to_json())
+        return main(["bench", "--compare", *map(str, paths), *options])
+
+    return compare
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict", "status"),
+    [
+        (1.1, "slower", 3),
+        (1.03, "slower", 0),
+        (1.005, "cannot be distinguished", 0),
+        (0.995, "cannot be distinguished", 0),
+        (0.9, "faster", 0),
+    ],
+)
+def test_changes_are_named_and_slow_downs_fail(run, capsys, factor, verdict, status):
+    assert run(report(), report(factor), "--fail-above", "5%") == status
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"  {verdict}")
+
+
+def test_few_rounds_cannot_be_distinguished(run, capsys):
+    assert run(report(), report(2, rounds=7), "--fail-above", "5%") == 0
+    assert "not available  cannot be distinguished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [({"cores": 8}, "hardware.cores is 2 and 8"), ({"spinning": "off"}, "the candidates or their settings differ")],
+)
+def test_other_machines_and_settings_need_force(run, capsys, other, reason):
+    assert run(report(), report(**other)) == 1
+    assert f"not comparable: {reason}" in capsys.readouterr().err
+    assert run(report(), report(**other), "--force") == 0
+    assert f"warning: the reports are not comparable: {reason}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:300], "is not valid JSON"),
+        (lambda _: "[]", "the whole file is not a JSON object"),
+        (lambda _: '{"model": "mnist"}', "format is missing"),
+        (lambda text: json.dumps({**json.loads(text), "extra": 1}), "is not a field of this format"),
+        (lambda text: text.replace('"p50": 100.0', '"p50": -1'), r"rows[0].p50 is -1; expected a positive number"),
+        (lambda text: text.replace('"candidate": "fp32 x1"', '"candidate": "int8"'), "must occur once"),
+    ],
+)
+def test_foreign_files_are_one_clear_error(run, capsys, change, message):
+    assert run(change(report().to_json()), report()) == 1
+    error = capsys.readouterr().err
+    assert "old.json" in error
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("argv", [[], ["models/mnist", "--compare", "a", "b"], ["models/mnist", "--force"]])
+def test_wrong_calls(capsys, argv):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", *argv])
+    assert stop.value.code == 2
+    assert "--compare OLD NEW" in capsys.readouterr().err
