@@ -1,0 +1,115 @@
+"""Count how often `vaedge bench --compare` reports a difference: between equal runs, and after a slow-down of 5 %.
+
+    python benchmarks/comparisons.py --reports DIR
+
+The script measures one bundle many times, each time in a new process, while another job runs now and then. Each report
+is compared with the report before it. Then the script measures a copy of the operation that waits after each call until
+5 % more time has passed, and compares each of these reports with one of the others. An interrupted run resumes.
+"""
+
+import argparse
+import itertools
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vaedge.benchmark import rounds
+from vaedge.benchmark.compare import compare
+from vaedge.benchmark.report import read_report
+from vaedge.cli.main import main as vaedge_command
+
+MODEL = Path(__file__).parents[1] / "models" / "mnist"
+SLOW_DOWN = 0.05
+_BUSY_SECONDS, _QUIET_SECONDS = (2, 8), (10, 40)
+_BUSY_JOB = "while True: sum(range(10_000))"
+
+
+def slowed(operation_call: Callable[..., Callable[[], Any]]) -> Callable[..., Callable[[], Any]]:
+    """Return a copy of `operation_call` whose calls take 5 % longer."""
+
+    def slowed_operation_call(*args: Any) -> Callable[[], Any]:
+        call = operation_call(*args)
+
+        def slowed_call() -> Any:
+            start = time.perf_counter()
+            result = call()
+            end = start + (time.perf_counter() - start) * (1 + SLOW_DOWN)
+            while time.perf_counter() < end:
+                pass
+            return result
+
+        return slowed_call
+
+    return slowed_operation_call
+
+
+@contextmanager
+def busy_job() -> Iterator[None]:
+    """Run another process that is busy now and then: for 2 to 8 seconds after 10 to 40 quiet seconds."""
+    program = (
+        "import random, subprocess, sys, time\n"
+        "while True:\n"
+        f"    time.sleep(random.uniform{_QUIET_SECONDS})\n"
+        f"    jobs = [subprocess.Popen([sys.executable, '-c', '{_BUSY_JOB}']) for _ in range({os.cpu_count()})]\n"
+        f"    time.sleep(random.uniform{_BUSY_SECONDS})\n"
+        "    for job in jobs:\n"
+        "        job.kill()\n"
+        "        job.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, 9)
+
+
+def measure(folder: Path, name: str, count: int, options: list[str]) -> list[Path]:
+    """Write `count` reports, each from a new process, and return their paths."""
+    paths = [folder / f"{name}{index:03}.json" for index in range(count)]
+    for path in paths:
+        if not path.exists():
+            command = [sys.executable, __file__, "--measure", name, *options, "--json", str(path)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return paths
+
+
+def verdicts(pairs: list[tuple[Path, Path]]) -> Counter[str]:
+    """Compare the reports of each pair, and count the verdicts."""
+    changes = (compare(read_report(old), read_report(new)) for old, new in pairs)
+    return Counter(change.verdict for change in itertools.chain.from_iterable(changes))
+
+
+def main() -> None:
+    """Measure the reports and print how many comparisons gave each verdict."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--reports", type=Path, required=True, help="folder for the reports")
+    parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")
+    parser.add_argument("--equal", type=int, default=200, help="number of comparisons of equal runs")
+    parser.add_argument("--slowed", type=int, default=60, help="number of comparisons with a slowed run")
+    parser.add_argument("--seconds", type=float, default=10.0, help="time of each measurement in seconds")
+    parser.add_argument("--batch", default="64", help="batch size")
+    args = parser.parse_args()
+    args.reports.mkdir(parents=True, exist_ok=True)
+    options = [args.model, "--operations", "decode", "--variants", "fp32", "--threads", "1", "--precision", "0"]
+    options += ["--batches", args.batch, "--seconds", str(args.seconds)]
+    with busy_job():
+        equal = measure(args.reports, "equal", args.equal + 1, options)
+        slow = measure(args.reports, "slowed", args.slowed, options)
+    print("equal runs:", dict(verdicts(list(itertools.pairwise(equal)))))
+    pairs = [(random.Random(index).choice(equal), new) for index, new in enumerate(slow)]
+    print("slowed by 5 %:", dict(verdicts(pairs)))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--measure":
+        if sys.argv[2] == "slowed":
+            rounds.operation_call = slowed(rounds.operation_call)  # type: ignore[assignment]
+        sys.exit(vaedge_command(["bench", *sys.argv[3:]]))
+    main()
