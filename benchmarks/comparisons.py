@@ -1,16 +1,15 @@
-"""Count how often `vaedge bench --compare` reports a difference: between equal runs, and after a slow-down of 5 %.
+"""Count how often `vaedge bench` reports a difference: between equal candidates, and after a slow-down of 5 %.
 
     python benchmarks/comparisons.py --reports DIR
 
-The script measures one bundle many times, each time in a new process, while another job runs now and then. Each report
-is compared with the report before it. Then the script measures a copy of the operation that waits after each call until
-5 % more time has passed, and compares each of these reports with one of the others. An interrupted run resumes.
+Each comparison times one bundle in this interpreter and, in turn, in a second process of the same interpreter, while
+another job runs now and then. Then the calls of this interpreter are slowed: each one waits until 5 % more time has
+passed. The script also compares reports that were measured one after the other. An interrupted run resumes.
 """
 
 import argparse
 import itertools
 import os
-import random
 import subprocess
 import sys
 import time
@@ -20,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vaedge.benchmark import rounds
-from vaedge.benchmark.compare import compare
+from vaedge.benchmark.compare import compare, verdict
 from vaedge.benchmark.report import read_report
+from vaedge.cli import bench_candidates
 from vaedge.cli.main import main as vaedge_command
 
 MODEL = Path(__file__).parents[1] / "models" / "mnist"
@@ -52,7 +51,7 @@ def slowed(operation_call: Callable[..., Callable[[], Any]]) -> Callable[..., Ca
 
 @contextmanager
 def busy_job() -> Iterator[None]:
-    """Run another process that is busy now and then: for 2 to 8 seconds after 10 to 40 quiet seconds."""
+    """Run another job now and then, on all CPUs: for 2 to 8 seconds after 10 to 40 quiet seconds."""
     program = (
         "import random, subprocess, sys, time\n"
         "while True:\n"
@@ -71,7 +70,7 @@ def busy_job() -> Iterator[None]:
 
 
 def measure(folder: Path, name: str, count: int, options: list[str]) -> list[Path]:
-    """Write `count` reports, each from a new process, and return their paths."""
+    """Write `count` reports, and return their paths."""
     paths = [folder / f"{name}{index:03}.json" for index in range(count)]
     for path in paths:
         if not path.exists():
@@ -80,10 +79,9 @@ def measure(folder: Path, name: str, count: int, options: list[str]) -> list[Pat
     return paths
 
 
-def verdicts(pairs: list[tuple[Path, Path]]) -> Counter[str]:
-    """Compare the reports of each pair, and count the verdicts."""
-    changes = (compare(read_report(old), read_report(new)) for old, new in pairs)
-    return Counter(change.verdict for change in itertools.chain.from_iterable(changes))
+def verdicts(paths: list[Path]) -> Counter[str]:
+    """Count the verdicts on the second candidate of each report."""
+    return Counter(verdict(read_report(path).rows[1].ratio_interval) for path in paths)
 
 
 def main() -> None:
@@ -91,25 +89,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reports", type=Path, required=True, help="folder for the reports")
     parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")
-    parser.add_argument("--equal", type=int, default=200, help="number of comparisons of equal runs")
-    parser.add_argument("--slowed", type=int, default=60, help="number of comparisons with a slowed run")
-    parser.add_argument("--seconds", type=float, default=10.0, help="time of each measurement in seconds")
+    parser.add_argument("--equal", type=int, default=200, help="number of comparisons of equal candidates")
+    parser.add_argument("--slowed", type=int, default=60, help="number of comparisons with a slowed candidate")
+    parser.add_argument("--seconds", type=float, default=5.0, help="time of each candidate in seconds")
     parser.add_argument("--batch", default="64", help="batch size")
     args = parser.parse_args()
     args.reports.mkdir(parents=True, exist_ok=True)
     options = [args.model, "--operations", "decode", "--variants", "fp32", "--threads", "1", "--precision", "0"]
-    options += ["--batches", args.batch, "--seconds", str(args.seconds)]
+    options += ["--batches", args.batch, "--seconds", str(args.seconds), "--against", f"python={sys.executable}"]
     with busy_job():
-        equal = measure(args.reports, "equal", args.equal + 1, options)
         slow = measure(args.reports, "slowed", args.slowed, options)
-    print("equal runs:", dict(verdicts(list(itertools.pairwise(equal)))))
-    pairs = [(random.Random(index).choice(equal), new) for index, new in enumerate(slow)]
-    print("slowed by 5 %:", dict(verdicts(pairs)))
+        equal = measure(args.reports, "equal", args.equal, options)
+    print("equal candidates:", dict(verdicts(equal)))
+    print("first candidate slowed by 5 %:", dict(verdicts(slow)))
+    pairs = itertools.pairwise(map(read_report, equal))
+    changes = Counter(compare(old, new)[0].verdict for old, new in pairs)
+    print("reports that were measured one after the other:", dict(changes))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--measure":
         if sys.argv[2] == "slowed":
-            rounds.operation_call = slowed(rounds.operation_call)  # type: ignore[assignment]
+            bench_candidates.operation_call = slowed(bench_candidates.operation_call)
         sys.exit(vaedge_command(["bench", *sys.argv[3:]]))
     main()

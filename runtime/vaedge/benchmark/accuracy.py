@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from vaedge.benchmark.timing import Candidate
+from vaedge.bundle.manifest import Manifest
 from vaedge.bundle.reader import Bundle
 from vaedge.bundle.reference import TOLERANCE_PREFIX, read_reference
 
 
 def difference(candidate: Candidate, bundle: Bundle) -> float | None:
-    """Return the maximum of |found - reference| / tolerance over `mean`, `log_var` and `decoded`.
+    """Return the maximum of |found - reference| / tolerance over `mean`, `log_var`, `decoded` and the parameters.
 
     All stored inputs are run as one batch, because the results of dynamic int8 depend on the batch.
 
@@ -27,20 +28,37 @@ def difference(candidate: Candidate, bundle: Bundle) -> float | None:
         return None
     conditions = {name: reference[name] for name in bundle.manifest.conditions}
     posterior = candidate.encode(reference["x"], conditions=conditions)
-    decoded = candidate.decode(reference["z"], conditions=conditions)
-    found = {"mean": posterior.mean, "log_var": posterior.log_var, "decoded": decoded}
+    found = {
+        "mean": posterior.mean,
+        "log_var": posterior.log_var,
+        "decoded": candidate.decode(reference["z"], conditions=conditions),
+        **candidate.parameters(reference["z"], conditions=conditions),
+    }
     return max(
         float(np.max(np.abs(array - reference[name]) / reference[TOLERANCE_PREFIX + name]))
         for name, array in found.items()
     )
 
 
-def nats_lost(measured: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Return the decrease of the ELBO compared with fp32, and its standard error, in nats per example.
+def nats(manifest: Manifest, variant: str) -> tuple[float | None, float | None, float | None]:
+    """Return what the manifest states about the quality of a variant, in nats per example.
 
     Args:
-        measured: The field `measured` of the variant in the manifest. Numbers that it lacks are None.
+        manifest: The manifest.
+        variant: Name of the variant.
+
+    Returns:
+        The negative ELBO on test data, the decrease of the ELBO compared with fp32, and its standard error. A number
+        that the manifest lacks is None.
     """
-    change, error = (measured.get(name) for name in ("elbo_change", "elbo_change_standard_error"))
-    lost = -float(change) + 0.0 if isinstance(change, int | float) else None  # adding 0 avoids -0
-    return lost, float(error) if isinstance(error, int | float) else None
+    measured = manifest.variants[variant].measured
+    elbo = _number(manifest.metrics, "test_elbo")
+    change = _number(measured, "elbo_change")
+    error = _number(measured, "elbo_change_standard_error")
+    lost = None if change is None else 0.0 - change  # this difference is never -0
+    return None if elbo is None or lost is None else lost - elbo, lost, error
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    return float(value) if isinstance(value, int | float) else None

@@ -1,7 +1,7 @@
 """Baselines for `vaedge bench --against`: code that runs the same graphs without vaedge, as a user would write it."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,11 @@ Conditions = Mapping[str, npt.ArrayLike]
 class Baseline:
     """A baseline with the operations of `vaedge.VAE`. It runs the encoder and the decoder one after the other."""
 
-    def __init__(self, run: Run, prior: Prior) -> None:
-        """Store a function that runs either graph, and the prior p(z)."""
+    def __init__(self, run: Run, prior: Prior, parameters: Sequence[str]) -> None:
+        """Store a function that runs either graph, the prior p(z), and the names of the parameters of p(x|z)."""
         self._run = run
         self._prior = prior
+        self._parameters = parameters
 
     def encode(self, x: FloatArray, *, conditions: Conditions) -> Posterior:
         """Return q(z|x)."""
@@ -38,6 +39,11 @@ class Baseline:
     def decode(self, z: FloatArray, *, conditions: Conditions) -> FloatArray:
         """Return the mean of p(x|z)."""
         return self._run("decoder", {"z": z, **conditions})[0]
+
+    def parameters(self, z: FloatArray, *, conditions: Conditions) -> dict[str, FloatArray]:
+        """Return the parameters of p(x|z)."""
+        _, *values = self._run("decoder", {"z": z, **conditions})
+        return dict(zip(self._parameters, values, strict=True))
 
     def sample(self, n: int, *, seed: int | None, conditions: Conditions) -> FloatArray:
         """Draw n latents from the prior, and return the means of p(x|z)."""
@@ -136,15 +142,23 @@ class BaselineKind:
     Attributes:
         run: Function that opens the graphs of a bundle with a number of threads.
         settings: Function that returns the settings of these graphs.
+        package: Name of the package that runs the graphs.
     """
 
     run: Callable[[Bundle, int], Run]
     settings: Callable[[Bundle, int], Settings]
+    package: str
+
+    def software(self) -> dict[str, str]:
+        """Return a dict from the name of the package to its version."""
+        return {self.package: str(importlib.import_module(self.package).__version__)}
 
 
 BASELINES: Mapping[str, BaselineKind] = {
     "onnxruntime": BaselineKind(
-        onnxruntime_run, lambda bundle, threads: session_settings(_default_session(bundle.decoder, threads))
+        onnxruntime_run,
+        lambda bundle, threads: session_settings(_default_session(bundle.decoder, threads)),
+        "onnxruntime",
     ),
-    "openvino": BaselineKind(openvino_run, lambda *_: Settings("default", "default")),
+    "openvino": BaselineKind(openvino_run, lambda *_: Settings("default", "default"), "openvino"),
 }

@@ -40,9 +40,14 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        """SLOWER or FASTER if the whole interval is outside of 1 - 0.01 to 1 + 0.01, otherwise EQUAL."""
-        low, high = self.interval or (1.0, 1.0)
-        return SLOWER if low > 1 + _MIN_DIFFERENCE else FASTER if high < 1 - _MIN_DIFFERENCE else EQUAL
+        """The verdict on the interval."""
+        return verdict(self.interval)
+
+
+def verdict(interval: Interval | None) -> str:
+    """Return SLOWER or FASTER if an interval of new / old is outside of 1 - 0.01 to 1 + 0.01, otherwise EQUAL."""
+    low, high = interval or (1.0, 1.0)
+    return SLOWER if low > 1 + _MIN_DIFFERENCE else FASTER if high < 1 - _MIN_DIFFERENCE else EQUAL
 
 
 def compare(old: Report, new: Report) -> list[Change]:

@@ -3,15 +3,12 @@
 import os
 import platform
 import subprocess
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 
 from vaedge.benchmark.fields import ReportFields, read_by
-from vaedge.engine.cpus import _cgroup_quota, describe_cpu, usable_cpus
+from vaedge.engine.cpus import container_quota, describe_cpu, usable_cpus
 from vaedge.engine.onnxruntime import import_onnxruntime
 
 _NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
@@ -44,29 +41,20 @@ class Hardware:
             cpu=describe_cpu() or "unknown",
             cores=os.cpu_count() or 1,
             usable_cpus=usable_cpus(),
-            container_quota=_cgroup_quota(Path("/sys/fs/cgroup")),
+            container_quota=container_quota(),
             memory_bytes=_memory_bytes(),
             gpus=_gpus(),
         )
 
 
-def software(vaedge_version: str, baselines: Collection[str] = ()) -> Mapping[str, str]:
-    """Return a dict from the name of each software component to its version.
-
-    Args:
-        vaedge_version: Version of vaedge.
-        baselines: Names of the baselines that are measured.
-    """
-    versions = {
-        "vaedge": vaedge_version,
+def software() -> dict[str, str]:
+    """Return a dict from name to version, for what runs the graphs in this process."""
+    return {
         "onnxruntime": str(import_onnxruntime().__version__),
         "numpy": np.__version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": platform.platform(),
     }
-    if "openvino" in baselines:
-        versions["openvino"] = metadata.version("openvino")
-    return versions
 
 
 def _memory_bytes() -> int | None:

@@ -1,30 +1,97 @@
 """Draw measurements with matplotlib."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from vaedge.benchmark.report import Row
+from vaedge.benchmark.report import MeasuredCandidate, Report
+
+Point = tuple[float, float]
 
 
-def draw(rows: Sequence[Row], suffix: str) -> bytes:
+def draw_throughput(report: Report, suffix: str) -> bytes:
     """Draw examples per second over the batch size: one panel per operation, and one line per candidate.
 
     Args:
-        rows: The timings.
+        report: The report.
         suffix: Format of the image: ".png" or ".svg".
     """
     from matplotlib.figure import Figure
 
-    operations = list(dict.fromkeys(row.operation for row in rows))
+    operations = list(dict.fromkeys(row.operation for row in report.rows))
     figure = Figure(figsize=(4 * len(operations), 4), layout="constrained")
     for axes, operation in zip(figure.subplots(1, len(operations), squeeze=False)[0], operations, strict=True):
-        for name in dict.fromkeys(row.candidate for row in rows):
-            line = [row for row in rows if (row.operation, row.candidate) == (operation, name)]
+        for name in dict.fromkeys(row.candidate for row in report.rows):
+            line = [row for row in report.rows if (row.operation, row.candidate) == (operation, name)]
             axes.loglog(
                 [row.batch_size for row in line], [row.examples_per_second for row in line], marker="o", label=name
             )
         axes.set(title=operation, xlabel="batch size", ylabel="examples per second")
     axes.legend()
+    return _image(figure, suffix)
+
+
+def draw_quality(report: Report, suffix: str) -> bytes:
+    """Draw the negative ELBO of each variant against its time and its size, with the Pareto front.
+
+    The times are those of `reconstruct`, or of the first operation, at the smallest and at the largest batch size. Each
+    likelihood has a row of panels of its own, because nats of different likelihoods cannot be compared. Baselines are
+    left out, and so are variants whose manifest states no ELBO.
+
+    Args:
+        report: The report.
+        suffix: Format of the image: ".png" or ".svg".
+    """
+    from matplotlib.figure import Figure
+
+    operations = {row.operation for row in report.rows}
+    operation = "reconstruct" if "reconstruct" in operations else report.rows[0].operation
+    sizes = [row.batch_size for row in report.rows]
+    times = {(row.candidate, row.batch_size): row.p50 for row in report.rows if row.operation == operation}
+    panels: dict[str, Callable[[MeasuredCandidate], float]] = {
+        f"microseconds to {operation} a batch of {size}": lambda entry, size=size: times[entry.name, size]  # type: ignore[misc]
+        for size in dict.fromkeys((min(sizes), max(sizes)))
+    }
+    panels["size in bytes"] = lambda entry: entry.bytes
+    likelihoods = list(dict.fromkeys(bundle.likelihood for bundle in report.bundles))
+    figure = Figure(figsize=(4 * len(panels) + 2, 3.2 * len(likelihoods)), layout="constrained")
+    grid = figure.subplots(len(likelihoods), len(panels), squeeze=False)
+    for likelihood, row in zip(likelihoods, grid, strict=True):
+        bundles = {bundle.name for bundle in report.bundles if bundle.likelihood == likelihood}
+        shown = [e for e in report.candidates if e.kind == "vaedge" and e.nats is not None and e.bundle in bundles]
+        for axes, (label, value) in zip(row, panels.items(), strict=True):
+            _draw_front(axes, {entry.name: (value(entry), entry.nats or 0.0) for entry in shown})
+            axes.set_xlabel(label)
+        row[0].set_ylabel(f"negative ELBO ({likelihood})\nin nats per example")
+        row[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return _image(figure, suffix)
+
+
+def pareto_front(points: Iterable[Point]) -> list[Point]:
+    """Return the points that no other point beats or equals in both coordinates, sorted. Smaller is better."""
+    front: list[Point] = []
+    for point in sorted(set(points)):
+        if not front or point[1] < front[-1][1]:
+            front.append(point)
+    return front
+
+
+def _draw_front(axes: Any, points: Mapping[str, Point]) -> None:
+    """Draw named points over a logarithmic axis, and the Pareto front as a line of steps."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+    front = pareto_front(points.values())
+    axes.step([x for x, _ in front], [y for _, y in front], where="post", color="gray", linewidth=1)
+    for name, (x, y) in points.items():
+        axes.plot(x, y, "o", label=name)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.margins(0.15)
+
+
+def _image(figure: Any, suffix: str) -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format=suffix[1:])
+    figure.savefig(content, format=suffix[1:], metadata={"Date": None} if suffix == ".svg" else None)
     return content.getvalue()

@@ -17,16 +17,18 @@ MAX_REPORT_BYTES = 2**26
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredBundle:
-    """The bundle that was measured.
+    """A bundle that was measured.
 
     Attributes:
-        name: Name of the bundle.
+        name: Name of the bundle, or its folder if several bundles have the same name.
         sha256: SHA-256 of `manifest.json`.
+        likelihood: Name of the likelihood p(x|z). Nats of different likelihoods cannot be compared.
         graphs: Dict from the file name of each graph to its SHA-256.
     """
 
     name: str = read_by(ReportFields.text)
     sha256: str = read_by(ReportFields.text)
+    likelihood: str = read_by(ReportFields.text)
     graphs: Mapping[str, str] = read_by(ReportFields.text_by_name)
 
 
@@ -36,8 +38,10 @@ class MeasuredCandidate:
 
     Attributes:
         name: Name of the candidate in the rows.
-        kind: "vaedge", or the name of the baseline.
+        bundle: Name of the bundle whose graphs are run.
+        kind: "vaedge", "python", or the name of another baseline. "python" is vaedge in another interpreter.
         variant: Name of the variant whose graphs are run.
+        software: Dict from name to version, for what runs the graphs; empty for vaedge in the measuring process.
         device: Device that runs the graphs.
         threads: Number of CPU threads.
         spinning: How long idle threads wait actively for work.
@@ -46,27 +50,34 @@ class MeasuredCandidate:
             example.
         peak_bytes: Peak memory of this process; None if the system does not report it.
         difference: Maximum of |found - reference| / tolerance over the outputs; None if the bundle has no tolerances.
+        bytes: Size of the two graphs and of the prior's file.
+        nats: Negative ELBO of the variant on test data, in nats per example; None if the manifest does not state it.
         nats_lost: Decrease of the ELBO compared with fp32, in nats per example; None if the manifest does not state it.
         nats_lost_standard_error: Standard error of `nats_lost`.
     """
 
     name: str = read_by(ReportFields.text)
+    bundle: str = read_by(ReportFields.text)
     kind: str = read_by(ReportFields.text)
     variant: str = read_by(ReportFields.text)
     device: str = read_by(ReportFields.text)
     threads: int = read_by(ReportFields.integer)
     spinning: str = read_by(ReportFields.text)
     graph_optimization: str = read_by(ReportFields.text)
+    software: Mapping[str, str] = read_by(ReportFields.text_by_name)
     cold_start_seconds: float = read_by(ReportFields.positive)
     peak_bytes: int | None = read_by(ReportFields.integer, null=True)
     difference: float | None = read_by(ReportFields.number, null=True)
+    bytes: int = read_by(ReportFields.integer)
+    nats: float | None = read_by(ReportFields.number, null=True)
     nats_lost: float | None = read_by(ReportFields.number, null=True)
     nats_lost_standard_error: float | None = read_by(ReportFields.number, null=True)
 
     @property
     def settings(self) -> tuple[object, ...]:
         """What must be equal if the times of two reports are compared."""
-        return self.name, self.kind, self.variant, self.device, self.threads, self.spinning, self.graph_optimization
+        names = ("name", "bundle", "kind", "variant", "device", "threads", "spinning", "graph_optimization")
+        return tuple(getattr(self, name) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +93,7 @@ class Row:
         p90: 90th percentile of the wall time, in microseconds.
         p99: 99th percentile of the wall time, in microseconds.
         examples_per_second: Batch size divided by the median time in seconds.
+        cpus: CPU time of all threads of the process divided by the wall time: the number of CPUs that were in use.
         ratio: In each round, the median time is divided by the median time of the first candidate. `ratio` is the
             median of these quotients: 2 means twice as long as a call of the first candidate.
         ratio_interval: 99 % interval of `ratio`. None for the first candidate, and for fewer than 8 rounds.
@@ -98,6 +110,7 @@ class Row:
     p90: float = read_by(ReportFields.positive)
     p99: float = read_by(ReportFields.positive)
     examples_per_second: float = read_by(ReportFields.positive)
+    cpus: float = read_by(ReportFields.number)
     ratio: float = read_by(ReportFields.positive)
     ratio_interval: tuple[float, float] | None = read_by(ReportFields.interval, null=True)
     drift: float | None = read_by(ReportFields.number, null=True)
@@ -116,18 +129,18 @@ class Report:
 
     Attributes:
         partial: Whether the measurement was interrupted.
-        bundle: The measured bundle.
+        bundles: The measured bundles.
         hardware: The machine.
         software: Dict from the name of each software component to its version.
         int8_kernels: The 8-bit kernels: "default" or "x64quantprecision".
         seconds: Time budget for each row, in seconds.
         precision: Relative width of the 99 % interval at which the rounds of a row end.
-        candidates: The variants and baselines. All ratios are relative to the first one.
+        candidates: The variants and baselines. All ratios are relative to the first candidate.
         rows: The timings.
     """
 
     partial: bool = read_by(ReportFields.boolean)
-    bundle: MeasuredBundle = read_by(lambda entry, key: entry.record(key, MeasuredBundle))  # noqa: RUF009 (a field)
+    bundles: tuple[MeasuredBundle, ...] = read_by(lambda entry, key: entry.records(key, MeasuredBundle))
     hardware: Hardware = read_by(lambda entry, key: entry.record(key, Hardware))  # noqa: RUF009 (a field)
     software: Mapping[str, str] = read_by(ReportFields.text_by_name)
     int8_kernels: str = read_by(ReportFields.text)
@@ -160,13 +173,20 @@ class Report:
             report: Self = read_record(top, cls)
         except BundleError as error:
             raise InputError(f"{error}; expected a file that `vaedge bench --json FILE` wrote") from error
-        names = [candidate.name for candidate in report.candidates]
-        keys = [row.key for row in report.rows]
-        if len(set(names)) < len(names) or len(set(keys)) < len(keys) or not {key[0] for key in keys} <= set(names):
-            raise InputError(
-                f"{file}: each candidate and each row must occur once; run `vaedge bench --json FILE` again"
-            )
+        report._validate_names(file)
         return report
+
+    def _validate_names(self, file: str) -> None:
+        bundles = [bundle.name for bundle in self.bundles]
+        names = [candidate.name for candidate in self.candidates]
+        keys = [row.key for row in self.rows]
+        known = {candidate.bundle for candidate in self.candidates} <= set(bundles) and {key[0] for key in keys} <= {
+            *names
+        }
+        if not known or any(len(set(found)) < len(found) for found in (bundles, names, keys)):
+            raise InputError(
+                f"{file}: each bundle, candidate and row must occur once; run `vaedge bench --json FILE` again"
+            )
 
 
 def read_report(path: Path) -> Report:

@@ -8,38 +8,18 @@ interval instead of shifting it.
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from vaedge.benchmark.intervals import drift, median_interval, relative_width
 from vaedge.benchmark.report import Row
-from vaedge.benchmark.timing import Candidate, check_agreement, operation_call, time_calls
+from vaedge.benchmark.timing import Call, Timed, check_agreement
 from vaedge.bundle.reference import Inputs
 
 PRECISION, BUDGET, INTERRUPTED = "precision", "budget", "interrupted"
 _MIN_PRECISE_ROUNDS = 10  # a short interval of fewer rounds can be chance
 _ROUND_SECONDS = 0.05
 _MIN_ROUNDS_OF_BUDGET = 20
-
-
-class Timed(NamedTuple):
-    """The calls of one candidate in one round.
-
-    Attributes:
-        durations: Duration of each call in nanoseconds.
-        median: Median duration in microseconds.
-    """
-
-    durations: npt.NDArray[np.int64]
-    median: float
-
-    @classmethod
-    def of(cls, call: Callable[[], object], seconds: float) -> Self:
-        """Repeat a call for some seconds, at least once, after one call that is not timed."""
-        durations = np.array(time_calls(call, seconds, minimum=1, warm_up=1))
-        return cls(durations, float(np.median(durations)) / 1000)
 
 
 @dataclass
@@ -49,15 +29,15 @@ class Group:
     Attributes:
         operation: "encode", "decode", "sample" or "reconstruct".
         batch_size: Number of examples per call.
-        calls: Dict from the name of each candidate to a function that makes one call.
-        rounds: One dict per complete round, from the name of each candidate to its calls.
+        calls: Dict from the name of each candidate to its call.
+        rounds: One dict per complete round, from the name of each candidate to its timed calls.
         spent: Wall time of all rounds, in seconds.
         stopped: Why the rounds ended: PRECISION, BUDGET or INTERRUPTED.
     """
 
     operation: str
     batch_size: int
-    calls: Mapping[str, Callable[[], object]]
+    calls: Mapping[str, Call]
     rounds: list[Mapping[str, Timed]] = field(default_factory=list)
     spent: float = 0.0
     stopped: str = INTERRUPTED
@@ -67,12 +47,12 @@ class Group:
         start = time.perf_counter()
         names = list(self.calls)
         order = reversed(names) if len(self.rounds) % 2 else names
-        self.rounds.append({name: Timed.of(self.calls[name], seconds) for name in order})
+        self.rounds.append({name: self.calls[name].timed(seconds) for name in order})
         self.spent += time.perf_counter() - start
 
     def medians(self, name: str) -> list[float]:
         """Return the median time of each round of a candidate, in microseconds."""
-        return [part[name].median for part in self.rounds]
+        return [float(np.median(part[name].durations)) / 1000 for part in self.rounds]
 
     def ratios(self, name: str) -> list[float]:
         """Return the median time of each round of a candidate, divided by that of the first candidate."""
@@ -104,34 +84,52 @@ class Group:
             examples_per_second=self.batch_size * 1e6 / p50,
             ratio=float(np.median(ratios)),
             ratio_interval=None if name == next(iter(self.calls)) else median_interval(ratios),
+            cpus=float(np.median([part[name].cpus for part in self.rounds])),
             drift=drift(medians),
             stopped=self.stopped,
             rounds=tuple(medians),
         )
 
 
+@dataclass(frozen=True)
+class BundleCandidates:
+    """Candidates that run the same bundle.
+
+    Attributes:
+        candidates: Dict from the name of each candidate to a function that takes the name of an operation and inputs,
+            and returns the call.
+        inputs: Examples to run, repeated to fill a batch. Use real examples, because the outputs of the candidates must
+            agree, and variants with fewer bits are accurate only on real examples.
+    """
+
+    candidates: Mapping[str, Callable[[str, Inputs], Call]]
+    inputs: Inputs
+
+
 def groups_of(
-    candidates: Mapping[str, Candidate], inputs: Inputs, batch_sizes: Iterable[int], operations: Iterable[str]
+    bundles: Sequence[BundleCandidates], batch_sizes: Iterable[int], operations: Iterable[str]
 ) -> list[Group]:
     """Return one group for each combination of batch size and operation, without rounds.
 
     Args:
-        candidates: Dict from the name of each candidate to the candidate. All candidates are compared with the first.
-        inputs: Examples to run, repeated to fill a batch. Use real examples, because the outputs of the candidates must
-            agree, and variants with fewer bits are accurate only on real examples.
+        bundles: The candidates of each bundle. Their names differ. The times of all candidates are compared with those
+            of the first candidate of the first bundle.
         batch_sizes: Batch sizes to time.
         operations: Names of the operations to time, from OPERATIONS.
 
     Raises:
-        InferenceError: The outputs of a candidate differ from those of the first one.
+        InferenceError: The outputs of a candidate differ from those of the first candidate of the same bundle.
     """
     groups = []
     operations = tuple(operations)
     for batch_size in batch_sizes:
-        rows = inputs.repeated(batch_size)
+        inputs = [bundle.inputs.repeated(batch_size) for bundle in bundles]
         for operation in operations:
-            calls = {name: operation_call(candidate, operation, rows) for name, candidate in candidates.items()}
-            check_agreement(calls, operation, batch_size)
+            calls: dict[str, Call] = {}
+            for bundle, rows in zip(bundles, inputs, strict=True):
+                found = {name: call_of(operation, rows) for name, call_of in bundle.candidates.items()}
+                check_agreement(found, operation, batch_size)
+                calls |= found
             groups.append(Group(operation, batch_size, calls))
     return groups
 

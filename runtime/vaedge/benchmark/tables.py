@@ -1,9 +1,10 @@
-"""Format measurements as lines of text."""
+"""Describe measurements as tables and lines of text."""
 
 from collections.abc import Iterator, Sequence
 
-from vaedge.benchmark.compare import Change
+from vaedge.benchmark.compare import Change, verdict
 from vaedge.benchmark.report import MeasuredCandidate, Report, Row
+from vaedge.benchmark.table import Table
 
 NOT_AVAILABLE = "not available"
 _MAX_DRIFT = 0.05
@@ -12,76 +13,66 @@ _STOPPED = {
     "budget": "{} rows spent their time of {:.3g} seconds before they reached the precision of {:.3g} %",
     "interrupted": "{} rows were interrupted",
 }
+_CANDIDATE_COLUMNS = ("", "device", "threads", "spinning", "cold start", "peak memory", "bytes", "difference", "nats")
+_ROW_COLUMNS = (
+    "",
+    "operation",
+    "batch",
+    "p50",
+    "p90",
+    "p99",
+    "examples/s",
+    "CPUs",
+    "ratio",
+    "interval",
+    "verdict",
+    "rounds",
+)
+_CHANGE_COLUMNS = ("", "operation", "batch", "old", "new", "change", "99 % interval", "verdict")
 
 
 def head(report: Report) -> Iterator[str]:
-    """Yield the lines about the machine and the candidates."""
-    versions = ", ".join(f"{name} {version}" for name, version in report.software.items())
+    """Yield the lines about the machine, the software and the bundles."""
     hardware = report.hardware
     quota = "no container quota" if hardware.container_quota is None else f"quota {hardware.container_quota:.3g}"
-    yield f"{report.bundle.name} on {hardware.cpu}, {hardware.usable_cpus} of {hardware.cores} CPUs, {quota}"
+    memory = "" if hardware.memory_bytes is None else f", {hardware.memory_bytes / 2**30:.0f} GiB of memory"
+    yield f"{hardware.cpu}, {hardware.usable_cpus} of {hardware.cores} CPUs, {quota}{memory}"
     yield from hardware.gpus
-    yield versions
-    yield f"8-bit kernels: {report.int8_kernels}; SHA-256 of the bundle: {report.bundle.sha256}"
+    yield ", ".join(f"{name} {version}" for name, version in report.software.items())
+    for candidate in report.candidates:
+        if candidate.software:
+            yield f"{candidate.name}: " + ", ".join(f"{name} {version}" for name, version in candidate.software.items())
+    for bundle in report.bundles:
+        yield f"{bundle.name}: SHA-256 {bundle.sha256}"
+    yield f"8-bit kernels: {report.int8_kernels}"
+
+
+def candidates(report: Report) -> Table:
+    """Return the table of the candidates: settings, cold start, size and accuracy."""
+    return Table(_CANDIDATE_COLUMNS, [_candidate(candidate) for candidate in report.candidates])
+
+
+def rows(report: Report) -> Table:
+    """Return the table of the times, in microseconds."""
+    return Table(_ROW_COLUMNS, [_row(row) for row in report.rows])
+
+
+def changes(found: Sequence[Change]) -> Table:
+    """Return the table of a comparison."""
+    return Table(_CHANGE_COLUMNS, [_change(change) for change in found])
+
+
+def remarks(report: Report) -> Iterator[str]:
+    """Yield how to read the times, why the rounds ended, and whether the machine was busy."""
     yield (
-        f"{'':<16}{'device':<8}{'threads':>8}{'spinning':>10}{'cold start':>12}{'peak memory':>15}{'difference':>15}"
-        f"{'nats lost':>15}"
+        "Times are in microseconds. The ratio is the time divided by the time of "
+        f"{report.candidates[0].name}, with its 99 % interval."
     )
-    yield from map(_candidate, report.candidates)
-
-
-def rows(report: Report) -> Iterator[str]:
-    """Yield the table of the times, and the lines about the end of the measurement."""
-    yield f"times in microseconds; ratio: time divided by the time of {report.candidates[0].name}, with 99 % interval"
-    yield (
-        f"{'':<16}{'operation':<12}{'batch':>6}{'p50':>9}{'p90':>9}{'p99':>9}{'examples/s':>12}{'ratio':>7}"
-        f"{'interval':>16}{'rounds':>7}"
-    )
-    yield from map(_row, report.rows)
-    yield from _remarks(report)
-
-
-def changes(found: Sequence[Change], reasons: Sequence[str]) -> Iterator[str]:
-    """Yield the table of a comparison. Reasons why the reports are not comparable mark the table."""
-    for reason in reasons:
-        yield f"warning: the reports are not comparable: {reason}"
-    yield f"{'':<16}{'operation':<12}{'batch':>6}{'old':>10}{'new':>10}{'change':>9}{'99 % interval':>18}  verdict"
-    for change in found:
-        interval = NOT_AVAILABLE
-        if change.interval is not None:
-            interval = " to ".join(f"{100 * (end - 1):+.1f} %" for end in change.interval)
-        yield (
-            f"{change.candidate:<16}{change.operation:<12}{change.batch_size:>6}{change.old:>10.1f}{change.new:>10.1f}"
-            f"{100 * change.relative:>+7.1f} %{interval:>18}  {change.verdict}"
-        )
-
-
-def _candidate(candidate: MeasuredCandidate) -> str:
-    peak = NOT_AVAILABLE if candidate.peak_bytes is None else f"{candidate.peak_bytes / 2**20:.0f} MiB"
-    difference = NOT_AVAILABLE if candidate.difference is None else f"{candidate.difference:.3f}"
-    lost = NOT_AVAILABLE if candidate.nats_lost is None else f"{candidate.nats_lost:.3f}"
-    return (
-        f"{candidate.name:<16}{candidate.device:<8}{candidate.threads:>8}{candidate.spinning:>10}"
-        f"{1000 * candidate.cold_start_seconds:>9.0f} ms{peak:>15}{difference:>15}{lost:>15}"
-    )
-
-
-def _row(row: Row) -> str:
-    percentiles = "".join(f"{value:>9.0f}" for value in (row.p50, row.p90, row.p99))
-    interval = "" if row.ratio_interval is None else "{:.3f} - {:.3f}".format(*row.ratio_interval)
-    return (
-        f"{row.candidate:<16}{row.operation:<12}{row.batch_size:>6}{percentiles}{row.examples_per_second:>12,.0f}"
-        f"{row.ratio:>7.2f}{interval:>16}{len(row.rounds):>7}"
-    )
-
-
-def _remarks(report: Report) -> Iterator[str]:
-    """Yield why the rounds ended, and whether the first candidate drifted."""
     for reason, text in _STOPPED.items():
         if count := sum(row.stopped == reason for row in report.rows):
             numbers = [report.seconds] if reason == "budget" else []
-            yield text.format(count, *numbers, 100 * report.precision)
-    first = [row for row in report.rows if row.candidate == report.candidates[0].name and row.drift is not None]
+            yield text.format(count, *numbers, 100 * report.precision) + "."
+    first = [row for row in report.rows if row.ratio_interval is None and row.drift is not None]
     worst = max(first, key=lambda row: abs(row.drift or 0), default=None)
     if worst is not None and abs(worst.drift or 0) > _MAX_DRIFT:
         yield (
@@ -90,3 +81,67 @@ def _remarks(report: Report) -> Iterator[str]:
         )
     if report.partial:
         yield "The measurement was interrupted: these results are partial."
+
+
+def markdown(report: Report) -> str:
+    """Return the whole report as Markdown."""
+    lines = [f"- {line}" for line in head(report)]
+    parts = (lines, candidates(report).markdown(), rows(report).markdown(), remarks(report))
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _candidate(candidate: MeasuredCandidate) -> Sequence[str]:
+    nats = NOT_AVAILABLE
+    if candidate.nats is not None and candidate.nats_lost is not None:
+        nats = f"{candidate.nats:.2f} ({candidate.nats_lost:+.2f})"
+    return (
+        candidate.name,
+        candidate.device,
+        str(candidate.threads),
+        candidate.spinning,
+        f"{1000 * candidate.cold_start_seconds:.0f} ms",
+        NOT_AVAILABLE if candidate.peak_bytes is None else f"{candidate.peak_bytes / 2**20:.0f} MiB",
+        f"{candidate.bytes:,}",
+        NOT_AVAILABLE if candidate.difference is None else f"{candidate.difference:.3f}",
+        nats,
+    )
+
+
+def _row(row: Row) -> Sequence[str]:
+    return (
+        row.candidate,
+        row.operation,
+        str(row.batch_size),
+        *(_microseconds(value) for value in (row.p50, row.p90, row.p99)),
+        f"{row.examples_per_second:,.0f}",
+        f"{row.cpus:.2f}",
+        f"{row.ratio:.3f}",
+        *_compared(row),
+        str(len(row.rounds)),
+    )
+
+
+def _compared(row: Row) -> tuple[str, str]:
+    """Return the interval of the ratio and the verdict on it."""
+    if row.ratio_interval is None:
+        return "", ""
+    return "{:.3f} - {:.3f}".format(*row.ratio_interval), verdict(row.ratio_interval)
+
+
+def _change(change: Change) -> Sequence[str]:
+    return (
+        change.candidate,
+        change.operation,
+        str(change.batch_size),
+        _microseconds(change.old),
+        _microseconds(change.new),
+        f"{100 * change.relative:+.1f} %",
+        NOT_AVAILABLE
+        if change.interval is None
+        else " to ".join(f"{100 * (end - 1):+.1f} %" for end in change.interval),
+        change.verdict,
+    )
+
+
+def _microseconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

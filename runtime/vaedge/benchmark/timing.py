@@ -3,8 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,9 @@ class Candidate(Protocol):
 
     def decode(self, z: FloatArray, *, conditions: Mapping[str, npt.ArrayLike]) -> FloatArray:
         """Return the mean of p(x|z)."""
+
+    def parameters(self, z: FloatArray, *, conditions: Mapping[str, npt.ArrayLike]) -> dict[str, FloatArray]:
+        """Return the parameters of p(x|z)."""
 
     def sample(self, n: int, *, seed: int | None, conditions: Mapping[str, npt.ArrayLike]) -> FloatArray:
         """Draw n latents from the prior, and return the means of p(x|z)."""
@@ -99,6 +103,51 @@ def time_calls(
     return durations
 
 
+class Timed(NamedTuple):
+    """Timed calls.
+
+    Attributes:
+        durations: Wall time of each call in nanoseconds, int64.
+        cpus: CPU time of all threads of the process divided by the wall time, over all calls.
+    """
+
+    durations: npt.NDArray[np.int64]
+    cpus: float
+
+
+class Call(Protocol):
+    """A call that can be repeated and timed, in this process or in another process."""
+
+    def result(self) -> FloatArray:
+        """Make the call, and return its result. For `encode`, this is the mean of q(z|x)."""
+
+    def timed(self, seconds: float) -> Timed:
+        """Repeat the call for some seconds, at least once, after one call that is not timed."""
+
+
+@dataclass(frozen=True)
+class LocalCall:
+    """A call in this process.
+
+    Attributes:
+        function: Function without arguments that makes the call.
+    """
+
+    function: Callable[[], Any]
+
+    def result(self) -> FloatArray:
+        """Make the call, and return its result. For `encode`, this is the mean of q(z|x)."""
+        result = self.function()
+        return result.mean if isinstance(result, Posterior) else result
+
+    def timed(self, seconds: float) -> Timed:
+        """Repeat the call for some seconds, at least once, after one call that is not timed."""
+        self.function()
+        wall, cpu = time.perf_counter_ns(), time.process_time_ns()
+        durations = np.array(time_calls(self.function, seconds, minimum=1, warm_up=0), np.int64)
+        return Timed(durations, (time.process_time_ns() - cpu) / max(1, time.perf_counter_ns() - wall))
+
+
 def operation_call(candidate: Candidate, operation: str, rows: Inputs) -> Callable[[], Any]:
     """Return a function without arguments that runs an operation of a candidate on all rows."""
     if operation == "sample":
@@ -107,15 +156,13 @@ def operation_call(candidate: Candidate, operation: str, rows: Inputs) -> Callab
     return partial(getattr(candidate, operation), argument, conditions=rows.conditions)
 
 
-def check_agreement(calls: Mapping[str, Callable[[], Any]], operation: str, batch_size: int) -> None:
+def check_agreement(calls: Mapping[str, Call], operation: str, batch_size: int) -> None:
     """Run each call once, and compare the outputs.
 
     Raises:
         InferenceError: The outputs of a call differ too much from those of the first call.
     """
-    results = {name: call() for name, call in calls.items()}
-    arrays = {name: result.mean if operation == "encode" else result for name, result in results.items()}
-    (first, expected), *others = arrays.items()
+    (first, expected), *others = ((name, call.result()) for name, call in calls.items())
     for name, array in others:
         distance = np.abs(array - expected) / np.maximum(1, np.abs(expected))
         if not (distance.max() <= _MAX_DIFFERENCE or distance.mean() <= _MEAN_DIFFERENCE):

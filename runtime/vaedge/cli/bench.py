@@ -1,7 +1,9 @@
 """The command `vaedge bench BUNDLE`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import vaedge
@@ -10,14 +12,14 @@ from vaedge.benchmark import tables
 from vaedge.benchmark.baselines import BASELINES
 from vaedge.benchmark.compare import SLOWER, compare, conflicts
 from vaedge.benchmark.machine import Hardware, software
-from vaedge.benchmark.plot import draw
+from vaedge.benchmark.plot import draw_quality, draw_throughput
 from vaedge.benchmark.report import MeasuredBundle, Report, read_report
-from vaedge.benchmark.rounds import Group, groups_of, run_rounds
+from vaedge.benchmark.rounds import BundleCandidates, Group, groups_of, run_rounds
 from vaedge.benchmark.timing import BATCH_SIZES, OPERATIONS
-from vaedge.bundle.reader import read_bundle
+from vaedge.bundle.reader import Bundle, read_bundle
 from vaedge.bundle.reference import Inputs
 from vaedge.cli.arguments import DEVICE_HELP, positive
-from vaedge.cli.bench_candidates import Loaded, load_candidates
+from vaedge.cli.bench_candidates import Loaded, load_candidates, validate_baselines
 from vaedge.cli.output import Output
 from vaedge.cli.progress import progress_bar
 from vaedge.engine.int8 import int8_kernels
@@ -32,7 +34,12 @@ _PERCENT_HELP = "end the rounds when the 99 %% interval of each ratio is narrowe
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge bench`."""
     parser.set_defaults(wrong_call=parser.error)
-    parser.add_argument("model", nargs="?", metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument(
+        "bundles",
+        nargs="*",
+        metavar="BUNDLE",
+        help="folder of a bundle; several bundles are compared with the first one",
+    )
     parser.add_argument("--device", default="cpu", help=DEVICE_HELP)
     parser.add_argument(
         "--batches",
@@ -62,7 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against",
         default="",
         metavar="NAMES",
-        help=f"baselines that also run the fp32 graphs, separated by commas: {', '.join(BASELINES)}",
+        help=(
+            f"baselines, separated by commas: {', '.join(BASELINES)} (they run the fp32 graphs), and python=PATH, the "
+            "path of another Python interpreter, which needs numpy and ONNX Runtime"
+        ),
     )
     parser.add_argument("--seconds", type=_seconds, help=_BUDGET_HELP)
     parser.add_argument("--precision", type=_percent, default=0.02, metavar="PERCENT", help=_PERCENT_HELP)
@@ -74,11 +84,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the report as JSON to a file, or to the standard output without FILE",
     )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown, .md")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="file for a plot of the measurements, .png or .svg; needs matplotlib"
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help=(
+            "draw the throughput of one bundle, or the quality of several bundles against their time and size, .png or "
+            ".svg; needs matplotlib"
+        ),
     )
     parser.add_argument(
-        "--compare", type=Path, nargs=2, metavar=("OLD", "NEW"), help="compare two reports instead of measuring"
+        "--compare", type=Path, nargs=2, metavar=("OLD", "NEW"), help="compare two JSON reports instead of measuring"
     )
     parser.add_argument(
         "--fail-above",
@@ -92,50 +109,80 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare two reports, or time the candidates of a bundle and print the report.
+    """Compare two reports, or time the candidates of one or more bundles and print the report.
 
     Ctrl-C ends the rounds, and the report is then partial.
     """
-    if (args.model is None) == (args.compare is None):
+    if bool(args.bundles) == (args.compare is not None):
         args.wrong_call("expected either BUNDLE or --compare OLD NEW")
     if args.compare is not None:
         return _compare(args)
     if args.fail_above is not None or args.force:
         args.wrong_call("--fail-above and --force need --compare OLD NEW")
-    plot = None if args.plot is None else _validate_plot(args.plot)
-    target = None if args.json in (None, _STANDARD_OUTPUT) else Output.of(args.json, ".json")
-    loaded = load_candidates(args)
-    inputs = Inputs.of(read_bundle(args.model))
-    candidates = {entry.measured.name: entry.candidate for entry in loaded}
-    groups = groups_of(candidates, inputs, dict.fromkeys(args.batches), dict.fromkeys(args.operations))
-    seconds = _DEFAULT_SECONDS / (len(groups) * len(candidates)) if args.seconds is None else args.seconds
-    finished = _run_rounds(groups, seconds, args.precision)
-    report = _report(args, loaded, groups, seconds, partial=not finished)
-    if args.json == _STANDARD_OUTPUT:
-        print(report.to_json(), end="")
-    else:
-        print(*tables.head(report), *tables.rows(report), sep="\n")
-    if target is not None:
-        write_atomically(target.path, report.to_json().encode())
-    if plot is not None and report.rows:
-        write_atomically(plot.path, draw(report.rows, plot.suffix))
+    outputs = _outputs(args)
+    validate_baselines(args.against)
+    read = [read_bundle(path) for path in dict.fromkeys(args.bundles)]
+    bundles = dict(zip(_names(read), read, strict=True))
+    with ExitStack() as processes:
+        loaded, groups = _load(args, bundles, processes)
+        if args.plot is not None and len(bundles) > 1 and all(entry.measured.nats is None for entry in loaded):
+            raise InputError(
+                "--plot shows the quality of several bundles, and none of these bundles states a `test_elbo`; evaluate "
+                "the models before you export them"
+            )
+        calls = sum(len(group.calls) for group in groups)
+        seconds = _DEFAULT_SECONDS / calls if args.seconds is None else args.seconds
+        finished = _run_rounds(groups, seconds, args.precision)
+    report = Report(
+        partial=not finished,
+        bundles=tuple(_measured(name, bundle, loaded) for name, bundle in bundles.items()),
+        hardware=Hardware.of_this_machine(),
+        software={"vaedge": vaedge.__version__, **software()},
+        int8_kernels=int8_kernels(),
+        seconds=seconds,
+        precision=args.precision,
+        candidates=tuple(entry.measured for entry in loaded),
+        rows=tuple(row for group in groups for row in group.rows()),
+    )
+    _write(report, outputs, as_json=args.json == _STANDARD_OUTPUT)
     return 0 if finished else 130
 
 
-def _compare(args: argparse.Namespace) -> int:
-    """Print the comparison of two reports. Return 3 if a row became slower by more than --fail-above."""
-    old, new = map(read_report, args.compare)
-    reasons = list(conflicts(old, new))
-    if reasons and not args.force:
-        raise InputError(
-            f"{args.compare[0]} and {args.compare[1]} are not comparable: {'; '.join(reasons)}. Measure both on one "
-            "machine with the same options, or add --force"
-        )
-    changes = compare(old, new)
-    print(*tables.changes(changes, reasons), sep="\n")
-    if args.fail_above is None:
-        return 0
-    return 3 if any(change.verdict == SLOWER and change.relative > args.fail_above for change in changes) else 0
+def _outputs(args: argparse.Namespace) -> list[Output]:
+    """Validate the files to write, and import matplotlib, before the measurement begins."""
+    outputs = []
+    if args.json not in (None, _STANDARD_OUTPUT):
+        outputs.append(Output.of(args.json, ".json"))
+    if args.markdown is not None:
+        outputs.append(Output.of(args.markdown, ".md"))
+    if args.plot is not None:
+        outputs.append(Output.of(args.plot, ".png", ".svg"))
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError as error:
+            raise DependencyError("--plot needs matplotlib, which is not installed: pip install matplotlib") from error
+    return outputs
+
+
+def _names(bundles: Sequence[Bundle]) -> list[str]:
+    """Return a name for each bundle: the name in the manifest, or the folder if these names are equal."""
+    names = [bundle.manifest.name for bundle in bundles]
+    return [str(bundle.path) if names.count(name) > 1 else name for bundle, name in zip(bundles, names, strict=True)]
+
+
+def _load(
+    args: argparse.Namespace, bundles: Mapping[str, Bundle], processes: ExitStack
+) -> tuple[list[Loaded], list[Group]]:
+    """Load all candidates of all bundles, and prepare their calls."""
+    loaded = [
+        list(load_candidates(args, name, bundle, len(bundles) > 1, processes)) for name, bundle in bundles.items()
+    ]
+    candidates = [
+        BundleCandidates({entry.measured.name: entry.call_of for entry in entries}, Inputs.of(bundle))
+        for entries, bundle in zip(loaded, bundles.values(), strict=True)
+    ]
+    groups = groups_of(candidates, dict.fromkeys(args.batches), dict.fromkeys(args.operations))
+    return list(chain.from_iterable(loaded)), groups
 
 
 def _run_rounds(groups: Sequence[Group], seconds: float, precision: float) -> bool:
@@ -149,36 +196,52 @@ def _run_rounds(groups: Sequence[Group], seconds: float, precision: float) -> bo
     return True
 
 
-def _report(
-    args: argparse.Namespace, loaded: Sequence[Loaded], groups: Sequence[Group], seconds: float, *, partial: bool
-) -> Report:
-    bundle = read_bundle(args.model)
+def _measured(name: str, bundle: Bundle, loaded: Sequence[Loaded]) -> MeasuredBundle:
+    """Describe a bundle by the SHA-256 of its manifest and of the graphs that were measured."""
     manifest = bundle.manifest
-    variants = [manifest.variants[name] for name in {entry.measured.variant for entry in loaded}]
-    graphs = sorted(name for variant in variants for name in (variant.encoder, variant.decoder))
-    return Report(
-        partial=partial,
-        bundle=MeasuredBundle(
-            name=manifest.name, sha256=bundle.sha256, graphs={name: manifest.files[name].sha256 for name in graphs}
-        ),
-        hardware=Hardware.of_this_machine(),
-        software=software(vaedge.__version__, {entry.measured.kind for entry in loaded}),
-        int8_kernels=int8_kernels(),
-        seconds=seconds,
-        precision=args.precision,
-        candidates=tuple(entry.measured for entry in loaded),
-        rows=tuple(row for group in groups for row in group.rows()),
+    measured = {entry.measured.variant for entry in loaded if entry.measured.bundle == name}
+    variants = [manifest.variants[variant] for variant in measured]
+    graphs = sorted(file for variant in variants for file in (variant.encoder, variant.decoder))
+    return MeasuredBundle(
+        name=name,
+        sha256=bundle.sha256,
+        likelihood=manifest.likelihood,
+        graphs={file: manifest.files[file].sha256 for file in graphs},
     )
 
 
-def _validate_plot(path: Path) -> Output:
-    """Validate the path and import matplotlib before the measurement begins."""
-    output = Output.of(path, ".png", ".svg")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise DependencyError("--plot needs matplotlib, which is not installed: pip install matplotlib") from error
-    return output
+def _write(report: Report, outputs: Sequence[Output], *, as_json: bool) -> None:
+    """Print the report, and write it to each output."""
+    if as_json:
+        print(report.to_json(), end="")
+    else:
+        parts = (tables.head(report), tables.candidates(report).text(), tables.rows(report).text())
+        print(*("\n".join(part) + "\n" for part in parts), *tables.remarks(report), sep="\n")
+    for output in outputs:
+        if output.suffix == ".json":
+            write_atomically(output.path, report.to_json().encode())
+        elif output.suffix == ".md":
+            write_atomically(output.path, tables.markdown(report).encode())
+        elif report.rows:
+            draw = draw_throughput if len(report.bundles) == 1 else draw_quality
+            write_atomically(output.path, draw(report, output.suffix))
+
+
+def _compare(args: argparse.Namespace) -> int:
+    """Print the comparison of two reports. Return 3 if a row became slower by more than --fail-above."""
+    old, new = map(read_report, args.compare)
+    reasons = list(conflicts(old, new))
+    if reasons and not args.force:
+        raise InputError(
+            f"{args.compare[0]} and {args.compare[1]} are not comparable: {'; '.join(reasons)}. Measure both on one "
+            "machine with the same options, or add --force"
+        )
+    changes = compare(old, new)
+    warnings = [f"warning: the reports are not comparable: {reason}" for reason in reasons]
+    print(*warnings, *tables.changes(changes).text(), sep="\n")
+    if args.fail_above is None:
+        return 0
+    return 3 if any(change.verdict == SLOWER and change.relative > args.fail_above for change in changes) else 0
 
 
 def _seconds(text: str) -> float:

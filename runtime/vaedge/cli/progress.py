@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 _DELAY = 2.0  # seconds before a bar appears
 _LINE_SECONDS = 10.0
-_LINE = "{desc}: {percentage:.0f}%, {n:,} of {total:,}{unit}, {rate_noinv_fmt}, {remaining} left{postfix}"
+_LINE = "{desc}: {percentage:.0f}%, {n:,.0f} of {total:,}{unit}, {rate_noinv_fmt}, {remaining} left{postfix}"
 
 
 @contextmanager

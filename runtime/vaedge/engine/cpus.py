@@ -16,8 +16,25 @@ def usable_cpus() -> int:
     number of threads is the number of cores of the host, which is too large in a container.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_quota(Path("/sys/fs/cgroup"))
+    quota = container_quota()
     return max(1, affinity if quota is None else min(affinity, math.ceil(quota)))
+
+
+def container_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Return the CPU quota of cgroup v2 or v1 as a number of CPUs, which can be fractional. None means no limit."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    try:
+        cpus = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max", or an unknown format
+        return None
+    return cpus if cpus > 0 else None
 
 
 def describe_cpu() -> str:
@@ -35,25 +52,14 @@ def describe_cpu() -> str:
 def peak_memory() -> int | None:
     """Return the peak of this process's resident memory in bytes; None if the system does not report it."""
     try:
+        # Linux: ru_maxrss would contain the peak of the parent process before exec, and VmHWM does not.
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
         import resource
     except ImportError:  # Windows
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _cgroup_quota(root: Path) -> float | None:
-    """Return the CPU quota of cgroup v2 or v1 as a number of CPUs, or None if there is no limit."""
-    try:
-        quota, period = (root / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    try:
-        cpus = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max", or an unknown format
-        return None
-    return cpus if cpus > 0 else None

@@ -2,21 +2,33 @@
 
 import itertools
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from vaedge.benchmark import rounds
 from vaedge.benchmark.intervals import drift, median_interval, quotient_interval
-from vaedge.benchmark.rounds import Group, Timed, run_rounds
+from vaedge.benchmark.rounds import Group, run_rounds
+from vaedge.benchmark.timing import LocalCall, Timed
+
+
+@dataclass
+class SyntheticCall:
+    """A call whose duration in microseconds is the result of a function."""
+
+    noise: Callable[[], float]
+
+    def timed(self, seconds):
+        return Timed(np.array([1000 * self.noise()]), 1.0)
 
 
 def synthetic_group(monkeypatch, noises):
     """Return a group whose rounds last one second, and whose median times are given by one function per candidate."""
     clock = itertools.count()
     monkeypatch.setattr(rounds.time, "perf_counter", lambda: float(next(clock)))
-    monkeypatch.setattr(Timed, "of", lambda call, _: Timed(np.array([1000]), call()))
-    return Group("decode", 4, noises)
+    return Group("decode", 4, {name: SyntheticCall(noise) for name, noise in noises.items()})
 
 
 def test_interval_of_the_median_has_its_ends_among_the_values():
@@ -72,7 +84,9 @@ def test_rounds_end_when_the_time_is_spent(monkeypatch):
 
 def test_groups_and_candidates_take_turns():
     order = []
-    groups = [Group(name, 1, {c: lambda c=c, name=name: order.append(name + c) for c in "ab"}) for name in "xy"]
+    groups = [
+        Group(name, 1, {c: LocalCall(lambda c=c, name=name: order.append(name + c)) for c in "ab"}) for name in "xy"
+    ]
     run_rounds(groups, 0, 0.02)
     assert order == ["xa", "xa", "xb", "xb", "ya", "ya", "yb", "yb"]  # one warm-up call before each timed call
     order.clear()

@@ -7,7 +7,7 @@ import pytest
 
 import vaedge
 from vaedge.benchmark import timing
-from vaedge.benchmark.rounds import groups_of
+from vaedge.benchmark.rounds import BundleCandidates, groups_of
 from vaedge.bundle.reference import Inputs
 from vaedge.distributions.posterior import Posterior
 
@@ -35,6 +35,11 @@ class Candidate:
     def reconstruct(self, x, *, conditions):
         self.calls.append(("reconstruct", x.shape, conditions["y"].tolist()))
         return self.factor * x
+
+
+def call_of(candidate):
+    """Return a function that returns the calls of a candidate."""
+    return lambda operation, rows: timing.LocalCall(timing.operation_call(candidate, operation, rows))
 
 
 @pytest.fixture
@@ -78,19 +83,20 @@ def test_fastest_is_measured_at_batch_sizes_1_and_64(monkeypatch):
 )
 @pytest.mark.parametrize("operation", timing.OPERATIONS)
 def test_candidates_must_compute_the_same(factor, agrees, operation):
-    candidates = {"a": Candidate(), "b": Candidate(factor)}
+    candidates = {"a": call_of(Candidate()), "b": call_of(Candidate(factor))}
     if agrees:
-        assert len(groups_of(candidates, INPUTS, (4,), (operation,))) == 1
+        assert len(groups_of([BundleCandidates(candidates, INPUTS)], (4,), (operation,))) == 1
     else:
         with pytest.raises(
             vaedge.InferenceError, match=f"b and a give different results: .* {operation} at batch size 4"
         ):
-            groups_of(candidates, INPUTS, (4,), (operation,))
+            groups_of([BundleCandidates(candidates, INPUTS)], (4,), (operation,))
 
 
 def test_operations_are_called_with_their_arguments():
     candidates = {"a": Candidate(), "b": Candidate()}
-    groups_of(candidates, INPUTS, (1, 5), timing.OPERATIONS)
+    calls = {name: call_of(candidate) for name, candidate in candidates.items()}
+    groups_of([BundleCandidates(calls, INPUTS)], (1, 5), timing.OPERATIONS)
     assert candidates["b"].calls == [
         call
         for n, y in ((1, [0]), (5, [0, 1, 0, 1, 0]))

@@ -13,13 +13,31 @@ def report(factor=1.0, cores=2, rounds=20, spinning="500 us"):
     """Return a report whose only row took about 100 microseconds times a factor."""
     times = tuple(factor * (100 + (index % 3) / 10) for index in range(rounds))
     row = {"candidate": "fp32 x1", "operation": "decode", "batch_size": 64, "calls": 99, "stopped": "budget"}
-    row |= {"p50": 100.0, "p90": 100.0, "p99": 100.0, "examples_per_second": 1.0, "ratio": 1.0, "drift": None}
-    candidate = {"name": "fp32 x1", "kind": "vaedge", "variant": "fp32", "device": "cpu", "threads": 1}
+    row |= {
+        "p50": 100.0,
+        "p90": 100.0,
+        "p99": 100.0,
+        "examples_per_second": 1.0,
+        "cpus": 1.0,
+        "ratio": 1.0,
+        "drift": None,
+    }
+    candidate = {
+        "name": "fp32 x1",
+        "bundle": "mnist",
+        "software": {},
+        "bytes": 9,
+        "nats": 80.0,
+        "kind": "vaedge",
+        "variant": "fp32",
+        "device": "cpu",
+        "threads": 1,
+    }
     candidate |= {"spinning": spinning, "graph_optimization": "enable_all", "cold_start_seconds": 0.2}
     candidate |= dict.fromkeys(("peak_bytes", "difference", "nats_lost", "nats_lost_standard_error"))
     return Report(
         partial=False,
-        bundle=MeasuredBundle(name="mnist", sha256="0" * 64, graphs={}),
+        bundles=(MeasuredBundle(name="mnist", sha256="0" * 64, likelihood="bernoulli", graphs={}),),
         hardware=Hardware(cpu="a", cores=cores, usable_cpus=2, container_quota=None, memory_bytes=None, gpus=()),
         software={"onnxruntime": "1.24"},
         int8_kernels="default",

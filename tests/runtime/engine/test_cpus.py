@@ -1,5 +1,10 @@
 """The default number of threads is the number of CPUs that the process may use."""
 
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from vaedge.engine import cpus
@@ -22,7 +27,7 @@ def test_quota_of_the_container_is_read(tmp_path, files, expected):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert cpus._cgroup_quota(tmp_path) == expected
+    assert cpus.container_quota(tmp_path) == expected
 
 
 @pytest.mark.parametrize(
@@ -30,7 +35,7 @@ def test_quota_of_the_container_is_read(tmp_path, files, expected):
 )
 def test_usable_cpus_are_the_smaller_of_affinity_and_quota(monkeypatch, affinity, quota, expected):
     monkeypatch.setattr(cpus.os, "sched_getaffinity", lambda _: set(range(affinity)), raising=False)
-    monkeypatch.setattr(cpus, "_cgroup_quota", lambda _: quota)
+    monkeypatch.setattr(cpus, "container_quota", lambda: quota)
     assert cpus.usable_cpus() == expected
 
 
@@ -58,4 +63,13 @@ def test_description_names_the_model_and_the_int8_instruction_sets(monkeypatch, 
 def test_peak_memory_is_in_bytes(monkeypatch, platform, unit):
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(cpus.sys, "platform", platform)
+    monkeypatch.setattr(cpus.Path, "read_text", lambda _: "")  # not Linux
     assert 10_000 * unit < cpus.peak_memory() <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs the process files of Linux")
+def test_peak_memory_does_not_contain_the_parent_process():
+    program = "from vaedge.engine.cpus import peak_memory; print(peak_memory())"
+    own = np.ones(2**27 // 8)  # 128 MiB
+    found = int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout)
+    assert 1_000_000 < found < own.nbytes

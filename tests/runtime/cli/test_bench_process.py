@@ -1,0 +1,90 @@
+"""`vaedge bench` measures cold starts in new processes, and runs bundles in other interpreters."""
+
+import os
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+import vaedge
+from vaedge.benchmark.report import Report
+from vaedge.bundle.reader import read_bundle
+from vaedge.bundle.reference import Inputs
+from vaedge.cli.bench_candidates import Options
+from vaedge.cli.bench_process import WorkerProcess
+from vaedge.cli.main import main
+
+
+@pytest.fixture
+def inputs(bundle):
+    return Inputs.of(read_bundle(bundle))
+
+
+def options(bundle, kind="vaedge"):
+    return asdict(Options(str(bundle), kind, "fp32", "cpu", 1))
+
+
+@pytest.mark.parametrize("kind", ["vaedge", "onnxruntime"])
+def test_cold_start_is_measured_in_a_new_process(bundle, inputs, kind):
+    with WorkerProcess(options(bundle, kind), inputs) as process:
+        assert process.start_seconds > 0
+        assert process.peak_bytes is None or process.peak_bytes > 10_000_000
+
+
+def test_cold_start_that_fails_is_an_error(tmp_path, inputs):
+    with pytest.raises(vaedge.InferenceError, match="measures the cold start failed: .*is not a folder"):
+        WorkerProcess(options(tmp_path / "absent"), inputs)
+
+
+def test_process_runs_the_operations(bundle, inputs, vae):
+    rows = inputs.repeated(3)
+    with WorkerProcess(options(bundle), inputs, sys.executable) as process:
+        decode, encode = (process.operation_call(name, rows) for name in ("decode", "encode"))
+        np.testing.assert_allclose(decode.result(), vae.decode(rows.z), atol=1e-5)
+        np.testing.assert_allclose(encode.result(), vae.encode(rows.x).mean, atol=1e-5)
+        timed = encode.timed(0)
+        assert timed.durations.shape == (1,)
+        assert timed.durations.dtype == np.int64
+        assert timed.durations[0] > 0
+
+
+def test_other_interpreter_needs_no_vaedge(bundle, capsys, monkeypatch, tmp_path):
+    """The interpreter is started without the paths of this process. It finds vaedge by the location of the script."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "numpy.py").write_text("raise ImportError('PYTHONPATH was not removed')")
+    argv = ["bench", str(bundle), "--batches", "2", "--seconds", "0", "--variants", "int8", "--operations", "decode"]
+    assert main([*argv, "--threads", "1", "--against", f"python={sys.executable}", "--json"]) == 0
+    report = Report.from_json(capsys.readouterr().out, "report.json")
+    own, other = report.candidates
+    assert other.name == f"int8 onnxruntime {report.software['onnxruntime']} x1"
+    assert (other.kind, other.variant, other.settings[4:]) == ("python", "int8", own.settings[4:])
+    assert other.software == {name: report.software[name] for name in ("onnxruntime", "numpy", "python", "system")}
+    assert other.difference == pytest.approx(own.difference)
+    assert [row.candidate for row in report.rows] == [own.name, other.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the test writes a shell script")
+def test_interpreter_without_onnxruntime_is_one_clear_error(bundle, capsys, tmp_path):
+    interpreter = tmp_path / "python"
+    interpreter.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'onnxruntime'\" >&2\nexit 1\n")
+    interpreter.chmod(0o755)
+    argv = ["bench", str(bundle), "--variants", "fp32", "--against"]
+    assert main([*argv, f"python={interpreter}"]) == 1
+    assert f"{interpreter} failed: ModuleNotFoundError: No module named 'onnxruntime'" in capsys.readouterr().err
+    assert main([*argv, f"python={tmp_path / 'absent'}"]) == 1
+    assert "is not a Python interpreter that can be started" in capsys.readouterr().err
+
+
+def test_output_of_libraries_is_no_reply(bundle, inputs, tmp_path, monkeypatch):
+    """A library that prints while it is imported does not disturb the messages."""
+    (tmp_path / "onnxruntime.py").write_text(
+        "import sys\n"
+        "print('hello from a library', flush=True)\n"
+        f"sys.path.remove({str(tmp_path)!r})\n"
+        "del sys.modules['onnxruntime']\n"
+        "import onnxruntime\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with WorkerProcess(options(bundle), inputs) as process:
+        assert "onnxruntime" in process.request({"request": "describe"})[0]["software"]
