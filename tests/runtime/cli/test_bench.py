@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -161,3 +162,51 @@ def test_ctrl_c_keeps_complete_rounds(decode, tmp_path, capsys, monkeypatch):
     report = Report.from_json(file.read_text(), "report.json")
     assert report.partial
     assert [(row.stopped, len(row.rounds)) for row in report.rows] == [("interrupted", 1)]
+
+
+def test_several_bundles_are_measured_in_turn(bundle, tmp_path, capsys):
+    """All candidates are compared with the first one. The plot shows the quality of each bundle."""
+    pytest.importorskip("matplotlib")
+    argv = ["bench", str(bundle), str(bundle.parent / "mnist"), "--batches", "1", "--seconds", "0", "--threads", "1"]
+    assert main([*argv, "--operations", "reconstruct", "--plot", str(tmp_path / "plot.svg"), "--json"]) == 0
+    report = Report.from_json(capsys.readouterr().out, "report.json")
+    names = [f"{name} {variant} x1" for name in ("article", "mnist") for variant in ("fp32", "int8")]
+    assert [row.candidate for row in report.rows] == names
+    assert [entry.name for entry in report.bundles] == ["article", "mnist"]
+    assert report.rows[2].ratio == pytest.approx(report.rows[2].rounds[0] / report.rows[0].rounds[0])
+    plot = (tmp_path / "plot.svg").read_text()
+    assert all(text in plot for text in ("negative ELBO (bce_surrogate)", "negative ELBO (bernoulli)", "mnist int8 x1"))
+
+
+def test_bundles_with_equal_names_are_named_by_their_folders(bundle, tmp_path, capsys):
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+    argv = ["bench", str(bundle), str(copy), "--batches", "1", "--seconds", "0", "--threads", "1", "--variants", "fp32"]
+    assert main([*argv, "--operations", "decode", "--json"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in tree["bundles"]] == [str(bundle), str(copy)]
+
+
+def test_plot_of_bundles_without_an_elbo_is_refused_before_anything_is_timed(bundle, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench_candidates, "nats", lambda *_: (None, None, None))
+    argv = ["bench", str(bundle), str(bundle.parent / "mnist"), "--variants", "fp32"]
+    assert main([*argv, "--plot", str(tmp_path / "plot.svg")]) == 1
+    assert "none of these bundles states a `test_elbo`" in capsys.readouterr().err
+
+
+def test_markdown_holds_the_tables(decode, tmp_path):
+    file = tmp_path / "report.md"
+    assert main([*decode, "--against", "onnxruntime", "--threads", "1", "--markdown", str(file)]) == 0
+    lines = file.read_text().splitlines()
+    assert "- article: SHA-256 " in "\n".join(lines)
+    tables = [line for line in lines if line.startswith("|")]
+    assert [line.split("|")[1].strip() for line in tables] == ["", "---", "fp32 x1", "onnxruntime x1"] * 2
+    assert len({line.count("|") for line in tables[:4]}) == len({line.count("|") for line in tables[4:]}) == 1
+
+
+def test_accuracy_is_that_of_the_stored_reference(decode, bundle, capsys):
+    assert main([*decode, "--threads", "1", "--json"]) == 0
+    (candidate,) = Report.from_json(capsys.readouterr().out, "report.json").candidates
+    assert candidate.difference == pytest.approx(max(vaedge.check(bundle, variant="fp32").differences["fp32"].values()))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert candidate.nats == -manifest["metrics"]["test_elbo"]
+    assert candidate.bytes == sum(manifest["files"][name]["bytes"] for name in ("encoder.onnx", "decoder.onnx"))
