@@ -28,8 +28,6 @@ MAX_ROWS = 2**31
 _FLOAT32 = np.dtype(np.float32)
 _PIXELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 _FINITE = (-float(np.finfo(np.float32).max), float(np.finfo(np.float32).max))
-# Up to this number of elements, one dot product is faster than two comparisons, and BLAS starts no threads.
-_SMALL = 4096
 
 
 def as_batch(
@@ -58,8 +56,7 @@ def as_batch(
     if not len(array):
         raise InputError(f"{name} is an empty batch of shape {array.shape}; give at least one example")
     array = np.ascontiguousarray(array)
-    if not _is_surely_within(array.ravel(), value_range):
-        _require_within(array, name, value_range)
+    _require_within(array, name, value_range)
     return array
 
 
@@ -95,20 +92,15 @@ def _pixel_hint(name: str, array: npt.NDArray[Any], value_range: Range | None) -
     return ""
 
 
-def _is_surely_within(flat: FloatArray, value_range: Range | None) -> bool:
-    """Return True if one fast pass proves that all values are allowed. Otherwise the caller must compare all values."""
-    low, high = value_range if value_range else _FINITE
-    if low == -high:  # no absolute value exceeds the square root of the sum of all squares
-        with np.errstate(over="ignore"):
-            return flat.size <= _SMALL and bool(np.dot(flat, flat) <= min(high * high, _FINITE[1]))
-    # Viewed as uint32, the floats in [0, high] keep their order. Negative numbers and NaN are larger than all of them.
-    return low == 0 and bool(np.maximum.reduce(flat.view(np.uint32)) <= np.float32(high).view(np.uint32))
-
-
 def _require_within(array: FloatArray, name: str, value_range: Range | None) -> None:
-    smallest, largest = float(array.min()), float(array.max())  # not finite if the array holds NaN or infinity
+    flat = array.ravel()
+    # These methods return the position of NaN if there is one. In small arrays they are faster than min and max.
+    smallest, largest = flat.item(flat.argmin()), flat.item(flat.argmax())
+    low, high = value_range or _FINITE
+    if smallest >= low and largest <= high:
+        return
     # The limits are rounded to float32, as the values are: float32 0.1 is slightly larger than 0.1, and is allowed.
-    low, high = (float(np.float32(limit)) for limit in value_range or _FINITE)
+    low, high = float(np.float32(low)), float(np.float32(high))
     if smallest >= low and largest <= high:
         return
     finite = np.isfinite(array)
