@@ -85,7 +85,7 @@ def verdicts(paths: list[Path]) -> Counter[str]:
 
 
 def main() -> None:
-    """Measure the reports and print how many comparisons gave each verdict."""
+    """Measure the reports and print the number of comparisons with each verdict."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reports", type=Path, required=True, help="folder for the reports")
     parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")

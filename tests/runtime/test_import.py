@@ -70,7 +70,8 @@ for module in pkgutil.walk_packages(vaedge.__path__, "vaedge."):
     if module.name not in ("vaedge.files.images", "vaedge.files.decoding"):  # need Pillow
         importlib.import_module(module.name)
 vaedge.load({str(bundle)!r}).sample(1)
-print(peak_memory())
+peak_memory()
+print("done")
 """
     result = run(code)
-    assert result.stdout.strip() == "None", result.stderr
+    assert result.stdout.strip() == "done", result.stderr

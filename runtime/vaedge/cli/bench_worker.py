@@ -6,7 +6,8 @@ that contains this file. It imports nothing else from the folder in which this p
 
 import sys
 
-sys.path.pop(0)  # the folder of this script, whose modules could replace modules of the standard library
+if __name__ == "__main__":
+    sys.path.pop(0)  # the folder of this script, whose modules could replace modules of the standard library
 if sys.version_info < (3, 11):  # noqa: UP036 (the interpreter need not have installed vaedge)
     sys.exit("vaedge needs Python 3.11 or newer, and this is Python " + sys.version.split()[0])
 

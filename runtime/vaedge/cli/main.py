@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from vaedge.errors import VaedgeError, install_hint
 
 _EXIT_STATUS = (
-    "Exit status: 0 success; 1 failure, with one line on stderr; 2 wrong arguments; 3 if `check` found a difference or "
-    "`detect --fail-on-anomaly` found an anomaly."
+    "Exit status: 0 success; 1 failure, with one line on stderr; 2 wrong arguments; 3 if `check` found a difference, "
+    "`detect --fail-on-anomaly` found an anomaly, or `bench --fail-above` found a slow-down."
 )
 COMMANDS = {
     "train": ("vaedge_train.command", "train a VAE: data set -> run folder"),
@@ -47,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status. 0 means success. 1 means that the command failed; one line on stderr states the reason. 3
-        means that `vaedge check` found a device that differs from the reference, or that `vaedge detect
-        --fail-on-anomaly` found an anomaly. 130 means Ctrl-C. Wrong arguments exit with 2 and do not return.
+        means that `vaedge check` found a device that differs from the reference, that `vaedge detect --fail-on-anomaly`
+        found an anomaly, or that `vaedge bench --fail-above` found a slow-down. 130 means Ctrl-C. Wrong arguments exit
+        with 2 and do not return.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:

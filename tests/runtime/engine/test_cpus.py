@@ -67,6 +67,12 @@ def test_peak_memory_is_in_bytes(monkeypatch, platform, unit):
     assert 10_000 * unit < cpus.peak_memory() <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def test_peak_memory_is_none_where_no_system_reports_it(monkeypatch):
+    monkeypatch.setattr(cpus.Path, "read_text", lambda _: "")
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert cpus.peak_memory() is None
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs the process files of Linux")
 def test_peak_memory_does_not_contain_the_parent_process():
     program = "from vaedge.engine.cpus import peak_memory; print(peak_memory())"
