@@ -10,7 +10,11 @@ DATA_DIR ?= data
 # Two processes. Each runs whole files, so that the fixtures that the tests of a file share are built once.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow test-matrix coverage lint docs bench models constraints clean
+WEB := runtime/vaedge/web
+# The program that installs Debian packages.
+APT := $(shell [ "$$(id -u)" = 0 ] || echo sudo) apt-get
+
+.PHONY: demo setup-web test test-slow test-matrix coverage lint docs bench models constraints clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,8 +31,16 @@ demo: $(READY)
 	$(BIN)/vaedge reconstruct demo/bundle demo/run/examples.npz --out demo/reconstructions.png
 	@echo "See demo/samples.png and demo/reconstructions.png."
 
+# Install what the tests of the JavaScript runtime need: Node, Chromium, and the npm packages of the lockfile.
+setup-web:
+	command -v npm > /dev/null || { $(APT) update && $(APT) install -y nodejs npm; }
+	command -v chromium-headless-shell chromium google-chrome > /dev/null \
+		|| { $(APT) update && $(APT) install -y chromium-headless-shell fonts-dejavu-core; }
+	npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund
+
 test: $(READY)
 	$(PYTEST)
+	@[ -d $(WEB)/node_modules ] || echo "The tests of the JavaScript runtime were left out: they need 'make setup-web'."
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
@@ -47,6 +59,7 @@ lint: $(READY)
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/python tests/banned_words.py
 	$(BIN)/mypy
+	[ ! -d $(WEB)/node_modules ] || $(WEB)/node_modules/.bin/tsc --project $(WEB)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 docs: $(READY)
