@@ -1,0 +1,342 @@
+/**
+ * A variational autoencoder that runs in ONNX Runtime. The methods correspond to those of `vaedge.VAE` in Python.
+ *
+ * @typedef {import("./session.js").Batch} Batch An array of n rows: `{data: Float32Array, shape: [n, ...]}`.
+ * @typedef {import("./session.js").Graph} Graph
+ * @typedef {import("./session.js").Input} Input
+ * @typedef {import("./posterior.js").Posterior} Posterior
+ * @typedef {import("./bounds.js").Bounds} Bounds
+ * @typedef {import("./detection.js").Detection} Detection
+ * @typedef {import("./loading.js").Model} Model
+ *
+ * @typedef {Record<string, unknown>} Conditions Values of the conditions by name, for a conditional model: one value
+ *   for all examples, or one value per example. Classes are numbers or names.
+ * @typedef {unknown} Examples `{data, shape: [n, ...inputShape]}` with a Float32Array (or a Uint8Array, if the manifest
+ *   has an encoding), a flat typed array of n examples, or nested arrays of numbers.
+ */
+
+import { estimateBounds } from "./bounds.js";
+import { checkModel } from "./check.js";
+import { computeTerms } from "./detection.js";
+import { ClosedError, InputError } from "./errors.js";
+import { draw as drawFrom, requireDrawable, requireScorable } from "./likelihoods.js";
+import { samplePosterior } from "./posterior.js";
+import { thirdGenerator } from "./random.js";
+import { rowsOf } from "./session.js";
+import { asBatch, asConditions, asCount } from "./validation.js";
+
+/** Limits of latents. No prior has mass at larger values. */
+const LATENT_RANGE = [-1e6, 1e6];
+
+export class VAE {
+  /** @param {Model} model What `load` read. */
+  constructor(model) {
+    /** @type {Model | null} */
+    this.model = model;
+    this.manifest = model.manifest;
+    /** Name of the variant. */
+    this.variant = model.variant;
+    /** SHA-256 of manifest.json, which identifies the bundle. */
+    this.sha256 = model.sha256;
+    /** The calibration of anomaly detection, or null. */
+    this.calibration = model.calibration;
+    /** The prior p(z). */
+    this.prior = model.prior;
+  }
+
+  /** Shape of one example, without the batch axis. */
+  get inputShape() {
+    return this.manifest.inputShape;
+  }
+
+  /** Shape of one latent, without the batch axis. */
+  get latentShape() {
+    return this.manifest.latentShape;
+  }
+
+  /**
+   * Return the posterior q(z|x) of each example.
+   *
+   * @param {Examples} x
+   * @param {{conditions?: Conditions}} [options]
+   * @returns {Promise<Posterior>} Its `mean` and `logVar` have the shape [n, ...latentShape].
+   */
+  async encode(x, { conditions } = {}) {
+    const examples = this.asExamples(x, "x");
+    return this.runEncoder(examples, this.asConditions(conditions, examples.shape[0]));
+  }
+
+  /**
+   * Return the mean of p(x|z) for each latent.
+   *
+   * @param {Examples} z Latents, whose absolute values are at most 1e6.
+   * @param {{conditions?: Conditions}} [options]
+   * @returns {Promise<Batch>}
+   */
+  async decode(z, { conditions } = {}) {
+    const latents = asBatch(z, "z", this.latentShape, LATENT_RANGE, null);
+    return this.runDecoder(latents, this.asConditions(conditions, latents.shape[0]));
+  }
+
+  /**
+   * Return the parameters of p(x|z) for each latent, by name.
+   *
+   * @param {Examples} z As for `decode`.
+   * @param {{conditions?: Conditions}} [options]
+   * @returns {Promise<Record<string, Batch>>}
+   */
+  async parameters(z, { conditions } = {}) {
+    const latents = asBatch(z, "z", this.latentShape, LATENT_RANGE, null);
+    const found = await this.runParameters(latents, this.asConditions(conditions, latents.shape[0]));
+    return Object.fromEntries(this.manifest.parameters.map((name, index) => [name, found[index]]));
+  }
+
+  /**
+   * Draw latents from the prior p(z). The same seed gives the same latents as in Python.
+   *
+   * @param {number} n Number of latents.
+   * @param {{seed?: unknown}} [options] `seed`: number, BigInt or decimal string; null uses fresh entropy.
+   * @returns {Batch}
+   */
+  samplePrior(n, { seed = null } = {}) {
+    return this.prior.sample(asCount(n, "n"), seed);
+  }
+
+  /**
+   * Draw z from the prior, and return the means of p(x|z), or draws from p(x|z).
+   *
+   * @param {number} n Number of samples.
+   * @param {{seed?: unknown, draw?: boolean, conditions?: Conditions}} [options] `draw`: draw x from p(x|z) instead of
+   *   taking its mean.
+   * @returns {Promise<Batch>}
+   */
+  async sample(n, { seed = null, draw = false, conditions } = {}) {
+    const values = this.asConditions(conditions, asCount(n, "n"));
+    return this.runDecoder(this.prior.sample(n, seed), values, draw, seed);
+  }
+
+  /**
+   * Encode examples, and decode the means of their posteriors or one draw from each posterior.
+   *
+   * @param {Examples} x
+   * @param {{sample?: boolean, draw?: boolean, seed?: unknown, conditions?: Conditions}} [options] `sample`: draw z from
+   *   q(z|x) instead of taking its mean. `draw`: draw x from p(x|z).
+   * @returns {Promise<Batch>}
+   */
+  async reconstruct(x, { sample = false, draw = false, seed = null, conditions } = {}) {
+    if (seed !== null && !sample && !draw) {
+      throw new InputError("a seed was given, but reconstruct draws nothing unless sample=true or draw=true");
+    }
+    const examples = this.asExamples(x, "x");
+    const values = this.asConditions(conditions, examples.shape[0]);
+    const posterior = await this.runEncoder(examples, values);
+    return this.runDecoder(sample ? samplePosterior(posterior, seed) : posterior.mean, values, draw, seed);
+  }
+
+  /**
+   * Decode latents on the straight line between the posterior means of two examples.
+   *
+   * @param {Examples} a The first example, as a batch of one.
+   * @param {Examples} b The last example, as a batch of one.
+   * @param {{steps?: number, conditions?: Conditions}} [options] `steps`: number of latents, including both ends.
+   * @returns {Promise<Batch>} [steps, ...inputShape].
+   */
+  async interpolate(a, b, { steps = 8, conditions } = {}) {
+    const n = asCount(steps, "steps", 2);
+    const ends = [this.asExamples(a, "a"), this.asExamples(b, "b")];
+    for (const [index, name] of ["a", "b"].entries()) {
+      if (ends[index].shape[0] !== 1) {
+        throw new InputError(`${name} is a batch of ${ends[index].shape[0]} examples; expected one example`);
+      }
+    }
+    const values = this.asConditions(conditions, n);
+    const [first, last] = await Promise.all([
+      this.runEncoder(ends[0], sliceAll(values, 0, 1)),
+      this.runEncoder(ends[1], sliceAll(values, n - 1, n)),
+    ]);
+    const length = first.mean.data.length;
+    const data = new Float32Array(n * length);
+    for (let step = 0; step < n; step += 1) {
+      const weight = Math.fround(step / (n - 1));
+      for (let index = 0; index < length; index += 1) {
+        const start = Math.fround(Math.fround(1 - weight) * first.mean.data[index]);
+        data[step * length + index] = start + Math.fround(weight * last.mean.data[index]);
+      }
+    }
+    return this.runDecoder({ data, shape: [n, ...this.latentShape] }, values);
+  }
+
+  /**
+   * Return the importance-weighted bound on log p(x) of each example, in nats (Burda et al. 2016).
+   *
+   * @param {Examples} x For a Bernoulli, all values must be 0 or 1.
+   * @param {{k?: number, seed?: unknown, conditions?: Conditions}} [options] `k`: number of draws of z per example.
+   * @returns {Promise<Float64Array>} One bound per example.
+   */
+  async logProb(x, options = {}) {
+    requireScorable(this.manifest.likelihood);
+    return (await this.bounds(x, options)).bound;
+  }
+
+  /**
+   * Return the importance-weighted bound, the ELBO, the rate and the distortion of each example, in nats.
+   *
+   * @param {Examples} x As for `logProb`.
+   * @param {{k?: number, seed?: unknown, conditions?: Conditions}} [options] As for `logProb`.
+   * @returns {Promise<Bounds>}
+   */
+  async bounds(x, { k = 100, seed = null, conditions } = {}) {
+    const draws = asCount(k, "k");
+    const examples = this.asExamples(x, "x");
+    const likelihood = this.likelihoodOf(examples);
+    const { encode, decode } = this.steps(examples, this.asConditions(conditions, examples.shape[0]));
+    return estimateBounds(examples, encode, decode, this.prior, likelihood, { k: draws, seed });
+  }
+
+  /**
+   * Decide for each example whether it is an anomaly. The bundle needs a calibration.
+   *
+   * @param {Examples} x As for `logProb`.
+   * @param {{falseAlarmRate?: number, maps?: boolean, conditions?: Conditions}} [options] `maps`: whether to return the
+   *   distortion of each element, too.
+   * @returns {Promise<Detection>}
+   */
+  async detect(x, { falseAlarmRate = 0.01, maps = false, conditions } = {}) {
+    if (!this.calibration) {
+      throw new InputError(
+        `variant ${this.variant} of ${this.manifest.name} has no calibration, which turns scores into p-values: run ` +
+          "`vaedge calibrate BUNDLE NORMAL_EXAMPLES --out FILE.npz`, and export the bundle with this calibration",
+      );
+    }
+    const rate = this.calibration.requireRate(falseAlarmRate);
+    const examples = this.asExamples(x, "x");
+    const likelihood = this.likelihoodOf(examples);
+    const { encode, decode } = this.steps(examples, this.asConditions(conditions, examples.shape[0]));
+    const batchSize = this.opened.decoder.rowsPerRun;
+    const terms = await computeTerms(examples, encode, decode, this.prior, likelihood, { batchSize, maps });
+    const score = this.calibration.score(terms);
+    const pValue = this.calibration.pValues(score);
+    return { ...terms, score, pValue, isAnomaly: [...pValue].map((value) => value <= rate) };
+  }
+
+  /**
+   * Run the graphs on the inputs that the exporter stored, and compare the results with the stored outputs.
+   *
+   * @returns {Promise<import("./check.js").CheckReport>}
+   */
+  async check() {
+    return checkModel(this, this.opened);
+  }
+
+  /** Release the sessions and their memory. Later calls throw ClosedError. */
+  async close() {
+    const model = this.model;
+    this.model = null;
+    if (model) await Promise.all([model.encoder.close(), model.decoder.close()]);
+  }
+
+  /** The model, unless it was closed. */
+  get opened() {
+    if (!this.model) throw new ClosedError("this VAE was closed: load the bundle again");
+    return this.model;
+  }
+
+  /**
+   * @param {Batch} x
+   * @param {Record<string, Input>} conditions
+   * @returns {Promise<Posterior>}
+   */
+  async runEncoder(x, conditions) {
+    const [mean, logVar] = await this.opened.encoder.run({ x, ...conditions }, ["mean", "log_var"]);
+    return { mean, logVar };
+  }
+
+  /**
+   * Return the means of p(x|z), or draws from p(x|z).
+   *
+   * @param {Batch} z
+   * @param {Record<string, Input>} conditions
+   * @param {boolean} [draw]
+   * @param {unknown} [seed] Seed of the draws.
+   */
+  async runDecoder(z, conditions, draw = false, seed = null) {
+    if (!draw) return (await this.opened.decoder.run({ z, ...conditions }, ["x"]))[0];
+    const likelihood = requireDrawable(this.manifest.likelihood, this.manifest.logScaleRange);
+    return drawFrom(likelihood, await this.runParameters(z, conditions), thirdGenerator(seed));
+  }
+
+  /**
+   * @param {Batch} z
+   * @param {Record<string, Input>} conditions
+   */
+  runParameters(z, conditions) {
+    return this.opened.decoder.run({ z, ...conditions }, [...this.manifest.parameters]);
+  }
+
+  /**
+   * Return the functions that `estimateBounds` and `computeTerms` call.
+   *
+   * @param {Batch} x
+   * @param {Record<string, Input>} conditions
+   * @returns {{encode: import("./bounds.js").Encode, decode: import("./bounds.js").Decode}}
+   */
+  steps(x, conditions) {
+    return {
+      encode: (start, end) => this.runEncoder(rowsOf(x, start, end), sliceAll(conditions, start, end)),
+      decode: (z, start, end) => {
+        const draws = z.shape[0] / (end - start);
+        return this.runParameters(z, repeatAll(sliceAll(conditions, start, end), draws));
+      },
+    };
+  }
+
+  /** @param {Batch} x */
+  likelihoodOf(x) {
+    const { likelihood, logScaleRange } = this.manifest;
+    return requireScorable(likelihood, x.data, { surrogate: true, logScaleRange });
+  }
+
+  /**
+   * @param {Examples} x
+   * @param {string} name
+   */
+  asExamples(x, name) {
+    return asBatch(x, name, this.inputShape, this.manifest.inputRange, this.manifest.encoding);
+  }
+
+  /**
+   * @param {Conditions | undefined} given
+   * @param {number} n
+   */
+  asConditions(given, n) {
+    return asConditions(given, this.manifest.conditions, n);
+  }
+}
+
+/**
+ * @param {Record<string, Input>} inputs
+ * @param {number} start
+ * @param {number} end
+ */
+const sliceAll = (inputs, start, end) =>
+  Object.fromEntries(Object.entries(inputs).map(([name, batch]) => [name, rowsOf(batch, start, end)]));
+
+/**
+ * Repeat each row, so that each example has consecutive copies of its conditions.
+ *
+ * @param {Record<string, Input>} inputs
+ * @param {number} times
+ * @returns {Record<string, Input>}
+ */
+const repeatAll = (inputs, times) =>
+  Object.fromEntries(
+    Object.entries(inputs).map(([name, { data, shape }]) => {
+      const length = data.length / shape[0];
+      const repeated = data instanceof BigInt64Array ? new BigInt64Array(data.length * times) : new Float32Array(data.length * times);
+      for (let row = 0; row < shape[0] * times; row += 1) {
+        const from = Math.floor(row / times) * length;
+        /** @type {any} */ (repeated).set(data.subarray(from, from + length), row * length);
+      }
+      return [name, { data: repeated, shape: [shape[0] * times, ...shape.slice(1)] }];
+    }),
+  );
