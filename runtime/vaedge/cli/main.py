@@ -35,6 +35,7 @@ COMMANDS = {
     "calibrate": ("vaedge.cli.calibrate", "calibrate the detection of anomalies: normal examples -> .npz"),
     "detect": ("vaedge.cli.detect", "examples -> anomalies, at a stated false-alarm rate"),
     "interpolate": ("vaedge.cli.interpolate", "interpolate between two examples in latent space"),
+    "page": ("vaedge.cli.page", "write a bundle as one HTML page that runs it in a browser"),
     "bench": ("vaedge.cli.bench", "measure latency and throughput on this device"),
 }
 
