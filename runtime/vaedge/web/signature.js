@@ -5,7 +5,7 @@
  * @property {string} name
  * @property {string} dtype The element type. If the batch axis is missing or has a fixed size, it contains a note about
  *   this, and then differs from every element type that a manifest can require.
- * @property {readonly number[]} shape Shape without the batch axis. 0 means any size.
+ * @property {number[]} shape Shape without the batch axis. 0 means any size.
  *
  * @typedef {{inputs: Tensor[], outputs: Tensor[]}} Signature Inputs and outputs in their order.
  * @typedef {import("./manifest.js").Manifest} Manifest
@@ -74,9 +74,9 @@ export function requireSignature(bytes, manifest, kind, where) {
  * @returns {Signature}
  */
 function requiredSignature({ conditions, inputShape, latentShape, parameters }, kind) {
-  const example = (/** @type {string} */ name) => ({ name, dtype: "float32", shape: inputShape });
-  const latent = (/** @type {string} */ name) => ({ name, dtype: "float32", shape: latentShape });
-  const further = conditions.map(({ name, dtype, shape }) => ({ name, dtype, shape }));
+  const example = (/** @type {string} */ name) => ({ name, dtype: "float32", shape: [...inputShape] });
+  const latent = (/** @type {string} */ name) => ({ name, dtype: "float32", shape: [...latentShape] });
+  const further = conditions.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] }));
   if (kind === "encoder") return { inputs: [example("x"), ...further], outputs: [latent("mean"), latent("log_var")] };
   return { inputs: [latent("z"), ...further], outputs: [example("x"), ...parameters.map(example)] };
 }

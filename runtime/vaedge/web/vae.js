@@ -6,8 +6,10 @@
  * @typedef {import("./session.js").Input} Input
  * @typedef {import("./posterior.js").Posterior} Posterior
  * @typedef {import("./bounds.js").Bounds} Bounds
- * @typedef {import("./detection.js").Detection} Detection
  * @typedef {import("./loading.js").Model} Model
+ *
+ * @typedef {import("./detection.js").Terms & {score: Float32Array, pValue: Float64Array, isAnomaly: boolean[]}} Detection
+ *   The decision about each example, and the terms of its score.
  *
  * @typedef {Record<string, unknown>} Conditions Values of the conditions by name, for a conditional model: one value
  *   for all examples, or one value per example. Classes are numbers or names.
@@ -214,7 +216,7 @@ export class VAE {
     const { encode, decode } = this.steps(examples, this.asConditions(conditions, examples.shape[0]));
     const batchSize = this.opened.decoder.rowsPerRun;
     const terms = await computeTerms(examples, encode, decode, this.prior, likelihood, { batchSize, maps });
-    const score = this.calibration.score(terms);
+    const score = this.calibration.score.of(terms);
     const pValue = this.calibration.pValues(score);
     return { ...terms, score, pValue, isAnomaly: [...pValue].map((value) => value <= rate) };
   }
