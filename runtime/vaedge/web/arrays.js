@@ -51,7 +51,8 @@ export function hasShape(array, shape) {
  * @param {readonly number[]} shape
  * @param {readonly number[]} other
  */
-export const isEqual = (shape, other) => shape.length === other.length && shape.every((size, axis) => size === other[axis]);
+export const isEqual = (shape, other) =>
+  shape.length === other.length && shape.every((size, axis) => size === other[axis]);
 
 /**
  * Return the number of elements of an array.

@@ -56,7 +56,9 @@ export class Fields {
   finish() {
     const unknown = Object.keys(this.tree).find((key) => !this.read.has(key));
     if (unknown !== undefined) {
-      throw new BundleError(`${this.file}: ${shortened(jsonText(this.pathOf(unknown)), MAX_SHOWN)} is not a field of this format`);
+      throw new BundleError(
+        `${this.file}: ${shortened(jsonText(this.pathOf(unknown)), MAX_SHOWN)} is not a field of this format`,
+      );
     }
   }
 

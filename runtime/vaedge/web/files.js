@@ -86,9 +86,12 @@ function openFolder(source) {
   try {
     folder = new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
   } catch (error) {
-    throw new InputError(`${quote(String(source))} is not a URL; expected the URL of a bundle's folder, or files by name`, {
-      cause: error,
-    });
+    throw new InputError(
+      `${quote(String(source))} is not a URL; expected the URL of a bundle's folder, or files by name`,
+      {
+        cause: error,
+      },
+    );
   }
   folder.pathname = folder.pathname.replace(/\/$/, "");
   folder.hash = "";
@@ -106,11 +109,10 @@ function openFolder(source) {
 async function readContent(content, where, maxBytes) {
   if (content === undefined) throw missing(where);
   if (content instanceof Blob) {
-    if (content.size > maxBytes) throw tooLarge(where, maxBytes);
     try {
-      return new Uint8Array(await content.arrayBuffer());
+      return await readStream(content.stream(), maxBytes, () => tooLarge(where, maxBytes));
     } catch (error) {
-      throw unreadable(where, error);
+      throw error instanceof BundleError ? error : unreadable(where, error);
     }
   }
   if (!(content instanceof ArrayBuffer || content instanceof Uint8Array)) {
@@ -133,8 +135,7 @@ async function fetchContent(where, search, maxBytes) {
     if (!response.ok) throw new BundleError(`${where} cannot be read: the server answers ${response.status}`);
     return await readStream(response.body, maxBytes, () => tooLarge(where, maxBytes));
   } catch (error) {
-    if (error instanceof BundleError) throw error;
-    throw unreadable(where, error);
+    throw error instanceof BundleError ? error : unreadable(where, error);
   }
 }
 
@@ -182,9 +183,7 @@ function missing(where) {
  * @param {number} maxBytes
  */
 function tooLarge(where, maxBytes) {
-  return new BundleError(
-    `${where} is larger than ${withCommas(maxBytes)} bytes: it is not the file that was exported`,
-  );
+  return new BundleError(`${where} is larger than ${withCommas(maxBytes)} bytes: it is not the file that was exported`);
 }
 
 /**

@@ -2,9 +2,9 @@
  * Checks the content of a graph before ONNX Runtime reads it.
  *
  * An ONNX file can hold content that no VAE needs and that can do harm. Examples are functions that expand
- * exponentially, loops, external files, and operators that create large tensors from a few bytes or draw random numbers.
- * The tables below list the allowed content for each message type of onnx.proto. Any other field, operator or size is
- * an error.
+ * exponentially, loops, external files, and operators that create large tensors from a few bytes or draw random
+ * numbers. The tables below list the allowed content for each message type of onnx.proto. Any other field, operator or
+ * size is an error.
  *
  * @typedef {{numbers: Map<number, number[]>, contents: Map<number, Uint8Array[]>}} Message The values of each field by
  *   its number: integers, and bytes.
@@ -25,8 +25,8 @@ const MAX_SHAPE_AXES = 16; // int64 constants with more elements are not treated
 const SENTINEL = 2n ** 62n; // integers from this value on are not sizes; in Slice, for example, they mean "to the end"
 const CONTRIB_DOMAIN = "com.microsoft";
 
-// The allowed fields of each message type: the numbers of the fields by wire type. No graphs, sparse tensors or types in
-// attributes; elements of tensors only in raw_data, not in other fields or files.
+// The allowed fields of each message type: the numbers of the fields by wire type. Attributes hold no graphs, sparse
+// tensors or types. Tensors hold their elements only in raw_data, not in other fields or files.
 const MODEL = table({ [VARINT]: [1, 5], [BYTES]: [2, 3, 4, 6, 7, 8, 14] });
 const OPERATOR_SET = table({ [VARINT]: [2], [BYTES]: [1] });
 const GRAPH = table({ [BYTES]: [1, 2, 5, 10, 11, 12, 13, 16] });
@@ -163,9 +163,7 @@ function checkTensor(message) {
       if (0n < magnitude && magnitude < SENTINEL) product *= magnitude;
     }
     if (product > MAX_ELEMENTS) {
-      throw new BundleError(
-        `the constant ${name} could be a shape of more than ${withCommas(MAX_ELEMENTS)} elements`,
-      );
+      throw new BundleError(`the constant ${name} could be a shape of more than ${withCommas(MAX_ELEMENTS)} elements`);
     }
   }
 }

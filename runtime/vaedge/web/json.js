@@ -54,7 +54,9 @@ class Parser {
 
   /** @param {string} message */
   error(message) {
-    return new SyntaxError(`${message} (char ${this.position})`);
+    const before = this.text.slice(0, this.position).split("\n");
+    const column = (before.at(-1) ?? "").length + 1;
+    return new SyntaxError(`${message}: line ${before.length} column ${column} (char ${this.position})`);
   }
 
   /**
@@ -86,14 +88,14 @@ class Parser {
    * @returns {Json}
    */
   value(depth) {
-    if (depth > MAX_DEPTH) throw this.error(`arrays and objects are nested more than ${MAX_DEPTH} levels deep`);
+    if (depth > MAX_DEPTH) throw new SyntaxError(`arrays and objects are nested more than ${MAX_DEPTH} levels deep`);
     if (this.skip("{")) return this.object(depth);
     if (this.skip("[")) return this.array(depth);
     if (this.text[this.position] === '"') return this.string();
     const word = this.match(WORD)?.[0];
     if (word === "null") return null;
     if (word === "true" || word === "false") return word === "true";
-    if (word) throw this.error(`${word} is not a JSON number`);
+    if (word) throw new SyntaxError(`${word} is not a JSON number`);
     return this.number();
   }
 
@@ -102,11 +104,15 @@ class Parser {
     if (!found) throw this.error("Expecting value");
     const [digits, fraction, exponent] = found;
     if (fraction === undefined && exponent === undefined) {
-      if (digits.length > MAX_DIGITS) throw this.error(`an integer has more than ${withCommas(MAX_DIGITS)} digits`);
+      if (digits.length > MAX_DIGITS) {
+        throw new SyntaxError(
+          `an integer has ${withCommas(digits.length)} digits; at most ${withCommas(MAX_DIGITS)} are allowed`,
+        );
+      }
       return BigInt(digits);
     }
     const value = Number(digits);
-    if (!Number.isFinite(value)) throw this.error(`${shortened(digits, 60)} is not a JSON number`);
+    if (!Number.isFinite(value)) throw new SyntaxError(`${shortened(digits, 60)} is not a JSON number`);
     return value;
   }
 
@@ -119,9 +125,9 @@ class Parser {
     try {
       value = JSON.parse(literal); // a single string, which JSON.parse reads strictly
     } catch {
-      throw this.error("invalid string");
+      throw this.error("Invalid string");
     }
-    if (SURROGATE.test(value)) throw this.error("surrogates not allowed");
+    if (SURROGATE.test(value)) throw this.error("Unpaired surrogates not allowed");
     this.position = end + 1;
     return value;
   }
@@ -146,7 +152,7 @@ class Parser {
       this.match(SPACE);
       if (this.text[this.position] !== '"') throw this.error("Expecting property name enclosed in double quotes");
       const name = this.string();
-      if (name in fields) throw this.error(`the field ${quote(name)} occurs more than once in the same object`);
+      if (name in fields) throw new SyntaxError(`the field ${quote(name)} occurs more than once in the same object`);
       if (!this.skip(":")) throw this.error("Expecting ':' delimiter");
       fields[name] = this.value(depth + 1);
     } while (this.skip(","));
@@ -164,7 +170,9 @@ class Parser {
 export function jsonText(value) {
   if (Array.isArray(value)) return `[${value.map(jsonText).join(", ")}]`;
   if (isObject(value)) {
-    return `{${Object.entries(value).map(([name, field]) => `${jsonText(name)}: ${jsonText(field)}`).join(", ")}}`;
+    return `{${Object.entries(value)
+      .map(([name, field]) => `${jsonText(name)}: ${jsonText(field)}`)
+      .join(", ")}}`;
   }
   if (typeof value === "string") return JSON.stringify(value).replace(/[^ -~]/g, escapedUnit);
   return typeof value === "number" && Number.isInteger(value) ? `${value}.0` : String(value);

@@ -111,8 +111,8 @@ function read(top) {
   const version = top.integer("format_version");
   if (!READABLE_VERSIONS.includes(version)) {
     throw new BundleError(
-      `${MANIFEST_NAME} has format version ${version}, but this vaedge reads versions ${READABLE_VERSIONS.join(" and ")}` +
-        ": install the vaedge release that made the bundle, or export it again",
+      `${MANIFEST_NAME} has format version ${version}, but this vaedge reads versions ` +
+        `${READABLE_VERSIONS.join(" and ")}: install the vaedge release that made the bundle, or export it again`,
     );
   }
   const [example, latent, likelihood] = [top.fields("input"), top.fields("latent"), top.fields("likelihood")];
@@ -191,12 +191,13 @@ function readVariants(top, version) {
   const entries = top.fields("variants").entries();
   const reference = version === 1 ? top.text("reference") : null;
   return byName(entries, (entry, name) => {
+    const ownReference = version > 1 ? entry.text("reference") : null;
     const variant = {
       encoder: entry.text("encoder"),
       decoder: entry.text("decoder"),
       opset: entry.integer("opset"),
       irVersion: entry.integer("ir_version"),
-      reference: version > 1 ? entry.text("reference") : name === "fp32" ? reference : null,
+      reference: name === "fp32" && version === 1 ? reference : ownReference,
       calibration: entry.has("calibration") ? entry.text("calibration") : null,
       measured: entry.mapping("measured"),
     };
@@ -237,7 +238,8 @@ function readEncoding(example) {
   const [dtype, scale] = [encoding.text("dtype"), encoding.integer("scale")];
   encoding.finish();
   if (dtype !== "uint8" || scale !== 255) throw example.error("encoding", "uint8 with scale 255");
-  if (example.range("range")?.join() !== "0,1") throw example.error("range", "[0, 1], because the input has an encoding");
+  if (example.range("range")?.join() !== "0,1")
+    throw example.error("range", "[0, 1], because the input has an encoding");
   return dtype;
 }
 

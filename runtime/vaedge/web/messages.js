@@ -96,7 +96,8 @@ export function general(value, digits = 6) {
 export function describe(value) {
   if (typeof value === "string") return quote(value);
   if (Array.isArray(value)) return "an array";
-  if (typeof value === "object" && value !== null) return `an object of type ${shown(value.constructor?.name ?? "Object")}`;
+  if (typeof value === "object" && value !== null)
+    return `an object of type ${shown(value.constructor?.name ?? "Object")}`;
   return typeof value === "function" ? "a function" : shown(String(value));
 }
 

@@ -7,7 +7,7 @@
 
 import { BundleError } from "./errors.js";
 import { readStream } from "./files.js";
-import { quote, shown, tuple, withCommas } from "./messages.js";
+import { quote, shown, withCommas } from "./messages.js";
 
 /**
  * @typedef {{data: Float32Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>, shape: number[]}} NpzArray
@@ -34,10 +34,11 @@ const SLICE = 2 ** 14; // compressed bytes to inflate at once, which expand to a
 const MAGIC = "\x93NUMPY";
 const PREFIX_BYTES = 10; // magic string, version, and length of the header
 /** The header as numpy writes it. The shape holds digits, commas and spaces. */
-const HEADER = /^\{'descr': (.+), 'fortran_order': (True|False), 'shape': \(([-0-9, ]*)\), ?\}\s*$/;
-/** @type {Map<string, Float32ArrayConstructor | BigInt64ArrayConstructor>} */
-const TYPES = new Map();
-TYPES.set("'<f4'", Float32Array).set("'<i8'", BigInt64Array);
+const HEADER = /^\{'descr': '([^']*)', 'fortran_order': (True|False), 'shape': \(([-0-9, ]*)\), ?\}\s*$/;
+const DTYPES = new Map([
+  ["<f4", "float32"],
+  ["<i8", "int64"],
+]);
 
 /**
  * Read an archive of float32 and int64 arrays.
@@ -164,20 +165,19 @@ function readNpy(content, name) {
   const header = HEADER.exec(latin1(content.subarray(PREFIX_BYTES, start)));
   if (!header || start > content.length) throw notAnArchive(`the header of ${name} is damaged`);
   const [, descr, order, sizes] = header;
-  const Type = TYPES.get(descr);
-  if (!Type || order === "True") {
-    const fortran = order === "True" ? " in Fortran order" : "";
-    throw new BundleError(`the array ${name} is ${shown(descr)}${fortran}; expected float32 or int64 in C order`);
+  const dtype = DTYPES.get(descr);
+  if (!dtype || order === "True") {
+    const found = `${dtype ?? shown(descr)}${order === "True" ? " in Fortran order" : ""}`;
+    throw new BundleError(`the array ${name} is ${found}; expected float32 or int64 in C order`);
   }
   const shape = readShape(sizes);
-  const data = content.slice(start); // a copy, because typed arrays must be aligned in memory
-  if (!shape || shape.reduce((a, b) => a * b, 1) * Type.BYTES_PER_ELEMENT !== data.length) {
-    const found = shape ? tuple(shape) : shown(`(${sizes})`);
-    throw new BundleError(
-      `the array ${name} has ${withCommas(data.length)} bytes, which do not match its shape ${found}`,
-    );
+  const data = content.slice(start).buffer; // a copy, because typed arrays must be aligned in memory
+  const elementBytes = dtype === "int64" ? 8 : 4;
+  if (!shape || shape.reduce((a, b) => a * b, 1) * elementBytes !== data.byteLength) {
+    const found = `${withCommas(data.byteLength)} bytes, which do not match its shape ${shown(`(${sizes})`)}`;
+    throw new BundleError(`the array ${name} has ${found}`);
   }
-  return { data: new Type(data.buffer), shape };
+  return { data: dtype === "int64" ? new BigInt64Array(data) : new Float32Array(data), shape };
 }
 
 /**

@@ -88,9 +88,7 @@ function requiredSignature({ conditions, inputShape, latentShape, parameters }, 
 function declaredTensor(value) {
   const types = messages(value, VALUE_TYPE).flatMap((type) => messages(type, TYPE_TENSOR));
   const element = types.flatMap((type) => numbers(type, TENSOR_ELEMENT)).at(-1) ?? 0;
-  const axes = types
-    .flatMap((type) => messages(type, TENSOR_SHAPE))
-    .flatMap((shape) => messages(shape, SHAPE_AXIS));
+  const axes = types.flatMap((type) => messages(type, TENSOR_SHAPE)).flatMap((shape) => messages(shape, SHAPE_AXIS));
   const place = "a name of an input, an output or an axis";
   for (const name of axes.flatMap((axis) => messages(axis, AXIS_NAME))) readText(name, place);
   const name = readText(messages(value, VALUE_NAME).at(-1) ?? value.subarray(0, 0), place);

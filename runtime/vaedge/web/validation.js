@@ -30,7 +30,8 @@ const PIXELS = new Map([
 /**
  * Return `value` as a float32 batch. A Float32Array is not copied.
  *
- * @param {unknown} value `{data, shape: [n, ...shape]}` with n >= 1, a flat typed array of n examples, or nested arrays.
+ * @param {unknown} value `{data, shape: [n, ...shape]}` with n >= 1, a flat typed array of n examples, or nested
+ *   arrays.
  * @param {string} name Name of the argument, for the error.
  * @param {readonly number[]} shape Shape of one example.
  * @param {readonly number[] | null} [range] Smallest and largest value allowed; null allows every finite value.
@@ -163,10 +164,9 @@ export function asSeed(seed) {
     const value = BigInt(/** @type {string | number | bigint} */ (seed));
     if (value >= 0n) return value;
   }
-  const hint = typeof seed === "number" && seed >= 2 ** 53 ? "; give a seed above 2^53 - 1 as a BigInt or a string" : "";
-  throw new InputError(
-    `seed is ${describe(seed)}; expected a non-negative integer, or null for fresh entropy${hint}`,
-  );
+  const hint =
+    typeof seed === "number" && seed >= 2 ** 53 ? "; give a seed above 2^53 - 1 as a BigInt or a string" : "";
+  throw new InputError(`seed is ${describe(seed)}; expected a non-negative integer, or null for fresh entropy${hint}`);
 }
 
 /**
@@ -236,9 +236,9 @@ function requireWithin(data, name, size, range) {
   if (first < 0) return;
   const invalid = data.findIndex((value) => !Number.isFinite(value));
   if (invalid >= 0) throw new InputError(`${name} holds NaN or infinity in example ${Math.floor(invalid / size)}`);
-  const [smallest, largest] = limitsOf(data);
+  const [smallest, largest] = limitsOf(data).map((value) => general(Number(value), 9));
   throw new InputError(
-    `${name} holds values from ${general(Number(smallest), 9)} to ${general(Number(largest), 9)}; the model takes ${general(low)} to ` +
+    `${name} holds values from ${smallest} to ${largest}; the model takes ${general(low)} to ` +
       `${general(high)}. The first value outside this range is in example ${Math.floor(first / size)}`,
   );
 }
