@@ -197,7 +197,9 @@ export function requireDrawable(name, logScaleRange = null) {
 function lookUp(name, verb) {
   if (!Object.hasOwn(LIKELIHOODS, name)) {
     const known = Object.keys(LIKELIHOODS).join(", ");
-    throw new InputError(`this release of vaedge cannot ${verb} the likelihood ${quote(name)}; expected one of ${known}`);
+    throw new InputError(
+      `this release of vaedge cannot ${verb} the likelihood ${quote(name)}; expected one of ${known}`,
+    );
   }
   return LIKELIHOODS[name];
 }
@@ -225,8 +227,8 @@ function clipped(likelihood, [low, high]) {
  *
  * @param {Likelihood} likelihood
  * @param {Batch} x n examples.
- * @param {readonly Batch[]} parameters The parameters of p(x|z), n * k rows each. Each row of x belongs to k consecutive
- *   rows.
+ * @param {readonly Batch[]} parameters The parameters of p(x|z), n * k rows each. Each row of x belongs to k
+ *   consecutive rows.
  * @returns {Batch} n * k rows.
  */
 export function elementLogProbs(likelihood, x, parameters) {

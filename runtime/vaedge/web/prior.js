@@ -204,8 +204,8 @@ function readMixture(arrays, latentShape) {
   const mixture = names[0] === "mean" ? new Mixture(first, second, third) : mixtureOfFormat1(first, second, third);
   if (!same(mixture.latentShape, latentShape)) {
     throw new BundleError(
-      `the prior's mean has the shape ${tuple([mixture.cumulative.length, ...mixture.latentShape])}; expected one mean ` +
-        `of shape ${tuple(latentShape)} per component`,
+      `the prior's mean has the shape ${tuple([mixture.cumulative.length, ...mixture.latentShape])}; expected one ` +
+        `mean of shape ${tuple(latentShape)} per component`,
     );
   }
   return mixture;
