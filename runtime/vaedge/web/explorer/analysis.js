@@ -62,11 +62,13 @@ export function showInput(model, kind, store, report) {
       pending = null;
       store.set({ z: mean.data.slice() });
     }
-    scoringNote.textContent = await score(batch, options);
+    const { notes, maps } = await score(batch, options);
+    scoringNote.textContent = notes.join(" ");
+    if (maps && vae.calibration) input.showResult(reconstruction.data, maps.data, vae.calibration.mapRange, "Distortion");
   }, report);
 
   /**
-   * Show the numbers of an input, and return a note about them.
+   * Show the numbers of an input. Return notes about them, and the distortion of each element if there is a calibration.
    *
    * @param {{data: Float32Array, shape: number[]}} batch
    * @param {object} options
@@ -77,19 +79,29 @@ export function showInput(model, kind, store, report) {
     const rounded = isBinary && batch.data.some((value) => value !== 0 && value !== 1);
     const x = rounded ? { data: batch.data.map((value) => (value >= 0.5 ? 1 : 0)), shape: batch.shape } : batch;
     /** @type {string[]} */
-    const notes = rounded ? ["The likelihood is a Bernoulli: the numbers are those of the image rounded to 0 and 1."] : [];
+    const notes = [];
+    if (rounded) notes.push("The likelihood is a Bernoulli: the numbers are those of the input rounded to 0 and 1.");
+    if (vae.manifest.likelihood === "bce_surrogate") {
+      notes.push("bce_surrogate is not a normalized likelihood: compare its numbers only with each other.");
+    }
+    let maps = null;
     /** @type {Record<string, number>} */
     const values = {};
     try {
       const { bound, elbo, rate, distortion } = await vae.bounds(x, { k: DRAWS, seed: 0, ...options });
       Object.assign(values, { bound: bound[0], elbo: elbo[0], rate: rate[0], distortion: distortion[0] });
-      if (vae.calibration) values.pValue = (await vae.detect(x, options)).pValue[0];
+      if (vae.calibration) {
+        const falseAlarmRate = Math.max(0.01, vae.calibration.smallestRate);
+        const detection = await vae.detect(x, { falseAlarmRate, maps: true, ...options });
+        values.pValue = detection.pValue[0];
+        maps = detection.maps;
+      }
     } catch (error) {
       if (!(error instanceof Error) || error.name !== "InputError") throw error;
       notes.push(error.message);
     }
     numbers.show(values);
-    return notes.join(" ");
+    return { notes, maps };
   }
 
   /** @type {Float32Array | null} Input whose posterior mean replaces the latents. */

@@ -41,7 +41,8 @@ function showCondition(condition, store) {
     const show = () => control.show(store.state.conditions[name][i]);
     store.on(["conditions"], show);
     show();
-    return control.element;
+    const isLabeled = count > 1 && condition.dtype === "float32";
+    return isLabeled ? create("label", { className: "element" }, `${label} `, control.element) : control.element;
   });
   const legend = create("legend", { textContent: count > MAX_CONTROLS ? `${name}: first ${MAX_CONTROLS} of ${count}` : name });
   return create("fieldset", {}, legend, ...controls);
@@ -60,7 +61,7 @@ function numberField(label, change) {
   });
   /** @param {number} value */
   const show = (value) => {
-    input.value = String(value);
+    input.value = String(Number(value.toPrecision(8)));
   };
   return { element: input, show };
 }

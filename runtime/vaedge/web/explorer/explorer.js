@@ -47,8 +47,9 @@ async function main() {
   const restored = restoreOrReport(model, kind);
   store.set(restored);
   showConditions(model.conditions, store);
+  const latents = showLatents(model, kind, store, fail);
   const work = [
-    showLatents(model, kind, store, fail),
+    latents.decode,
     showSamples(model, kind, store, fail),
     showInput(model, kind, store, fail),
     showInterpolation(model, kind, store, fail),
@@ -62,6 +63,7 @@ async function main() {
     page.vaedgeFirstImage ??= performance.now().toFixed(0);
   }
   await check(model);
+  await latents.measure();
   await compare?.();
 }
 
@@ -70,10 +72,9 @@ function showHeader(manifest) {
   document.title = `${manifest.name} — vaedge explorer`;
   find("name").textContent = manifest.name;
   const prior = manifest.prior === "mixture" ? "mixture of Gaussians" : "N(0, I)";
-  const likelihood = manifest.likelihood.replaceAll("_", " ");
   find("summary").textContent =
     `Input ${manifest.inputShape.join(" × ")} · latents ${manifest.latentShape.join(" × ")} · prior ${prior} · ` +
-    `likelihood ${likelihood}`;
+    `likelihood ${manifest.likelihood}`;
 }
 
 /**

@@ -85,7 +85,7 @@ export class ImageInput {
   /**
    * @param {Float32Array} reconstruction
    * @param {Float32Array} errors Errors of all elements.
-   * @param {readonly number[]} range Errors of the first and the last color.
+   * @param {ArrayLike<number>} range Errors of the first and the last color.
    * @param {string} caption
    */
   showResult(reconstruction, errors, range, caption) {
@@ -181,8 +181,9 @@ export class ImageInput {
   }
 
   listenToFiles() {
-    this.element.addEventListener("dragover", (event) => event.preventDefault());
-    this.element.addEventListener("drop", (event) => {
+    // A file that is dropped elsewhere would replace the page.
+    window.addEventListener("dragover", (event) => event.preventDefault());
+    window.addEventListener("drop", (event) => {
       event.preventDefault();
       const file = event.dataTransfer?.files[0];
       if (file !== undefined) void this.readFile(file);

@@ -1,6 +1,7 @@
 /** Sliders for the latents, the pad, and the output that follows them. */
 
 import { create, fill, format } from "./elements.js";
+import { median, timeCall } from "./latency.js";
 import { createPad } from "./pad.js";
 import { latest } from "./store.js";
 import { createView } from "./views.js";
@@ -15,8 +16,10 @@ import { createView } from "./views.js";
 const FIRST = 8;
 /** Maximum number of sliders. */
 const MAX_SLIDERS = 512;
-/** Number of calls whose median is shown. */
-const CALLS = 31;
+/** Number of changes whose median time is shown. */
+const CHANGES = 31;
+/** Milliseconds between two updates of the shown times. */
+const QUIET = 500;
 
 /**
  * Show the section "Latents".
@@ -25,30 +28,35 @@ const CALLS = 31;
  * @param {Kind} kind
  * @param {Store} store
  * @param {(error: unknown) => void} report
- * @returns {() => Promise<void>} Decodes the latents again.
+ * @returns {{decode: () => Promise<void>, measure: () => Promise<void>}} Functions that decode the latents again, and
+ *   that measure the times of the variant.
  */
 export function showLatents(model, kind, store, report) {
   const view = createView(kind, "Output of the decoder for the latents below");
-  const latency = create("p", { className: "quiet latency" });
+  const latency = create("p", { className: "quiet" });
   /** @type {number[]} */
   const times = [];
-  let shownAt = -Infinity;
+  let changedAt = performance.now();
+  let shownAt = 0;
+  let call = "";
   const batch = { data: store.state.z, shape: [1, ...model.vae.latentShape] };
 
   const decode = latest(async () => {
     batch.data = store.state.z;
     const conditions = model.asConditions(store.state.conditions);
-    const start = performance.now();
     const x = await model.vae.decode(batch, { conditions });
-    const end = performance.now();
     view.show(x.data);
-    times.push(end - start);
-    if (times.length > CALLS) times.shift();
-    if (end - shownAt > 500) {
-      shownAt = end;
-      latency.textContent = `Decoder: ${median(times).toFixed(2)} ms per call (${model.vae.variant}, one thread)`;
+    const now = performance.now();
+    times.push(now - changedAt);
+    if (times.length > CHANGES) times.shift();
+    if (now - shownAt > QUIET) {
+      shownAt = now;
+      showTimes();
     }
   }, report);
+  function showTimes() {
+    latency.textContent = `${call}Image ${median(times).toFixed(1)} ms after a change`;
+  }
 
   const sliders = model.order.slice(0, MAX_SLIDERS).map((latent) => createSlider(latent, model, store));
   const rest = sliders.slice(FIRST);
@@ -68,8 +76,21 @@ export function showLatents(model, kind, store, report) {
     create("div", { className: "sliders" }, ...sliders.slice(0, FIRST)),
     more,
   );
-  store.on(["z", "conditions", "variant"], () => void decode());
-  return decode;
+  store.on(["z", "conditions", "variant"], () => {
+    changedAt = performance.now();
+    void decode();
+  });
+  const measure = latest(async () => {
+    const { vae } = model;
+    const options = { conditions: model.asConditions(store.state.conditions) };
+    const example = { data: store.state.x, shape: [1, ...vae.inputShape] };
+    const [decoder, encoder] = [() => vae.decode(batch, options), () => vae.encode(example, options)];
+    call = `${vae.variant}, one thread: decoder ${(await timeCall(decoder)).toFixed(2)} ms, encoder `;
+    call += `${(await timeCall(encoder)).toFixed(2)} ms. `;
+    showTimes();
+  }, report);
+  store.on(["variant"], () => void measure());
+  return { decode, measure };
 }
 
 /**
@@ -112,6 +133,3 @@ function createButtons(model, store) {
   zero.addEventListener("click", () => store.set({ z: new Float32Array(model.latents) }));
   return create("div", { className: "buttons" }, encode, zero);
 }
-
-/** @param {number[]} values */
-export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];

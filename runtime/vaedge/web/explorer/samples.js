@@ -10,7 +10,8 @@ import { createTable, createView } from "./views.js";
  * @typedef {import("./views.js").Kind} Kind
  */
 
-const SAMPLES = 24;
+const IMAGES = 24;
+const ROWS = 12;
 const STEPS = 8;
 
 /**
@@ -27,7 +28,7 @@ export function showSamples(model, kind, store, report) {
   let z = new Float32Array(0);
   /** @param {number} i */
   const choose = (i) => store.set({ z: z.slice(i * model.latents, (i + 1) * model.latents) });
-  const rows = kind.isImage ? createImages(kind, SAMPLES, choose) : createChoosableTable(kind, choose);
+  const rows = kind.isImage ? createImages(kind, IMAGES, choose) : createChoosableTable(kind, choose);
   fill("samples", createSeedField(store), rows.element, create("p", {
     className: "quiet",
     textContent: "Means of p(x|z) for draws from the prior. The same seed gives the same latents in Python. Choose a sample to set the latents.",
@@ -35,7 +36,7 @@ export function showSamples(model, kind, store, report) {
 
   const draw = latest(async () => {
     const conditions = model.asConditions(store.state.conditions);
-    const latents = await model.vae.samplePrior(SAMPLES, { seed: store.state.seed });
+    const latents = await model.vae.samplePrior(kind.isImage ? IMAGES : ROWS, { seed: store.state.seed });
     const x = await model.vae.decode(latents, { conditions });
     z = latents.data;
     rows.show(x.data);

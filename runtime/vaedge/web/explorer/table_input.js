@@ -14,8 +14,10 @@ export class TableInput {
     this.change = change;
     this.x = new Float32Array(kind.size);
     this.rows = kind.names.map((name, i) => this.createRow(name, i));
-    this.errorHead = create("th", { scope: "col", textContent: "Error" });
-    const heads = ["Column", "", "Input", "Reconstruction"].map((textContent) => create("th", { scope: "col", textContent }));
+    this.errorHead = create("th", { scope: "col", className: "number" });
+    const heads = ["Column", "", "Input", "Reconstruction"].map((textContent, i) =>
+      create("th", { scope: "col", className: i === 3 ? "number" : "", textContent }),
+    );
     const table = create(
       "table",
       { className: "table-input", "aria-label": "Input and reconstruction" },
@@ -41,8 +43,8 @@ export class TableInput {
     };
     slider.addEventListener("input", () => set(slider.valueAsNumber));
     field.addEventListener("change", () => set(field.valueAsNumber));
-    const reconstruction = create("td", { className: "number" });
-    const error = create("td", { className: "number" });
+    const reconstruction = create("td", { className: "number", "data-label": "reconstruction " });
+    const error = create("td", { className: "number", "data-label": "error " });
     const element = create(
       "tr",
       {},
@@ -71,12 +73,13 @@ export class TableInput {
   /**
    * @param {Float32Array} reconstruction
    * @param {Float32Array} errors
-   * @param {readonly number[]} _range
+   * @param {ArrayLike<number>} _range
    * @param {string} caption
    */
   showResult(reconstruction, errors, _range, caption) {
-    this.errorHead.textContent = caption;
+    this.errorHead.textContent = caption === "Distortion" ? caption : "Error";
     this.rows.forEach((row, i) => {
+      row.error.setAttribute("data-label", `${this.errorHead.textContent?.toLowerCase()} `);
       row.reconstruction.textContent = format(reconstruction[i]);
       row.error.textContent = format(errors[i], 3);
     });

@@ -1,7 +1,7 @@
 /** The variants side by side: size, loss, latency, and output for the same latents. */
 
 import { create, fill, format } from "./elements.js";
-import { median } from "./latents.js";
+import { timeCall } from "./latency.js";
 import { latest } from "./store.js";
 import { createView } from "./views.js";
 
@@ -10,8 +10,6 @@ import { createView } from "./views.js";
  * @typedef {import("./model.js").Model} Model
  * @typedef {import("./views.js").Kind} Kind
  */
-
-const REPEATS = 15;
 
 /**
  * Show buttons that select a variant, and the section "Variants", if the page holds several variants.
@@ -25,7 +23,7 @@ export function showVariants(model, kind, store, report) {
   if (model.variants.length < 2) return;
   showButtons(model, store, report);
   const rows = model.variants.map((name) => createRow(model, kind, name));
-  const heads = ["Variant", "Output", "Graphs", "Nats lost", "Decoder, 1 example", "Encoder, 1 example"];
+  const heads = ["Variant", "Output", "Size", "Nats lost", "Decoder, 1 example", "Encoder, 1 example"];
   const head = create("tr", {}, ...heads.map((textContent) => create("th", { scope: "col", textContent })));
   const table = create("table", {}, create("thead", {}, head), create("tbody", {}, ...rows.map(({ element }) => element)));
   fill(
@@ -88,20 +86,8 @@ async function measure(model, store, row) {
   const options = { conditions: model.asConditions(store.state.conditions) };
   const z = { data: store.state.z, shape: [1, ...vae.latentShape] };
   const x = { data: store.state.x, shape: [1, ...vae.inputShape] };
-  row.decoder.textContent = `${(await time(() => vae.decode(z, options))).toFixed(2)} ms`;
-  row.encoder.textContent = `${(await time(() => vae.encode(x, options))).toFixed(2)} ms`;
-}
-
-/** @param {() => Promise<unknown>} call */
-async function time(call) {
-  await call();
-  const times = [];
-  for (let i = 0; i < REPEATS; i += 1) {
-    const start = performance.now();
-    await call();
-    times.push(performance.now() - start);
-  }
-  return median(times);
+  row.decoder.textContent = `${(await timeCall(() => vae.decode(z, options))).toFixed(2)} ms`;
+  row.encoder.textContent = `${(await timeCall(() => vae.encode(x, options))).toFixed(2)} ms`;
 }
 
 /**

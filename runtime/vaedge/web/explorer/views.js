@@ -92,7 +92,7 @@ export class ImageView {
    * Show the error of each pixel: the mean over its channels, in colors from black to yellow.
    *
    * @param {Float32Array} errors Errors of (channels, height, width).
-   * @param {readonly number[]} range Errors of the first and the last color.
+   * @param {ArrayLike<number>} range Errors of the first and the last color.
    */
   showErrors(errors, range) {
     const { channels } = this.kind;
@@ -153,7 +153,7 @@ class RowView {
  * @returns {{element: HTMLElement, show: (rows: Float32Array) => void, rows: HTMLTableRowElement[]}}
  */
 export function createTable(kind, label) {
-  const head = create("tr", {}, ...kind.names.map((name) => create("th", { scope: "col", textContent: name })));
+  const head = create("tr", {}, ...kind.names.map((name) => create("th", { scope: "col", className: "number", textContent: name })));
   const body = create("tbody");
   const table = create("table", { "aria-label": label }, create("thead", {}, head), body);
   const result = { element: create("div", { className: "scroll" }, table), show, rows: [...body.rows] };
