@@ -152,17 +152,15 @@ export class VAE {
       }
     }
     const values = this.asConditions(conditions, n);
-    const [first, last] = await Promise.all([
-      this.runEncoder(ends[0], sliceAll(values, 0, 1)),
-      this.runEncoder(ends[1], sliceAll(values, n - 1, n)),
-    ]);
-    const length = first.mean.data.length;
+    const both = concatenate(ends[0], ends[1]);
+    const { mean } = await this.runEncoder(both, concatenateAll(sliceAll(values, 0, 1), sliceAll(values, n - 1, n)));
+    const length = mean.data.length / 2;
     const data = new Float32Array(n * length);
     for (let step = 0; step < n; step += 1) {
       const weight = Math.fround(step / (n - 1));
       for (let index = 0; index < length; index += 1) {
-        const start = Math.fround(Math.fround(1 - weight) * first.mean.data[index]);
-        data[step * length + index] = start + Math.fround(weight * last.mean.data[index]);
+        const start = Math.fround(Math.fround(1 - weight) * mean.data[index]);
+        data[step * length + index] = start + Math.fround(weight * mean.data[length + index]);
       }
     }
     return this.runDecoder({ data, shape: [n, ...this.latentShape] }, values);
@@ -314,6 +312,29 @@ export class VAE {
     return asConditions(given, this.manifest.conditions, n);
   }
 }
+
+/**
+ * Return one batch with the rows of two batches.
+ *
+ * @template {Input} T
+ * @param {T} first
+ * @param {T} second
+ * @returns {T}
+ */
+function concatenate(first, second) {
+  const Type = /** @type {any} */ (first.data.constructor);
+  const data = new Type(first.data.length + second.data.length);
+  data.set(first.data);
+  data.set(second.data, first.data.length);
+  return /** @type {T} */ ({ data, shape: [first.shape[0] + second.shape[0], ...first.shape.slice(1)] });
+}
+
+/**
+ * @param {Record<string, Input>} first
+ * @param {Record<string, Input>} second
+ */
+const concatenateAll = (first, second) =>
+  Object.fromEntries(Object.entries(first).map(([name, batch]) => [name, concatenate(batch, second[name])]));
 
 /**
  * @param {Record<string, Input>} inputs
