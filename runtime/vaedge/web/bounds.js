@@ -1,7 +1,7 @@
 /**
  * Bounds on log p(x): the ELBO and the importance-weighted bound (Burda et al. 2016), in nats per example.
  *
- * @typedef {import("./session.js").Batch} Batch
+ * @typedef {import("./batches.js").Batch} Batch
  * @typedef {import("./posterior.js").Posterior} Posterior
  * @typedef {import("./prior.js").Prior} Prior
  * @typedef {import("./likelihoods.js").Likelihood} Likelihood
@@ -25,7 +25,7 @@
 
 import { elementLogProbs } from "./likelihoods.js";
 import { generator } from "./random.js";
-import { rowsOf } from "./session.js";
+import { rowsOf } from "./batches.js";
 
 const LOG_2PI = Math.log(2 * Math.PI);
 /** Maximum number of latents that are decoded at once. */

@@ -5,7 +5,7 @@
  * @property {boolean} passed Whether every difference is at most 1.
  * @property {Record<string, number>} differences Maximum of |found - expected| / tolerance for each output.
  *
- * @typedef {import("./session.js").Batch} Batch
+ * @typedef {import("./batches.js").Batch} Batch
  */
 
 import { BundleError } from "./errors.js";

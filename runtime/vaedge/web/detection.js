@@ -1,7 +1,7 @@
 /**
  * Anomaly detection: deterministic scores, and p-values from normal examples that were not used for training.
  *
- * @typedef {import("./session.js").Batch} Batch
+ * @typedef {import("./batches.js").Batch} Batch
  * @typedef {import("./prior.js").NpzArray} NpzArray
  * @typedef {import("./prior.js").Prior} Prior
  * @typedef {import("./likelihoods.js").Likelihood} Likelihood
@@ -18,7 +18,7 @@ import { rowSums } from "./bounds.js";
 import { BundleError, InputError } from "./errors.js";
 import { elementLogProbs } from "./likelihoods.js";
 import { describe, general, tuple, withCommas } from "./messages.js";
-import { rowsOf } from "./session.js";
+import { rowsOf } from "./batches.js";
 
 const LOG_2PI = Math.log(2 * Math.PI);
 const ARRAYS = ["points", "scores", "evaluation", "map_range", "model"];

@@ -175,7 +175,8 @@ export function jsonText(value) {
       .join(", ")}}`;
   }
   if (typeof value === "string") return JSON.stringify(value).replace(/[^ -~]/g, escapedUnit);
-  return typeof value === "number" && Number.isInteger(value) ? `${value}.0` : String(value);
+  const text = String(value);
+  return typeof value === "number" && /^-?[0-9]+$/.test(text) ? `${text}.0` : text;
 }
 
 /**

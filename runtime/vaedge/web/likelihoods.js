@@ -4,7 +4,7 @@
  * A log-density rounds every step to float32, as the Python runtime does. The caller sums the elements of each example
  * in float64. A draw is computed in float64 and rounded once to float32.
  *
- * @typedef {import("./session.js").Batch} Batch
+ * @typedef {import("./batches.js").Batch} Batch
  * @typedef {import("./random.js").Generator} Generator
  *
  * @typedef {object} Likelihood

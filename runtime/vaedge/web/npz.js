@@ -17,6 +17,7 @@ import { quote, shown, withCommas } from "./messages.js";
  * @property {number} method How the content is compressed.
  * @property {number} compressedSize
  * @property {number} size
+ * @property {number} crc CRC-32 of the content.
  * @property {number} start Position of the local header.
  */
 
@@ -27,7 +28,8 @@ const MAX_HEADER_BYTES = 4096; // maximum for the header of one array
 const END = { signature: 0x06054b50, size: 22, maxComment: 0xffff };
 const ENTRY = { signature: 0x02014b50, size: 46 };
 const LOCAL = { signature: 0x04034b50, size: 30 };
-const ENCRYPTED = 1;
+/** Flags of encrypted or patched members. */
+const REFUSED_FLAGS = 0x61;
 const [STORED, DEFLATED] = [0, 8];
 const SLICE = 2 ** 14; // compressed bytes to inflate at once, which expand to at most 16 MiB
 
@@ -82,7 +84,7 @@ function readDirectory(bytes) {
   if (end < first) throw notAnArchive("it has no list of members");
   let position = view.getUint32(end + 16, true);
   const stop = position + view.getUint32(end + 12, true);
-  if (stop > end) throw notAnArchive("its list of members is outside the file");
+  if (stop !== end) throw notAnArchive("its list of members is not at its end");
   /** @type {Member[]} */
   const members = [];
   while (position < stop) {
@@ -90,10 +92,11 @@ function readDirectory(bytes) {
       throw notAnArchive("its list of members is damaged");
     }
     const nameEnd = position + ENTRY.size + view.getUint16(position + 28, true);
-    if (view.getUint16(position + 8, true) & ENCRYPTED) throw notAnArchive("it is encrypted");
+    if (view.getUint16(position + 8, true) & REFUSED_FLAGS) throw notAnArchive("it is encrypted");
     members.push({
       name: decode(bytes.subarray(position + ENTRY.size, nameEnd)),
       method: view.getUint16(position + 10, true),
+      crc: view.getUint32(position + 16, true),
       compressedSize: view.getUint32(position + 20, true),
       size: view.getUint32(position + 24, true),
       start: view.getUint32(position + 42, true),
@@ -110,18 +113,23 @@ function readDirectory(bytes) {
  * @param {Member} member
  * @returns {Promise<Uint8Array>}
  */
-async function readMember(bytes, { name, method, compressedSize, size, start }) {
+async function readMember(bytes, { name, method, crc, compressedSize, size, start }) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (start + LOCAL.size > bytes.length || view.getUint32(start, true) !== LOCAL.signature) {
     throw notAnArchive(`${quote(name)} has no header`);
   }
-  const begin = start + LOCAL.size + view.getUint16(start + 26, true) + view.getUint16(start + 28, true);
+  const nameEnd = start + LOCAL.size + view.getUint16(start + 26, true);
+  if (decode(bytes.subarray(start + LOCAL.size, nameEnd)) !== name) {
+    throw notAnArchive(`${quote(name)} has another name in its header`);
+  }
+  const begin = nameEnd + view.getUint16(start + 28, true);
   const compressed = bytes.subarray(begin, begin + compressedSize);
   if (method !== STORED && method !== DEFLATED) throw notAnArchive(`${quote(name)} has the compression ${method}`);
   const content = method === STORED ? compressed : await inflate(compressed, size, name);
   if (compressed.length !== compressedSize || content.length !== size) {
     throw notAnArchive(`${quote(name)} has another size than it declares`);
   }
+  if (crc32(content) !== crc) throw notAnArchive(`${quote(name)} is damaged`);
   return content;
 }
 
@@ -199,6 +207,20 @@ function decode(bytes) {
   } catch {
     throw notAnArchive("the name of an array is not UTF-8 text");
   }
+}
+
+/** The CRC-32 of each byte. */
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+  return crc;
+});
+
+/** @param {Uint8Array} bytes */
+function crc32(bytes) {
+  let crc = -1;
+  for (const byte of bytes) crc = (crc >>> 8) ^ CRC_TABLE[(crc ^ byte) & 0xff];
+  return ~crc >>> 0;
 }
 
 /** @param {Uint8Array} bytes At most 4096 bytes. */

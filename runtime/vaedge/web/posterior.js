@@ -1,7 +1,7 @@
 /**
  * The posterior q(z|x): a diagonal Gaussian whose parameters the encoder returns.
  *
- * @typedef {import("./session.js").Batch} Batch
+ * @typedef {import("./batches.js").Batch} Batch
  * @typedef {{mean: Batch, logVar: Batch}} Posterior
  */
 

@@ -1,7 +1,7 @@
 /**
  * The prior p(z): N(0, I), or a mixture of diagonal Gaussians whose constants are stored in the bundle.
  *
- * @typedef {import("./session.js").Batch} Batch
+ * @typedef {import("./batches.js").Batch} Batch
  * @typedef {{data: ArrayLike<number | bigint>, shape: number[]}} NpzArray An array of a .npz file.
  * @typedef {StandardNormal | Mixture} Prior
  */

@@ -1,34 +1,18 @@
 /**
  * One ONNX graph in one session of ONNX Runtime.
  *
- * @typedef {{data: Float32Array, shape: number[]}} Batch An array of n rows; `shape` is [n, ...].
- * @typedef {{data: Float32Array | BigInt64Array, shape: number[]}} Input An input of a graph, float32 or int64.
+ * @typedef {import("./batches.js").Batch} Batch
+ * @typedef {import("./batches.js").Input} Input
  */
 
+import { elementsOf } from "./arrays.js";
+import { rowsOf } from "./batches.js";
 import { BundleError, InferenceError } from "./errors.js";
 
 /** Maximum number of examples per run of a graph. */
 const CHUNK = 512;
 /** Maximum number of elements in the largest input or output of a run, which limits the memory. */
 const MAX_ELEMENTS = 2 ** 22;
-
-/** @param {number[]} shape */
-const size = (shape) => shape.reduce((product, length) => product * length, 1);
-
-/**
- * Return some rows of a batch. The result shares the memory of the batch.
- *
- * @template {Input} T
- * @param {T} batch
- * @param {number} start
- * @param {number} end
- * @returns {T}
- */
-export function rowsOf(batch, start, end) {
-  const length = size(batch.shape.slice(1));
-  const data = batch.data.subarray(start * length, end * length);
-  return /** @type {T} */ ({ data, shape: [end - start, ...batch.shape.slice(1)] });
-}
 
 export class Graph {
   /**
@@ -62,7 +46,7 @@ export class Graph {
     /** @type {Promise<unknown>} */
     this.last = Promise.resolve();
     const tensors = [...signature.inputs, ...signature.outputs];
-    const elements = Math.max(...tensors.map((tensor) => size(tensor.shape)));
+    const elements = Math.max(...tensors.map((tensor) => elementsOf(tensor.shape)));
     /** Maximum number of examples in one run. */
     this.rowsPerRun = Math.max(1, Math.min(CHUNK, Math.floor(MAX_ELEMENTS / elements)));
   }

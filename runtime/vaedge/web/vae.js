@@ -1,9 +1,8 @@
 /**
  * A variational autoencoder that runs in ONNX Runtime. The methods correspond to those of `vaedge.VAE` in Python.
  *
- * @typedef {import("./session.js").Batch} Batch An array of n rows: `{data: Float32Array, shape: [n, ...]}`.
- * @typedef {import("./session.js").Graph} Graph
- * @typedef {import("./session.js").Input} Input
+ * @typedef {import("./batches.js").Batch} Batch
+ * @typedef {import("./batches.js").Input} Input
  * @typedef {import("./posterior.js").Posterior} Posterior
  * @typedef {import("./bounds.js").Bounds} Bounds
  * @typedef {import("./loading.js").Model} Model
@@ -17,6 +16,7 @@
  *   has an encoding), a flat typed array of n examples, or nested arrays of numbers.
  */
 
+import { concatenate, concatenateAll, repeatAll, rowsOf, sliceAll } from "./batches.js";
 import { estimateBounds } from "./bounds.js";
 import { checkModel } from "./check.js";
 import { computeTerms } from "./detection.js";
@@ -24,7 +24,6 @@ import { ClosedError, InputError } from "./errors.js";
 import { draw as drawFrom, requireDrawable, requireScorable } from "./likelihoods.js";
 import { samplePosterior } from "./posterior.js";
 import { thirdGenerator } from "./random.js";
-import { rowsOf } from "./session.js";
 import { asBatch, asConditions, asCount } from "./validation.js";
 
 /** Limits of latents. No prior has mass at larger values. */
@@ -152,8 +151,7 @@ export class VAE {
       }
     }
     const values = this.asConditions(conditions, n);
-    const both = concatenate(ends[0], ends[1]);
-    const { mean } = await this.runEncoder(both, concatenateAll(sliceAll(values, 0, 1), sliceAll(values, n - 1, n)));
+    const { mean } = await this.runEncoder(concatenate(ends[0], ends[1]), concatenateAll(sliceAll(values, 0, 1), sliceAll(values, n - 1, n)));
     const length = mean.data.length / 2;
     const data = new Float32Array(n * length);
     for (let step = 0; step < n; step += 1) {
@@ -312,54 +310,3 @@ export class VAE {
     return asConditions(given, this.manifest.conditions, n);
   }
 }
-
-/**
- * Return one batch with the rows of two batches.
- *
- * @template {Input} T
- * @param {T} first
- * @param {T} second
- * @returns {T}
- */
-function concatenate(first, second) {
-  const Type = /** @type {any} */ (first.data.constructor);
-  const data = new Type(first.data.length + second.data.length);
-  data.set(first.data);
-  data.set(second.data, first.data.length);
-  return /** @type {T} */ ({ data, shape: [first.shape[0] + second.shape[0], ...first.shape.slice(1)] });
-}
-
-/**
- * @param {Record<string, Input>} first
- * @param {Record<string, Input>} second
- */
-const concatenateAll = (first, second) =>
-  Object.fromEntries(Object.entries(first).map(([name, batch]) => [name, concatenate(batch, second[name])]));
-
-/**
- * @param {Record<string, Input>} inputs
- * @param {number} start
- * @param {number} end
- */
-const sliceAll = (inputs, start, end) =>
-  Object.fromEntries(Object.entries(inputs).map(([name, batch]) => [name, rowsOf(batch, start, end)]));
-
-/**
- * Repeat each row, so that each example has consecutive copies of its conditions.
- *
- * @param {Record<string, Input>} inputs
- * @param {number} times
- * @returns {Record<string, Input>}
- */
-const repeatAll = (inputs, times) =>
-  Object.fromEntries(
-    Object.entries(inputs).map(([name, { data, shape }]) => {
-      const length = data.length / shape[0];
-      const repeated = data instanceof BigInt64Array ? new BigInt64Array(data.length * times) : new Float32Array(data.length * times);
-      for (let row = 0; row < shape[0] * times; row += 1) {
-        const from = Math.floor(row / times) * length;
-        /** @type {any} */ (repeated).set(data.subarray(from, from + length), row * length);
-      }
-      return [name, { data: repeated, shape: [shape[0] * times, ...shape.slice(1)] }];
-    }),
-  );
