@@ -1,7 +1,7 @@
 """MkDocs hooks: insert into the pages what other files and the command line already say.
 
-`{{ help COMMAND }}` becomes the output of `vaedge COMMAND --help`, and `{{ file PATH }}` the content of a Markdown file
-without its title. Images of `models/` are copied into the site.
+`{{ help COMMAND }}` becomes the output of `vaedge COMMAND --help`, `{{ file PATH }}` the content of a Markdown file
+without its title, and `{{ html PATH }}` a block with the content of an HTML file. Images of `models/` are copied into the site.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from vaedge.cli.main import main
 ROOT = Path(__file__).parents[1]
 _HELP = re.compile(r"\{\{ help (\w+) \}\}")
 _FILE = re.compile(r"\{\{ file ([\w./-]+) \}\}")
+_HTML = re.compile(r"\{\{ html ([\w./-]+) \}\}")
 _IMAGE = re.compile(r"\.\./(models/[\w./-]+\.png)")
 _COLUMNS = "100"  # width of the help texts
 
@@ -34,6 +35,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the placeholders of one page, and the paths of images."""
     markdown = _HELP.sub(lambda match: f"```text\n{help_text(match[1])}```", markdown)
     markdown = _FILE.sub(lambda match: (ROOT / match[1]).read_text("utf-8").partition("\n")[2].strip(), markdown)
+    markdown = _HTML.sub(lambda match: f"```html\n{(ROOT / match[1]).read_text('utf-8')}```", markdown)
     return _IMAGE.sub(lambda match: match[1], markdown)
 
 
