@@ -55,7 +55,8 @@ export function showLatents(model, kind, store, report) {
     }
   }, report);
   function showTimes() {
-    latency.textContent = `${call}Image ${median(times).toFixed(1)} ms after a change`;
+    const change = times.length > 0 ? `Image ${median(times).toFixed(1)} ms after a change.` : "";
+    latency.textContent = call + change;
   }
 
   const sliders = model.order.slice(0, MAX_SLIDERS).map((latent) => createSlider(latent, model, store));
@@ -87,6 +88,7 @@ export function showLatents(model, kind, store, report) {
     const [decoder, encoder] = [() => vae.decode(batch, options), () => vae.encode(example, options)];
     call = `${vae.variant}, one thread: decoder ${(await timeCall(decoder)).toFixed(2)} ms, encoder `;
     call += `${(await timeCall(encoder)).toFixed(2)} ms. `;
+    times.length = 0; // the first changes included the start of the page
     showTimes();
   }, report);
   store.on(["variant"], () => void measure());
