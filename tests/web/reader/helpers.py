@@ -1,0 +1,33 @@
+"""What several tests of the JavaScript reader need."""
+
+import base64
+import dataclasses
+import json
+import re
+
+import vaedge
+
+
+def encoded(content):
+    return base64.b64encode(content).decode()
+
+
+def outcome(function, *arguments, **options):
+    """Return the result or the error of a function in the form of the fixture `evaluate`."""
+    try:
+        return {"result": function(*arguments, **options)}
+    except vaedge.VaedgeError as error:
+        return {"error": str(error)}
+
+
+def camel(name):
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
+
+
+def manifest_tree(manifest):
+    """Return a manifest in the form of the JavaScript reader."""
+    tree = {camel(name): value for name, value in dataclasses.asdict(manifest).items()}
+    tree["conditions"] = [{"name": name, **condition} for name, condition in tree["conditions"].items()]
+    for name, variant in tree["variants"].items():
+        tree["variants"][name] = {camel(key): value for key, value in variant.items()}
+    return json.loads(json.dumps(tree))
