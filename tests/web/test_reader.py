@@ -88,31 +88,47 @@ def write_small_bundle(folder):
 
 
 @pytest.fixture
-def load_all(node, tmp_path):
-    """Return a function that loads folders in JavaScript. ONNX Runtime is replaced by a stub that counts graphs."""
+def write_list(tmp_path):
+    """Return a function that writes a list of folders to a file, and returns the path of the file."""
 
-    def run(folders):
+    def write(folders):
         path = tmp_path / "folders.json"
         path.write_text(json.dumps(list(map(str, folders))))
-        return json.loads(node("reader/refuse.mjs", path))
+        return path
 
-    return run
+    return write
 
 
-def test_hostile_bundles_are_refused(load_all, tmp_path):
-    good = write_small_bundle(tmp_path / "good")
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A dict from the name of each hostile bundle to its folder. The first bundle is valid."""
+    root = tmp_path_factory.mktemp("hostile")
+    good = write_small_bundle(root / "good")
     names = [name for name in CORPUS if name not in NOT_FILES]
-    folders = [make_bundle(good, tmp_path / str(index), name) for index, name in enumerate(names)]
-    accepted, *refused = load_all([good, *folders])
+    return {"good": good} | {name: make_bundle(good, root / str(index), name) for index, name in enumerate(names)}
+
+
+def require_refusals(hostile, outcomes):
+    accepted, *refused = outcomes
     assert (accepted["name"], accepted["received"]) == ("accepted", 2)
-    assert len(NOT_FILES - set(CORPUS)) == 0
-    for name, folder, found in zip(names, folders, refused, strict=True):
+    for (name, folder), found in zip(list(hostile.items())[1:], refused, strict=True):
         with pytest.raises(vaedge.BundleError) as caught:
             vaedge.load(folder)
         assert found["name"] == type(caught.value).__name__, (name, found)
         assert found["received"] == 0, name
         assert 0 < len(found["message"]) < 1000
         assert found["message"].isprintable()
+
+
+def test_hostile_bundles_are_refused(node, hostile, write_list):
+    assert set(CORPUS) >= NOT_FILES
+    require_refusals(hostile, json.loads(node("reader/refuse.mjs", write_list(hostile.values()))))
+
+
+def test_hostile_bundles_of_a_server_are_refused_without_crypto_subtle(node, chromium, hostile, write_list):
+    found = json.loads(node("reader/refuse_in_browser.mjs", chromium, write_list(hostile.values())))
+    assert not found["hasSubtle"]
+    require_refusals(hostile, found["outcomes"])
 
 
 def python_verdict(folder):
@@ -127,13 +143,14 @@ def python_verdict(folder):
     return True
 
 
-def test_random_mutants_are_accepted_only_where_python_accepts_them(load_all, tmp_path):
+def test_random_mutants_are_accepted_only_where_python_accepts_them(node, write_list, tmp_path):
     folders, changed = [tmp_path / str(seed) for seed in range(400)], []
     for seed, folder in enumerate(folders):
         folder.mkdir()
         changed.append(write_mutant(folder, seed))
     verdicts = []
-    for folder, name, found in zip(folders, changed, load_all(folders), strict=True):
+    outcomes = json.loads(node("reader/refuse.mjs", write_list(folders)))
+    for folder, name, found in zip(folders, changed, outcomes, strict=True):
         assert found["name"] in ("accepted", "BundleError", "BundleNotFoundError", "InputError"), found
         accepted, expected = found["name"] == "accepted", python_verdict(folder)
         assert accepted == expected or (name.endswith(".npz") and not accepted), (folder, found)

@@ -1,31 +1,10 @@
-/** Load each folder of a list, and print what happened: `node refuse.mjs LIST.json`. */
+/** Load each folder of a list, and print the outcomes: `node refuse.mjs LIST.json`. */
 
 import { readFileSync } from "node:fs";
-import { load, VaedgeError } from "../../../runtime/vaedge/web/vaedge.js";
 import { filesOf } from "./folder.mjs";
+import { outcomesOf } from "./outcomes.mjs";
 
-let received = 0;
-const ort = {
-    InferenceSession: {
-        async create() {
-            received += 1;
-            return {};
-        },
-    },
-};
-const outcomes = [];
-for (const folder of JSON.parse(readFileSync(process.argv[2], "utf-8"))) {
-    received = 0;
-    try {
-        await load(await filesOf(folder), { ort });
-        outcomes.push({ name: "accepted", message: "", received });
-    } catch (error) {
-        const known = error instanceof VaedgeError;
-        outcomes.push({
-            name: known ? error.name : `unexpected ${error?.stack}`,
-            message: String(error?.message),
-            received,
-        });
-    }
-}
-console.log(JSON.stringify(outcomes));
+const folders = JSON.parse(readFileSync(process.argv[2], "utf-8"));
+const sources = [];
+for (const folder of folders) sources.push(await filesOf(folder));
+console.log(JSON.stringify(await outcomesOf(sources)));
