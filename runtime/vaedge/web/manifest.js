@@ -155,8 +155,9 @@ function checkNames(manifest) {
   if (new Set([...parameters, "x"]).size !== parameters.length + 1) {
     throw new BundleError(`${MANIFEST_NAME}: likelihood.parameters must be distinct names other than 'x'`);
   }
+  const taken = new Set([...RESERVED, ...parameters]);
   for (const { name } of conditions) {
-    if (!CONDITION_NAME.test(name) || RESERVED.includes(name) || parameters.includes(name)) {
+    if (!CONDITION_NAME.test(name) || taken.has(name)) {
       throw new BundleError(`${MANIFEST_NAME}: conditions: ${quote(name)} cannot be the name of a condition`);
     }
   }
