@@ -19,6 +19,7 @@ await withBrowser(executable, async (open) => {
       const [width, available] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
       assert.ok(width <= available, `the page is ${width} pixels wide on a screen of ${available}`);
       assert.deepEqual(await page.evaluate(unlabeled), []);
+      assert.equal(await page.locator("img").count(), 0, "a name became an element");
       const first = await page.evaluate(() => document.documentElement.dataset.vaedgeFirstImage);
       console.log(`${file}: first image after ${first} ms`);
       await page.context().close();

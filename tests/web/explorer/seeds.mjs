@@ -1,4 +1,4 @@
-/** A seed gives the samples of Python. Arguments: Chromium, page, JSON file {seed, images: red values}. */
+/** Samples and bounds are those of Python. Arguments: Chromium, page, JSON file {seed, images: red values, bound}. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -6,9 +6,11 @@ import { pathToFileURL } from "node:url";
 import { pixels, settle, withBrowser } from "./browser.mjs";
 
 const [executable, file, expectedFile] = process.argv.slice(2);
-const { seed, images } = JSON.parse(readFileSync(expectedFile, "utf8"));
+const { seed, images, bound } = JSON.parse(readFileSync(expectedFile, "utf8"));
 await withBrowser(executable, async (open) => {
   const { page } = await open(pathToFileURL(file).href);
+  const shown = (await page.locator("#input dd").first().textContent()).replace("\u2212", "-");
+  assert.ok(Math.abs(Number(shown) - bound) < 0.01, `the bound is ${shown}; Python says ${bound}`);
   const field = page.locator("#samples input");
   const samples = () => pixels(page, "#samples canvas");
   const before = await samples();

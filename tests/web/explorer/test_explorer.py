@@ -2,8 +2,10 @@
 
 import base64
 import gzip
+import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,10 +99,13 @@ def test_pages_pass_their_check_without_requests(node, chromium, pages):
     print(node("explorer/opens.mjs", chromium, pages("digits"), pages("color"), pages("table")))
 
 
-def test_seed_gives_the_samples_of_python(node, chromium, pages, bundles, tmp_path):
+def test_samples_and_bounds_are_those_of_python(node, chromium, pages, bundles, tmp_path):
     seed = 123456789012345678901234567890
-    samples = vaedge.load(bundles["digits"]).sample(24, seed=seed)
-    expected = {"seed": str(seed), "images": np.rint(255 * samples).reshape(24, -1).tolist()}
+    vae = vaedge.load(bundles["digits"])
+    with np.load(bundles["digits"] / "reference.npz") as reference:
+        bound = vae.log_prob(reference["x"][:1], k=16, seed=0)[0]
+    images = np.rint(255 * vae.sample(24, seed=seed)).reshape(24, -1).tolist()
+    expected = {"seed": str(seed), "images": images, "bound": bound}
     (tmp_path / "expected.json").write_text(json.dumps(expected))
     node("explorer/seeds.mjs", chromium, pages("digits"), tmp_path / "expected.json")
 
@@ -122,7 +127,7 @@ def test_image_files_are_resized_or_refused(node, chromium, pages, tmp_path):
 
 def test_damaged_pages_show_one_message(node, chromium, pages, tmp_path):
     original = pages("digits").read_text()
-    block = r'(<script type="text/plain" data-file="{}" data-encoding="gzip">)(.*?)(</script>)'
+    block = r'(<script type="text/plain" data-file="{}" data-encoding="\w+">)(.*?)(</script>)'
 
     def changed(name, change):
         """Return the page with another content of one file."""
@@ -152,6 +157,22 @@ def test_damaged_pages_show_one_message(node, chromium, pages, tmp_path):
     for name, (text, fragment, message) in cases.items():
         (tmp_path / f"{name}.html").write_text(text)
         rows.append([str(tmp_path / f"{name}.html"), fragment, message])
+    (tmp_path / "cases.json").write_text(json.dumps(rows))
+    node("explorer/failures.mjs", chromium, tmp_path / "cases.json")
+
+
+def test_different_outputs_fail_the_check(node, chromium, bundles, tmp_path):
+    bundle = shutil.copytree(bundles["digits"], tmp_path / "bundle")
+    with np.load(bundle / "reference.npz") as reference:
+        np.savez(bundle / "reference.npz", **{**reference, "decoded": reference["decoded"] + np.float32(0.01)})
+    content = (bundle / "reference.npz").read_bytes()
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["reference.npz"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "page.html").write_bytes(build_page(bundle, DIST, ["fp32"]))
+    rows = [
+        [str(tmp_path / "page.html"), "", "This browser does not reproduce the reference: fp32: largest difference"]
+    ]
     (tmp_path / "cases.json").write_text(json.dumps(rows))
     node("explorer/failures.mjs", chromium, tmp_path / "cases.json")
 

@@ -37,6 +37,9 @@ export function showInput(model, kind, store, report) {
   /** @param {Float32Array} x */
   const change = (x) => store.set({ x, source: "own" });
   const note = create("p", { className: "quiet", role: "status" });
+  if (!kind.isImage && kind.names.length < kind.size) {
+    note.textContent = `The first ${kind.names.length} of ${kind.size} columns are shown.`;
+  }
   /** @param {string} text */
   const showNote = (text) => {
     note.textContent = text;

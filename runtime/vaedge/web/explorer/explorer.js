@@ -39,6 +39,7 @@ async function main() {
   const [files, ort] = await Promise.all([readFiles(), openRuntime()]);
   const wanted = new URLSearchParams(location.hash.slice(1)).get("variant") ?? settings.variants[0];
   const model = await Model.open(files, ort, settings.variants, wanted);
+  ort.env.wasm.wasmBinary = undefined; // ONNX Runtime has compiled it
   const { manifest } = model;
   const kind = describeExamples(manifest, model.x);
   showHeader(manifest);
@@ -102,7 +103,11 @@ function keepFragment(store, model, kind) {
   store.on(["variant", "x", "z", "seed", "conditions", "pad", "ends"], () => {
     clearTimeout(timer);
     timer = window.setTimeout(() => {
-      history.replaceState(null, "", writeFragment(store.state, (x) => asBytes(kind, x)));
+      try {
+        history.replaceState(null, "", writeFragment(store.state, (x) => asBytes(kind, x)));
+      } catch {
+        // Frames without an address cannot keep the state.
+      }
     }, QUIET);
   });
   window.addEventListener("hashchange", () => location.reload());

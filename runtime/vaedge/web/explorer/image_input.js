@@ -30,7 +30,7 @@ export class ImageInput {
     this.reconstruction = new ImageView(kind, "Reconstruction");
     this.errors = new ImageView(kind, "Map of the reconstruction error");
     this.errorCaption = create("figcaption", { textContent: "Error" });
-    this.cursor = [kind.width / 2, kind.height / 2];
+    this.cursor = [kind.width / 2, kind.height / 2]; // of the arrow keys
     this.color = create("input", { type: "color", value: background < middleOf(kind) ? "#ffffff" : "#000000" });
     this.listenToPointer();
     this.canvas.addEventListener("keydown", (event) => this.drawByKey(event));
@@ -146,7 +146,11 @@ export class ImageInput {
     if (event.key === " " || event.shiftKey) {
       this.drawLine(before, this.cursor);
       this.finish();
+      return;
     }
+    this.view.show(this.x);
+    this.view.context.fillStyle = "#14b8a6"; // the cursor
+    this.view.context.fillRect(Math.floor(this.cursor[0]), Math.floor(this.cursor[1]), 1, 1);
   }
 
   /**

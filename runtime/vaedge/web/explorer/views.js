@@ -9,7 +9,7 @@ import { create, format } from "./elements.js";
  * @property {number} height
  * @property {number} width
  * @property {number} size Number of elements of one example.
- * @property {string[]} names Names of the elements.
+ * @property {string[]} names Names of the elements that a table shows.
  * @property {[number, number]} range Smallest and largest value that is shown.
  * @property {[number, number][]} ranges The same for each column of a table.
  */
@@ -20,10 +20,13 @@ import { create, format } from "./elements.js";
  * @property {(values: Float32Array, offset?: number) => void} show
  */
 
+/** Maximum number of columns that a table shows. */
+const MAX_COLUMNS = 64;
+
 /**
  * Describe the examples of a bundle. Without a range in the manifest, the range of the example rows is used.
  *
- * @param {{inputShape: readonly number[], inputRange: readonly number[] | null, features?: readonly string[] | null}} manifest
+ * @param {import("../manifest.js").Manifest} manifest
  * @param {Float32Array} rows Example values.
  * @returns {Kind}
  */
@@ -32,8 +35,7 @@ export function describeExamples(manifest, rows) {
   const isImage = shape.length === 3 && (shape[0] === 1 || shape[0] === 3);
   const [channels, height, width] = isImage ? shape : [1, 1, 1];
   const size = shape.reduce((product, length) => product * length, 1);
-  const features = manifest.features ?? [];
-  const names = Array.from({ length: isImage ? 0 : size }, (_, i) => features[i] ?? `x${i}`);
+  const names = Array.from({ length: isImage ? 0 : Math.min(size, MAX_COLUMNS) }, (_, i) => manifest.features[i] ?? `x${i}`);
   const [low, high] = manifest.inputRange ?? rangeOf(rows);
   const ranges = names.map((_, i) => {
     if (manifest.inputRange) return /** @type {[number, number]} */ ([low, high]);
