@@ -21,6 +21,7 @@ from vaedge.distributions.prior import read_prior
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
 FORMAT_1 = ROOT / "tests" / "data" / "format-1"
+MEGABYTES = 200  # limit of the memory that refusals need
 SCRIPTS = sorted(path.name for path in (Path(__file__).parent / "reader").glob("*.test.mjs"))
 
 # A page gives the contents of files, so these cases of the file system cannot occur.
@@ -122,7 +123,9 @@ def require_refusals(hostile, outcomes):
 
 def test_hostile_bundles_are_refused(node, hostile, write_list):
     assert set(CORPUS) >= NOT_FILES
-    require_refusals(hostile, json.loads(node("reader/refuse.mjs", write_list(hostile.values()))))
+    found = json.loads(node("reader/refuse.mjs", write_list(hostile.values())))
+    require_refusals(hostile, found["outcomes"])
+    assert found["megabytes"] < MEGABYTES
 
 
 def test_hostile_bundles_of_a_server_are_refused_without_crypto_subtle(node, chromium, hostile, write_list):
@@ -149,7 +152,7 @@ def test_random_mutants_are_accepted_only_where_python_accepts_them(node, write_
         folder.mkdir()
         changed.append(write_mutant(folder, seed))
     verdicts = []
-    outcomes = json.loads(node("reader/refuse.mjs", write_list(folders)))
+    outcomes = json.loads(node("reader/refuse.mjs", write_list(folders)))["outcomes"]
     for folder, name, found in zip(folders, changed, outcomes, strict=True):
         assert found["name"] in ("accepted", "BundleError", "BundleNotFoundError", "InputError"), found
         accepted, expected = found["name"] == "accepted", python_verdict(folder)
