@@ -2,14 +2,15 @@
 
     python benchmarks/comparisons.py --reports DIR
 
-Each comparison times one bundle in this interpreter and, in turn, in a second process of the same interpreter, while
-another job runs now and then. Then the calls of this interpreter are slowed: each one waits until 5 % more time has
+Each comparison times one bundle against itself with `--against python=PATH`, where PATH is this interpreter, while
+another job runs now and then. Then PATH is a script whose calls are slowed: each one waits until 5 % more time has
 passed. The script also compares reports that were measured one after the other. An interrupted run resumes.
 """
 
 import argparse
 import itertools
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -19,10 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vaedge.benchmark import timing
 from vaedge.benchmark.compare import compare, verdict
 from vaedge.benchmark.report import read_report
-from vaedge.cli import bench_candidates
-from vaedge.cli.main import main as vaedge_command
 
 MODEL = Path(__file__).parents[1] / "models" / "mnist"
 SLOW_DOWN = 0.05
@@ -71,11 +71,11 @@ def busy_job() -> Iterator[None]:
 
 def measure(folder: Path, name: str, count: int, options: list[str]) -> list[Path]:
     """Write `count` reports, and return their paths."""
+    command = [str(Path(sys.executable).with_name("vaedge")), "bench", *options, "--json"]
     paths = [folder / f"{name}{index:03}.json" for index in range(count)]
     for path in paths:
         if not path.exists():
-            command = [sys.executable, __file__, "--measure", name, *options, "--json", str(path)]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.run([*command, str(path)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return paths
 
 
@@ -96,20 +96,23 @@ def main() -> None:
     args = parser.parse_args()
     args.reports.mkdir(parents=True, exist_ok=True)
     options = [args.model, "--operations", "decode", "--variants", "fp32", "--threads", "1", "--precision", "0"]
-    options += ["--batches", args.batch, "--seconds", str(args.seconds), "--against", f"python={sys.executable}"]
+    options += ["--batches", args.batch, "--seconds", str(args.seconds), "--against"]
+    slowed_interpreter = args.reports / "python"
+    slowed_interpreter.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).resolve()} --worker "$@"\n')
+    slowed_interpreter.chmod(0o755)
     with busy_job():
-        slow = measure(args.reports, "slowed", args.slowed, options)
-        equal = measure(args.reports, "equal", args.equal, options)
+        slow = measure(args.reports, "slowed", args.slowed, [*options, f"python={slowed_interpreter.resolve()}"])
+        equal = measure(args.reports, "equal", args.equal, [*options, f"python={sys.executable}"])
     print("equal candidates:", dict(verdicts(equal)))
-    print("first candidate slowed by 5 %:", dict(verdicts(slow)))
+    print("slowed by 5 %:", dict(verdicts(slow)))
     pairs = itertools.pairwise(map(read_report, equal))
     changes = Counter(compare(old, new)[0].verdict for old, new in pairs)
     print("reports that were measured one after the other:", dict(changes))
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--measure":
-        if sys.argv[2] == "slowed":
-            bench_candidates.operation_call = slowed(bench_candidates.operation_call)
-        sys.exit(vaedge_command(["bench", *sys.argv[3:]]))
-    main()
+    if sys.argv[1] == "--worker":
+        timing.operation_call = slowed(timing.operation_call)
+        runpy.run_path(sys.argv[2], run_name="__main__")
+    else:
+        main()

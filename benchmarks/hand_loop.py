@@ -1,10 +1,10 @@
-"""Compare the times that `vaedge bench` reports with a loop that is written by hand.
+"""Compare the times that `vaedge bench` measures with a loop that is written by hand.
 
     python benchmarks/hand_loop.py
 
 The loop runs `InferenceSession.run` of ONNX Runtime on the graph that merges the encoder and the decoder, with the
-session options of vaedge. Rounds of `vaedge bench` and rounds of the loop take turns. The difference between both times
-is what vaedge itself takes for a call.
+session options of vaedge. Both take turns. The difference is the time that vaedge itself takes for a call. In each
+block, the model and the session are loaded again, because their place in memory changes their speed.
 """
 
 import argparse
@@ -12,61 +12,70 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 import vaedge
-from vaedge.benchmark.rounds import BundleCandidates, groups_of
 from vaedge.benchmark.table import Table
 from vaedge.benchmark.timing import LocalCall, operation_call
-from vaedge.bundle.reader import read_bundle
+from vaedge.bundle.reader import Bundle, read_bundle
 from vaedge.bundle.reference import Inputs
 from vaedge.engine.merge import merge_graphs
+from vaedge.engine.onnxruntime import import_onnxruntime
 
 MODEL = Path(__file__).parents[1] / "models" / "mnist"
+ROUND_SECONDS = 0.05
+
+
+def hand_loop(session, x) -> float:
+    """Repeat a call of a session, and return the median time in microseconds."""
+    session.run(None, {"x": x})
+    times = []
+    end = time.perf_counter() + ROUND_SECONDS
+    while time.perf_counter() < end:
+        start = time.perf_counter_ns()
+        session.run(None, {"x": x})
+        times.append(time.perf_counter_ns() - start)
+    return float(np.median(times)) / 1000
+
+
+def merged_session(bundle: Bundle, threads: int):
+    """Open a session for the merged graph with the options of vaedge."""
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "500")
+    merged = merge_graphs(bundle.encoder, bundle.decoder, bundle.manifest.conditions)
+    return ort.InferenceSession(merged, options, providers=["CPUExecutionProvider"])
 
 
 def main() -> None:
     """Measure both and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")
+    parser.add_argument("--variant", default="fp32", help="name of the variant")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64, 512], help="batch sizes")
     parser.add_argument("--threads", type=int, default=1, help="number of CPU threads")
-    parser.add_argument("--rounds", type=int, default=60, help="number of rounds")
+    parser.add_argument("--blocks", type=int, default=12, help="number of times that the model is loaded")
+    parser.add_argument("--rounds", type=int, default=4, help="number of rounds in each block")
     args = parser.parse_args()
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = args.threads
-    options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False
-    options.add_session_config_entry("session.intra_op.spin_duration_us", "500")
-    bundle = read_bundle(args.model)
-    merged = merge_graphs(bundle.encoder, bundle.decoder, bundle.manifest.conditions)
-    session = ort.InferenceSession(merged, options, providers=["CPUExecutionProvider"])
-
-    vae = vaedge.load(args.model, threads=args.threads)
-    candidates = {"vaedge": lambda operation, rows: LocalCall(operation_call(vae, operation, rows))}
-    inputs = Inputs.of(bundle)
-    groups = groups_of([BundleCandidates(candidates, inputs)], args.batches, ("reconstruct",))
-    loops: dict[int, list[float]] = {batch: [] for batch in args.batches}
-    for _ in range(args.rounds):
-        for group in groups:
-            group.add_round(0.05)
-            x = inputs.repeated(group.batch_size).x
-            session.run(None, {"x": x})
-            times = []
-            end = time.perf_counter() + 0.05
-            while time.perf_counter() < end:
-                start = time.perf_counter_ns()
-                session.run(None, {"x": x})
-                times.append(time.perf_counter_ns() - start)
-            loops[group.batch_size].append(float(np.median(times)) / 1000)
+    bundle = read_bundle(args.model, args.variant)
+    inputs = {batch: Inputs.of(bundle).repeated(batch) for batch in args.batches}
+    found: dict[int, list[tuple[float, float]]] = {batch: [] for batch in args.batches}
+    for _ in range(args.blocks):
+        vae = vaedge.load(args.model, variant=args.variant, threads=args.threads)
+        session = merged_session(bundle, args.threads)
+        for _ in range(args.rounds):
+            for batch, rows in inputs.items():
+                durations, _ = LocalCall(operation_call(vae, "reconstruct", rows)).timed(ROUND_SECONDS)
+                found[batch].append((float(np.median(durations)) / 1000, hand_loop(session, rows.x)))
     rows = []
-    for group in groups:
-        found, loop = group.rows()[0].p50, float(np.median(loops[group.batch_size]))
-        ratio = float(np.median(np.array(group.medians("vaedge")) / loops[group.batch_size]))
-        difference = float(np.median(np.array(group.medians("vaedge")) - loops[group.batch_size]))
-        rows.append((str(group.batch_size), f"{found:.1f}", f"{loop:.1f}", f"{difference:+.1f}", f"{ratio:.3f}"))
-    print(*Table(("batch", "vaedge bench", "hand loop", "difference", "ratio"), rows).text(), sep="\n")
+    for batch, pairs in found.items():
+        bench, loop = np.array(pairs).T
+        medians = np.median([bench, loop, bench - loop, bench / loop], axis=1)
+        rows.append((str(batch), *(f"{value:.1f}" for value in medians[:3]), f"{medians[3]:.3f}"))
+    print(*Table(("batch", "vaedge bench, us", "loop, us", "difference, us", "ratio"), rows).text(), sep="\n")
 
 
 if __name__ == "__main__":

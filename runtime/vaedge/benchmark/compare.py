@@ -21,9 +21,9 @@ class Change:
         candidate: Name of the candidate.
         operation: The operation.
         batch_size: Number of examples per call.
-        old: Median of the rounds of the old report, in microseconds.
-        new: Median of the rounds of the new report, in microseconds.
-        interval: 99 % interval of new / old. None if one of the reports has fewer than 8 rounds.
+        old: Median of the blocks of the old report, in microseconds.
+        new: Median of the blocks of the new report, in microseconds.
+        interval: 99 % interval of new / old. None if one of the reports has fewer than 8 blocks.
     """
 
     candidate: str
@@ -52,13 +52,13 @@ def verdict(interval: Interval | None) -> str:
 
 def compare(old: Report, new: Report) -> list[Change]:
     """Return the changes of the rows that both reports contain."""
-    before = {row.key: row.rounds for row in old.rows}
+    before = {row.key: row.block_medians for row in old.rows}
     return [
         Change(
             *row.key,
             float(np.median(before[row.key])),
-            float(np.median(row.rounds)),
-            quotient_interval(row.rounds, before[row.key]),
+            float(np.median(row.block_medians)),
+            quotient_interval(row.block_medians, before[row.key]),
         )
         for row in new.rows
         if row.key in before

@@ -35,19 +35,19 @@ class ReportFields(Fields):
             raise self.error(key, "true or false")
         return value
 
-    def positives(self, key: str) -> tuple[float, ...]:
-        """Read a list of positive numbers."""
+    def lists_of_positives(self, key: str) -> tuple[tuple[float, ...], ...]:
+        """Read a list of lists of positive numbers. No list is empty."""
         value = self._get(key)
-        if not isinstance(value, list) or not value or not all(_is_number(number) and number > 0 for number in value):
-            raise self.error(key, "a list of positive numbers")
-        return tuple(map(float, value))
+        if not isinstance(value, list) or not value or not all(map(_are_positive, value)):
+            raise self.error(key, "a list of lists of positive numbers")
+        return tuple(tuple(map(float, part)) for part in value)
 
     def interval(self, key: str) -> tuple[float, float]:
         """Read a list [low, high] of positive numbers with low <= high."""
-        ends = self.positives(key)
-        if len(ends) != 2 or ends[0] > ends[1]:
+        ends = self._get(key)
+        if not _are_positive(ends) or len(ends) != 2 or ends[0] > ends[1]:
             raise self.error(key, "[low, high] or null")
-        return ends[0], ends[1]
+        return float(ends[0]), float(ends[1])
 
     def text_by_name(self, key: str) -> dict[str, str]:
         """Read an object whose values are strings."""
@@ -95,3 +95,7 @@ def read_record(entry: ReportFields, kind: type[_Record]) -> Any:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _are_positive(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(_is_number(number) and number > 0 for number in value)

@@ -1,8 +1,8 @@
-"""Intervals and drift of repeated rounds.
+"""Intervals and drift of repeated measurements.
 
 The interval of a median uses order statistics: its ends are two of the sorted values. The number of independent values
-below the true median has a binomial distribution, whatever the distribution of the values is. Therefore a few rounds
-that another job slows down do not move the interval. It needs no random numbers.
+below the true median has a binomial distribution, whatever the distribution of the values is. Therefore a few values
+that another job changes do not move the interval. It needs no random numbers.
 """
 
 import functools
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 Interval = tuple[float, float]
-MIN_ROUNDS = 8  # the interval of fewer values cannot have a confidence of 99 %
+MIN_VALUES = 8  # the interval of fewer values cannot have a confidence of 99 %
 
 
 def median_interval(values: Sequence[float]) -> Interval | None:
@@ -45,10 +45,10 @@ def relative_width(interval: Interval | None) -> float:
     return math.inf if interval is None else interval[1] / interval[0] - 1
 
 
-def drift(rounds: Sequence[float]) -> float | None:
-    """Return the relative change from the first to the last third of the rounds, or None for fewer than 8 rounds."""
-    third = len(rounds) // 3
-    return None if len(rounds) < MIN_ROUNDS else float(np.median(rounds[-third:]) / np.median(rounds[:third]) - 1)
+def drift(values: Sequence[float]) -> float | None:
+    """Return the relative change from the first to the last third of the values, or None for fewer than 8 values."""
+    third = len(values) // 3
+    return None if len(values) < MIN_VALUES else float(np.median(values[-third:]) / np.median(values[:third]) - 1)
 
 
 @functools.cache

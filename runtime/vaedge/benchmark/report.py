@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from vaedge.benchmark.fields import ReportFields, read_by, read_record
 from vaedge.benchmark.machine import Hardware
 from vaedge.bundle.json_reader import parse_json
@@ -47,8 +49,8 @@ class MeasuredCandidate:
         spinning: How long idle threads wait actively for work.
         graph_optimization: Level of the graph optimization.
         cold_start_seconds: Time from the start of a new process until it has loaded the bundle and reconstructed one
-            example.
-        peak_bytes: Peak memory of this process; None if the system does not report it.
+            example: the median over all processes.
+        peak_bytes: Peak memory of the first process at this time; None if the system does not report it.
         difference: Maximum of |found - reference| / tolerance over the outputs; None if the bundle has no tolerances.
         bytes: Size of the two graphs and of the prior's file.
         nats: Negative ELBO of the variant on test data, in nats per example; None if the manifest does not state it.
@@ -94,12 +96,13 @@ class Row:
         p99: 99th percentile of the wall time, in microseconds.
         examples_per_second: Batch size divided by the median time in seconds.
         cpus: CPU time of all threads of the process divided by the wall time: the number of CPUs that were in use.
-        ratio: In each round, the median time is divided by the median time of the first candidate. `ratio` is the
-            median of these quotients: 2 means twice as long as a call of the first candidate.
-        ratio_interval: 99 % interval of `ratio`. None for the first candidate, and for fewer than 8 rounds.
-        drift: Relative change of the time from the first to the last third of the rounds. None for fewer than 8 rounds.
+        ratio: In each round, the median time is divided by the median time of the first candidate. The ratio of a block
+            is the median over its rounds, and `ratio` is the median over the blocks: 2 means twice as long as a call of
+            the first candidate.
+        ratio_interval: 99 % interval of `ratio`. None for the first candidate, and for fewer than 8 blocks.
+        drift: Relative change of the time from the first to the last third of the blocks. None for fewer than 8 blocks.
         stopped: Why the rounds ended: "precision", "budget" or "interrupted".
-        rounds: Median time of each round, in microseconds.
+        rounds: Median time of each round, in microseconds, one tuple per block. Each block has new processes.
     """
 
     candidate: str = read_by(ReportFields.text)
@@ -115,7 +118,12 @@ class Row:
     ratio_interval: tuple[float, float] | None = read_by(ReportFields.interval, null=True)
     drift: float | None = read_by(ReportFields.number, null=True)
     stopped: str = read_by(ReportFields.text)
-    rounds: tuple[float, ...] = read_by(ReportFields.positives)
+    rounds: tuple[tuple[float, ...], ...] = read_by(ReportFields.lists_of_positives)
+
+    @property
+    def block_medians(self) -> list[float]:
+        """The median time of each block, in microseconds."""
+        return [float(np.median(block)) for block in self.rounds]
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -1,8 +1,10 @@
 """Time operations in rounds until the results are precise or the time is spent.
 
 A round times every candidate of one operation and batch size in turn. All operations and batch sizes take turns, too.
-The rounds of each row therefore spread over the whole measurement, so that a change of the machine's load widens the
-interval instead of shifting it.
+Therefore a change of the machine's load affects all rows alike.
+
+The place of a process in memory changes its speed by about 1 %, for as long as the process lives. Therefore the rounds
+are divided into blocks, and each block runs in new processes. The blocks are the independent values of the statistics.
 """
 
 import time
@@ -17,9 +19,11 @@ from vaedge.benchmark.timing import Call, Timed, check_agreement
 from vaedge.bundle.reference import Inputs
 
 PRECISION, BUDGET, INTERRUPTED = "precision", "budget", "interrupted"
-_MIN_PRECISE_ROUNDS = 10  # a short interval of fewer rounds can be chance
+_MIN_PRECISE_BLOCKS = 10  # a short interval of fewer blocks can be chance
 _ROUND_SECONDS = 0.05
 _MIN_ROUNDS_OF_BUDGET = 20
+_MAX_BLOCKS = 20
+_MAX_START_SHARE = 0.75  # of the time of a block, for new processes
 
 
 @dataclass
@@ -30,49 +34,56 @@ class Group:
         operation: "encode", "decode", "sample" or "reconstruct".
         batch_size: Number of examples per call.
         calls: Dict from the name of each candidate to its call.
-        rounds: One dict per complete round, from the name of each candidate to its timed calls.
-        spent: Wall time of all rounds, in seconds.
+        blocks: One list per block. It holds one dict per complete round, from the name of each candidate to its timed
+            calls.
         stopped: Why the rounds ended: PRECISION, BUDGET or INTERRUPTED.
     """
 
     operation: str
     batch_size: int
     calls: Mapping[str, Call]
-    rounds: list[Mapping[str, Timed]] = field(default_factory=list)
-    spent: float = 0.0
+    blocks: list[list[Mapping[str, Timed]]] = field(default_factory=list)
     stopped: str = INTERRUPTED
+
+    def add_block(self) -> None:
+        """Begin a new block, without rounds."""
+        self.blocks.append([])
 
     def add_round(self, seconds: float) -> None:
         """Time each candidate for some seconds. Every second round has the reverse order, so that trends cancel."""
-        start = time.perf_counter()
         names = list(self.calls)
-        order = reversed(names) if len(self.rounds) % 2 else names
-        self.rounds.append({name: self.calls[name].timed(seconds) for name in order})
-        self.spent += time.perf_counter() - start
+        order = reversed(names) if len(self.blocks[-1]) % 2 else names
+        self.blocks[-1].append({name: self.calls[name].timed(seconds) for name in order})
+
+    def rounds(self, name: str) -> list[list[float]]:
+        """Return the median time of each round of a candidate, in microseconds, as one list per block with rounds."""
+        return [[float(np.median(part[name].durations)) / 1000 for part in block] for block in self.blocks if block]
 
     def medians(self, name: str) -> list[float]:
-        """Return the median time of each round of a candidate, in microseconds."""
-        return [float(np.median(part[name].durations)) / 1000 for part in self.rounds]
+        """Return the median time of each block of a candidate, in microseconds."""
+        return [float(np.median(block)) for block in self.rounds(name)]
 
     def ratios(self, name: str) -> list[float]:
-        """Return the median time of each round of a candidate, divided by that of the first candidate."""
-        first = self.medians(next(iter(self.calls)))
-        return [median / base for median, base in zip(self.medians(name), first, strict=True)]
+        """Return the ratio of each block: the median, over its rounds, of the time divided by the first candidate's."""
+        first = self.rounds(next(iter(self.calls)))
+        return [float(np.median(np.divide(block, base))) for block, base in zip(self.rounds(name), first, strict=True)]
 
-    def width(self) -> float:
-        """Return the relative width of the widest interval: of the ratios, or of the time of a single candidate."""
+    def is_precise(self, precision: float) -> bool:
+        """Return whether the intervals have at most this relative width: of the ratios, or of a single candidate."""
         first, *others = self.calls
         parts = [self.ratios(name) for name in others] or [self.medians(first)]
-        return max(relative_width(median_interval(part)) for part in parts)
+        widest = max(relative_width(median_interval(part)) for part in parts)
+        return len(self.blocks) >= _MIN_PRECISE_BLOCKS and widest <= precision
 
     def rows(self) -> list[Row]:
         """Summarize each candidate. Without a complete round, the list is empty."""
-        return [self._row(name) for name in self.calls] if self.rounds else []
+        return [self._row(name) for name in self.calls] if any(self.blocks) else []
 
     def _row(self, name: str) -> Row:
-        durations = np.concatenate([part[name].durations for part in self.rounds])
+        parts = [part[name] for block in self.blocks for part in block]
+        durations = np.concatenate([part.durations for part in parts])
         p50, p90, p99 = (float(value) for value in np.percentile(durations, (50, 90, 99)) / 1000)
-        medians, ratios = self.medians(name), self.ratios(name)
+        ratios = self.ratios(name)
         return Row(
             candidate=name,
             operation=self.operation,
@@ -82,12 +93,12 @@ class Group:
             p90=p90,
             p99=p99,
             examples_per_second=self.batch_size * 1e6 / p50,
+            cpus=float(np.median([part.cpus for part in parts])),
             ratio=float(np.median(ratios)),
             ratio_interval=None if name == next(iter(self.calls)) else median_interval(ratios),
-            cpus=float(np.median([part[name].cpus for part in self.rounds])),
-            drift=drift(medians),
+            drift=drift(self.medians(name)),
             stopped=self.stopped,
-            rounds=tuple(medians),
+            rounds=tuple(map(tuple, self.rounds(name))),
         )
 
 
@@ -135,27 +146,40 @@ def groups_of(
 
 
 def run_rounds(
-    groups: Sequence[Group], seconds: float, precision: float, advance: Callable[[float], object] = lambda _: None
+    groups: Sequence[Group],
+    seconds: float,
+    precision: float,
+    restart: Callable[[], object],
+    advance: Callable[[float], object] = lambda _: None,
 ) -> None:
-    """Add rounds to each group in turn, until each group is precise or has spent its time. Each group gets a round.
+    """Add blocks of rounds to all groups, until each group is precise or the time is spent. Add at least one block.
 
     Args:
         groups: The groups. After an exception, such as KeyboardInterrupt, they keep all complete rounds.
-        seconds: Time in seconds for each candidate of each group.
+        seconds: Time in seconds for each candidate of each group, including its share of `restart`.
         precision: The rounds of a group end if the widest 99 % interval has at most this relative width.
-        advance: Function that is called after each round with the seconds that need not be spent any more.
+        restart: Function that gives each candidate a new process. It is called before each block but the first.
+        advance: Function that is called after each block with the seconds that need not be spent any more.
     """
     part = min(_ROUND_SECONDS, seconds / _MIN_ROUNDS_OF_BUDGET)
-    running = list(groups)
+    running, budget = list(groups), seconds * sum(len(group.calls) for group in groups)
+    block_seconds = budget / _MAX_BLOCKS
+    begin = time.perf_counter()
     while running:
+        start = time.perf_counter()
+        if running[0].blocks:
+            restart()
+            block_seconds = max(block_seconds, (time.perf_counter() - start) / _MAX_START_SHARE)
+        for group in running:
+            group.add_block()
+        while True:
+            for group in running:
+                group.add_round(part)
+            if time.perf_counter() - start >= block_seconds:
+                break
+        is_spent = time.perf_counter() - begin + block_seconds / 2 > budget
         for group in tuple(running):
-            budget, before = seconds * len(group.calls), group.spent
-            group.add_round(part)
-            if len(group.rounds) >= _MIN_PRECISE_ROUNDS and group.width() <= precision:
-                group.stopped = PRECISION
-            elif group.spent >= budget:
-                group.stopped = BUDGET
-            if group.stopped != INTERRUPTED:
+            if is_spent or group.is_precise(precision):
+                group.stopped = PRECISION if group.is_precise(precision) else BUDGET
                 running.remove(group)
-            done = budget if group.stopped != INTERRUPTED else group.spent
-            advance(max(0.0, done - before))
+        advance(time.perf_counter() - start)

@@ -26,7 +26,7 @@ _ROW_COLUMNS = (
     "ratio",
     "interval",
     "verdict",
-    "rounds",
+    "blocks",
 )
 _CHANGE_COLUMNS = ("", "operation", "batch", "old", "new", "change", "99 % interval", "verdict")
 

@@ -20,6 +20,7 @@ from vaedge.bundle.reader import Bundle, read_bundle
 from vaedge.bundle.reference import Inputs
 from vaedge.cli.arguments import DEVICE_HELP, positive
 from vaedge.cli.bench_candidates import Loaded, load_candidates, validate_baselines
+from vaedge.cli.bench_process import WorkerProcess
 from vaedge.cli.output import Output
 from vaedge.cli.progress import progress_bar
 from vaedge.engine.int8 import int8_kernels
@@ -125,14 +126,14 @@ def run(args: argparse.Namespace) -> int:
     bundles = dict(zip(_names(read), read, strict=True))
     with ExitStack() as processes:
         loaded, groups = _load(args, bundles, processes)
-        if args.plot is not None and len(bundles) > 1 and all(entry.measured.nats is None for entry in loaded):
+        if args.plot is not None and len(bundles) > 1 and all(entry.measured().nats is None for entry in loaded):
             raise InputError(
                 "--plot shows the quality of several bundles, and none of these bundles states a `test_elbo`; evaluate "
                 "the models before you export them"
             )
         calls = sum(len(group.calls) for group in groups)
         seconds = _DEFAULT_SECONDS / calls if args.seconds is None else args.seconds
-        finished = _run_rounds(groups, seconds, args.precision)
+        finished = _run_rounds(groups, seconds, args.precision, [entry.process for entry in loaded])
     report = Report(
         partial=not finished,
         bundles=tuple(_measured(name, bundle, loaded) for name, bundle in bundles.items()),
@@ -141,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         int8_kernels=int8_kernels(),
         seconds=seconds,
         precision=args.precision,
-        candidates=tuple(entry.measured for entry in loaded),
+        candidates=tuple(entry.measured() for entry in loaded),
         rows=tuple(row for group in groups for row in group.rows()),
     )
     _write(report, outputs, as_json=args.json == _STANDARD_OUTPUT)
@@ -178,19 +179,24 @@ def _load(
         list(load_candidates(args, name, bundle, len(bundles) > 1, processes)) for name, bundle in bundles.items()
     ]
     candidates = [
-        BundleCandidates({entry.measured.name: entry.call_of for entry in entries}, Inputs.of(bundle))
+        BundleCandidates({entry.name: entry.process.operation_call for entry in entries}, Inputs.of(bundle))
         for entries, bundle in zip(loaded, bundles.values(), strict=True)
     ]
     groups = groups_of(candidates, dict.fromkeys(args.batches), dict.fromkeys(args.operations))
     return list(chain.from_iterable(loaded)), groups
 
 
-def _run_rounds(groups: Sequence[Group], seconds: float, precision: float) -> bool:
+def _run_rounds(groups: Sequence[Group], seconds: float, precision: float, processes: Sequence[WorkerProcess]) -> bool:
     """Run the rounds with a progress bar. Return False if Ctrl-C ended them."""
     total = sum(seconds * len(group.calls) for group in groups)
+
+    def restart() -> None:
+        for process in processes:
+            process.restart()
+
     try:
         with progress_bar(round(total), "timing", "seconds") as advance:
-            run_rounds(groups, seconds, precision, advance)
+            run_rounds(groups, seconds, precision, restart, advance)
     except KeyboardInterrupt:
         return False
     return True
@@ -199,7 +205,7 @@ def _run_rounds(groups: Sequence[Group], seconds: float, precision: float) -> bo
 def _measured(name: str, bundle: Bundle, loaded: Sequence[Loaded]) -> MeasuredBundle:
     """Describe a bundle by the SHA-256 of its manifest and of the graphs that were measured."""
     manifest = bundle.manifest
-    measured = {entry.measured.variant for entry in loaded if entry.measured.bundle == name}
+    measured = {entry.options.variant for entry in loaded if entry.bundle == name}
     variants = [manifest.variants[variant] for variant in measured]
     graphs = sorted(file for variant in variants for file in (variant.encoder, variant.decoder))
     return MeasuredBundle(

@@ -1,17 +1,20 @@
-"""Load the variants and baselines that `vaedge bench` times, and measure what does not depend on the batch size."""
+"""Load the variants and baselines that `vaedge bench` times."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 import vaedge
 from vaedge import InputError
 from vaedge.benchmark.accuracy import difference, nats
 from vaedge.benchmark.baselines import BASELINES, Baseline, session_settings
+from vaedge.benchmark.machine import software
 from vaedge.benchmark.report import MeasuredCandidate
-from vaedge.benchmark.timing import Call, Candidate, LocalCall, operation_call
+from vaedge.benchmark.timing import Candidate
 from vaedge.bundle.reader import Bundle, read_bundle
 from vaedge.bundle.reference import Inputs
 from vaedge.cli.bench_process import WorkerProcess
@@ -22,19 +25,6 @@ from vaedge.engine.device import open_session
 VAEDGE = "vaedge"
 PYTHON = "python"
 _INTERPRETER = "python="  # the start of --against python=PATH
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A loaded variant or baseline.
-
-    Attributes:
-        call_of: Function that takes the name of an operation and inputs, and returns the call.
-        measured: What the report says about the candidate.
-    """
-
-    call_of: Callable[[str, Inputs], Call]
-    measured: MeasuredCandidate
 
 
 @dataclass(frozen=True)
@@ -83,7 +73,13 @@ def describe(candidate: Candidate, options: Options) -> dict[str, Any]:
         settings = session_settings(session)
     else:
         device, settings = "cpu", BASELINES[options.kind].settings(bundle, options.threads)
-    return {"device": device, "difference": difference(candidate, bundle), **asdict(settings)}
+    versions = software() if options.kind == VAEDGE else BASELINES[options.kind].software()
+    return {
+        "device": device,
+        "difference": difference(candidate, bundle),
+        "software": versions,
+        **asdict(settings),
+    }
 
 
 def validate_baselines(text: str) -> tuple[str, ...]:
@@ -102,17 +98,61 @@ def validate_baselines(text: str) -> tuple[str, ...]:
     return names
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A loaded variant or baseline.
+
+    Attributes:
+        name: Name of the candidate in the report.
+        bundle: Name of the bundle in the report.
+        kind: "vaedge", "python", or the name of another baseline.
+        options: What the candidate runs.
+        files: The bundle.
+        process: The process that runs the candidate.
+        described: The fields of MeasuredCandidate that the process knows.
+    """
+
+    name: str
+    bundle: str
+    kind: str
+    options: Options
+    files: Bundle
+    process: WorkerProcess
+    described: Mapping[str, Any]
+
+    def measured(self) -> MeasuredCandidate:
+        """Return what the report says about the candidate."""
+        manifest = self.files.manifest
+        entry = manifest.variants[self.files.variant]
+        graphs_and_prior = filter(None, (entry.encoder, entry.decoder, manifest.prior_file))
+        negative_elbo, lost, error = nats(manifest, self.files.variant)
+        return MeasuredCandidate(
+            name=self.name,
+            bundle=self.bundle,
+            kind=self.kind,
+            variant=self.options.variant,
+            threads=self.options.threads,
+            cold_start_seconds=float(np.median(self.process.start_seconds)),
+            peak_bytes=self.process.peak_bytes,
+            bytes=sum(manifest.files[name].bytes for name in graphs_and_prior),
+            nats=negative_elbo,
+            nats_lost=lost,
+            nats_lost_standard_error=error,
+            **self.described,
+        )
+
+
 def load_candidates(
     args: argparse.Namespace, bundle_name: str, fp32: Bundle, prefixed: bool, processes: ExitStack
 ) -> Iterator[Loaded]:
-    """Load every variant and every baseline with every number of threads, and measure their cold starts.
+    """Load every variant and every baseline with every number of threads, each in a new process.
 
     Args:
         args: The arguments of `vaedge bench`.
         bundle_name: Name of the bundle in the report.
         fp32: The bundle.
         prefixed: Whether the names of the candidates start with the name of the bundle.
-        processes: Object that ends the processes of other interpreters.
+        processes: Object that ends the processes.
 
     Yields:
         The candidates. For each number of threads, the variants come first.
@@ -121,58 +161,28 @@ def load_candidates(
         VaedgeError: A bundle cannot be loaded (see `vaedge.load`), or a process failed.
     """
     path = str(fp32.path)
-    prefix = f"{bundle_name} " if prefixed else ""
     baselines = validate_baselines(args.against)
     variants = tuple(dict.fromkeys(args.variants or fp32.manifest.variants))
     interpreters = [name.removeprefix(_INTERPRETER) for name in baselines if name.startswith(_INTERPRETER)]
     for threads in dict.fromkeys(args.threads or [usable_cpus()]):
-        for variant in variants:
-            yield _load(Options(path, VAEDGE, variant, args.device, threads), bundle_name, f"{prefix}{variant}")
-        for kind in baselines:
-            if kind in BASELINES:
-                yield _load(Options(path, kind, "fp32", "cpu", threads), bundle_name, f"{prefix}{kind}")
-        for interpreter in interpreters:
-            for variant in variants:
-                options = Options(path, VAEDGE, variant, args.device, threads)
-                yield _load_in(interpreter, options, bundle_name, f"{prefix}{variant}", processes)
-
-
-def _load(options: Options, bundle_name: str, name: str) -> Loaded:
-    """Load a candidate in this process, and measure the cold start in a new process."""
-    candidate = load_candidate(options)
-    described = describe(candidate, options)
-    bundle = read_bundle(options.path, options.variant)
-    described["software"] = {} if options.kind == VAEDGE else BASELINES[options.kind].software()
-    with WorkerProcess(asdict(replace(options, device=described["device"])), Inputs.of(bundle)) as process:
-        measured = _measured(bundle, options, process, bundle=bundle_name, name=name, kind=options.kind, **described)
-    return Loaded(lambda operation, rows: LocalCall(operation_call(candidate, operation, rows)), measured)
-
-
-def _load_in(interpreter: str, options: Options, bundle_name: str, name: str, processes: ExitStack) -> Loaded:
-    """Load a candidate in a process of another interpreter, which also gives the cold start."""
-    bundle = read_bundle(options.path, options.variant)
-    process = processes.enter_context(WorkerProcess(asdict(options), Inputs.of(bundle), interpreter))
-    described, _ = process.request({"request": "describe"})
-    name = f"{name} onnxruntime {described['software']['onnxruntime']}"
-    measured = _measured(bundle, options, process, bundle=bundle_name, name=name, kind=PYTHON, **described)
-    return Loaded(process.operation_call, measured)
-
-
-def _measured(
-    files: Bundle, options: Options, process: WorkerProcess, *, name: str, **described: Any
-) -> MeasuredCandidate:
-    manifest = files.manifest
-    entry = manifest.variants[files.variant]
-    negative_elbo, lost, error = nats(manifest, files.variant)
-    return MeasuredCandidate(
-        name=f"{name} x{options.threads}",
-        variant=files.variant,
-        threads=options.threads,
-        cold_start_seconds=process.start_seconds,
-        peak_bytes=process.peak_bytes,
-        bytes=sum(manifest.files[file].bytes for file in (entry.encoder, entry.decoder, manifest.prior_file) if file),
-        nats=negative_elbo,
-        nats_lost=lost,
-        nats_lost_standard_error=error,
-        **described,
-    )
+        candidates = [
+            *((None, Options(path, VAEDGE, variant, args.device, threads)) for variant in variants),
+            *((None, Options(path, kind, "fp32", "cpu", threads)) for kind in baselines if kind in BASELINES),
+            *(
+                (interpreter, Options(path, VAEDGE, variant, args.device, threads))
+                for interpreter in interpreters
+                for variant in variants
+            ),
+        ]
+        for interpreter, options in candidates:
+            files = read_bundle(options.path, options.variant)
+            process = processes.enter_context(WorkerProcess(asdict(options), Inputs.of(files), interpreter))
+            described, _ = process.request({"request": "describe"})
+            name = options.variant if options.kind == VAEDGE else options.kind
+            kind = options.kind
+            if interpreter is not None:
+                name, kind = f"{name} onnxruntime {described['software']['onnxruntime']}", PYTHON
+            elif kind == VAEDGE:
+                described["software"] = {}
+            name = f"{bundle_name} {name} x{threads}" if prefixed else f"{name} x{threads}"
+            yield Loaded(name, bundle_name, kind, options, files, process, described)

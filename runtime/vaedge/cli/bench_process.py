@@ -1,5 +1,6 @@
-"""Start processes that load a bundle: to measure the cold start, and to run a bundle in another interpreter."""
+"""Run the candidates of `vaedge bench` in processes, of this interpreter or of another one."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -22,15 +23,15 @@ _WORKER = Path(__file__).with_name("bench_worker.py")
 
 
 class WorkerProcess:
-    """A process that has loaded a bundle and reconstructed one example.
+    """A process that has loaded a bundle and reconstructed one example, and that can be replaced by a new process.
 
     Attributes:
-        start_seconds: Time from the start of the process to the first result.
-        peak_bytes: Peak memory of the process at this time; None if the system does not report it.
+        start_seconds: For each process so far, the time from its start to the first result.
+        peak_bytes: Peak memory of the first process at this time; None if the system does not report it.
     """
 
     def __init__(self, options: Mapping[str, Any], inputs: Inputs, interpreter: str | None = None) -> None:
-        """Start the process.
+        """Start a process.
 
         Args:
             options: Fields of `vaedge.cli.bench_candidates.Options`.
@@ -41,16 +42,22 @@ class WorkerProcess:
             InputError: The interpreter cannot be started.
             InferenceError: The process failed. The message holds the last line that it printed.
         """
-        self._name = "the new process that measures the cold start" if interpreter is None else interpreter
+        self._options, self._inputs, self._interpreter = options, inputs, interpreter
+        self._operations: list[tuple[str, Inputs]] = []
+        self.start_seconds: list[float] = []
+        self.peak_bytes: int | None = self._start()
+
+    def _start(self) -> int | None:
+        """Start a process, and return its peak memory in bytes."""
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-        if interpreter is None:
+        if self._interpreter is None:
             environment["PYTHONPATH"] = os.pathsep.join(folder for folder in sys.path if folder)
-        environment["OMP_NUM_THREADS"] = str(options["threads"])  # for ONNX Runtime that was built with OpenMP
+        environment["OMP_NUM_THREADS"] = str(self._options["threads"])  # for ONNX Runtime that was built with OpenMP
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         start = time.perf_counter()
         try:
             self._process = subprocess.Popen(
-                [interpreter or sys.executable, str(_WORKER)],
+                [self._interpreter or sys.executable, str(_WORKER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -58,11 +65,19 @@ class WorkerProcess:
             )
         except OSError as error:
             self._errors.close()
-            raise InputError(f"{interpreter} is not a Python interpreter that can be started: {error}") from error
-        example = inputs.repeated(1)
-        fields, _ = self.request(options, {"x": example.x, **example.conditions})
-        self.start_seconds = time.perf_counter() - start
-        self.peak_bytes: int | None = fields["peak_bytes"]
+            raise InputError(f"{self._interpreter} is not a Python interpreter that can be started: {error}") from error
+        example = self._inputs.repeated(1)
+        fields, _ = self.request(self._options, {"x": example.x, **example.conditions})
+        self.start_seconds.append(time.perf_counter() - start)
+        peak: int | None = fields["peak_bytes"]
+        return peak
+
+    def restart(self) -> None:
+        """Replace the process by a new one, which prepares the same calls."""
+        self.close()
+        self._start()
+        for operation, rows in self._operations:
+            self._prepare(operation, rows)
 
     def request(
         self, fields: Mapping[str, Any], arrays: Mapping[str, Any] | None = None
@@ -83,17 +98,22 @@ class WorkerProcess:
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").splitlines() or [f"exit status {status}"]
             self.close()
-            raise InferenceError(f"{self._name} failed: {lines[-1]}") from error
+            raise InferenceError(f"{self._interpreter or 'the new process'} failed: {lines[-1]}") from error
         except BaseException:
             self.close()
             raise
 
     def operation_call(self, operation: str, rows: Inputs) -> Call:
         """Return a call that runs an operation on all rows in the process."""
-        fields, arrays = self.request(
-            {"request": "call", "operation": operation}, {"x": rows.x, "z": rows.z, **rows.conditions}
-        )
-        return _RemoteCall(self, fields["call"], arrays["result"])
+        self._operations.append((operation, rows))
+        return _RemoteCall(self, len(self._operations) - 1, self._prepare(operation, rows))
+
+    def _prepare(self, operation: str, rows: Inputs) -> FloatArray:
+        """Prepare the next call of the process, and return its result."""
+        inputs = {"x": rows.x, "z": rows.z, **rows.conditions}
+        _, arrays = self.request({"request": "call", "operation": operation}, inputs)
+        result: FloatArray = arrays["result"]
+        return result
 
     def close(self) -> None:
         """End the process."""
@@ -101,7 +121,8 @@ class WorkerProcess:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
 
     def __enter__(self) -> Self:
         """Return the process."""
@@ -114,7 +135,7 @@ class WorkerProcess:
 
 @dataclass(frozen=True)
 class _RemoteCall:
-    """A call in another process. The other process measures the times, so they do not contain the communication."""
+    """A call in another process, which measures the times. Therefore they do not contain the communication."""
 
     process: WorkerProcess
     index: int

@@ -1,4 +1,4 @@
-"""The process in which `vaedge bench` measures cold starts, and in which other interpreters run a bundle.
+"""The process in which `vaedge bench` runs a candidate.
 
 This file runs as a script. The interpreter needs numpy and ONNX Runtime, but not vaedge: the script imports the package
 that contains this file. It imports nothing else from the folder in which this package is installed.
@@ -32,7 +32,6 @@ def _import_vaedge() -> None:
 
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     """Load a bundle and reconstruct one example. Then answer requests until the stream ends."""
-    from vaedge.benchmark.machine import software
     from vaedge.benchmark.messages import read_message, write_message
     from vaedge.benchmark.timing import LocalCall, operation_call
     from vaedge.bundle.reference import Inputs
@@ -52,11 +51,11 @@ def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
             return
         request = fields["request"]
         if request == "describe":
-            write_message(replies, {**describe(candidate, options), "software": software()})
+            write_message(replies, describe(candidate, options))
         elif request == "call":
             rows = Inputs(arrays.pop("x"), arrays.pop("z"), arrays)
             calls.append(LocalCall(operation_call(candidate, fields["operation"], rows)))
-            write_message(replies, {"call": len(calls) - 1}, {"result": calls[-1].result()})
+            write_message(replies, {}, {"result": calls[-1].result()})
         else:
             timed = calls[fields["call"]].timed(fields["seconds"])
             write_message(replies, {"cpus": timed.cpus}, {"durations": timed.durations})

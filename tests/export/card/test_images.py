@@ -131,6 +131,20 @@ def test_histogram_has_the_shares_of_its_bins():
     assert columns.max() < np.flatnonzero(line[:100].any(0)).min()
 
 
+def test_numbers_of_an_axis_are_below_the_ends_of_their_panel():
+    """The left number begins at the left end of a panel, and the right number ends at its right end."""
+    data = np.linspace(0, 1, 300, dtype=np.float32)[:, None].repeat(2, 1)
+    image = pixels(histograms_png(data, data, ["x", "y"]))
+    dark = (np.abs(image - 40).max(2) < 60)[30 + 14 + 130 + 2 :]  # below the panels: legend, name and panel
+    columns = np.flatnonzero(dark.any(0))
+    for left in (20, 240):  # the panels are 200 pixels wide
+        inside = columns[(columns >= left - 5) & (columns <= left + 205)] - left
+        assert inside.min() <= 3
+        assert 190 <= inside.max() <= 200
+        assert not ((inside > 60) & (inside < 140)).any()
+    assert len(columns) == sum(((columns >= left) & (columns <= left + 200)).sum() for left in (20, 240))
+
+
 @pytest.mark.parametrize("value", [0.0, 7.0, -1e30])
 def test_histogram_of_a_constant_is_one_bar(value):
     image = pixels(histograms_png(np.full((9, 1), value, np.float32), np.full((9, 1), value, np.float32), ["x"]))
@@ -165,6 +179,8 @@ def test_scores_are_shown_with_a_line_at_each_threshold():
     # The axis shows the middle 99.8 % of the scores, with a margin of 2 % on each side; it is 640 pixels wide.
     low, high = 0.01 - 0.2, 9.98 + 0.2
     np.testing.assert_allclose((lines - 20) / 640 * (high - low) + low, [5, 8], atol=0.03)
+    dark = np.flatnonzero((np.abs(shown - 40).max(2) < 60)[-12:].any(0))  # the name of the axis, in the middle
+    assert abs((dark.min() + dark.max()) / 2 - (20 + 640 / 2)) < 5
     outlier = pixels(scores_png(scores[:10], scores[:10], {"1 %": 50.0}))[60:200]
     assert (np.abs(outlier - 40).max(2) < 30).all(0).sum() == 1  # the axis extends to every threshold
 

@@ -60,13 +60,20 @@ def test_drift_compares_the_first_and_the_last_third():
     assert drift([1.0] * 3 + [9.0] * 3 + [1.5] * 3) == pytest.approx(0.5)
 
 
+def run(group, seconds, precision=0.02, advance=lambda _: None):
+    """Run rounds. Return the number of restarts."""
+    restarts = []
+    run_rounds([group], seconds, precision, lambda: restarts.append(None), advance)
+    return len(restarts)
+
+
 def test_rounds_end_at_the_precision(monkeypatch):
     generator = np.random.default_rng(0)
-    noises = {"a": lambda: 100.0, "b": lambda: 200 * generator.lognormal(0, 0.02)}
+    noises = {"a": lambda: 100.0, "b": lambda: 200 * generator.lognormal(0, 0.005)}
     group = synthetic_group(monkeypatch, noises)
-    run_rounds([group], 1000, 0.02)
+    restarts = run(group, 1e6)
     assert group.stopped == rounds.PRECISION
-    assert 10 < len(group.rounds) < 1000
+    assert len(group.blocks) == restarts + 1 >= 10
     first, second = group.rows()
     assert (first.ratio, first.ratio_interval) == (1, None)
     assert second.ratio_interval[1] / second.ratio_interval[0] - 1 <= 0.02
@@ -75,11 +82,41 @@ def test_rounds_end_at_the_precision(monkeypatch):
 
 def test_rounds_end_when_the_time_is_spent(monkeypatch):
     values = itertools.cycle([1.0, 2.0])
-    group = synthetic_group(monkeypatch, {"a": lambda: next(values)})
+    group = synthetic_group(monkeypatch, {"a": lambda: next(values), "b": lambda: 1.0})
     done = []
-    run_rounds([group], 30, 0.02, done.append)
-    assert (group.stopped, len(group.rounds)) == (rounds.BUDGET, 30)
-    assert sum(done) == 30
+    run(group, 500, 1e-9, done.append)
+    assert group.stopped == rounds.BUDGET
+    assert 8 <= len(group.blocks) <= 20
+    assert sum(done) == pytest.approx(1000, rel=0.1)
+
+
+def test_processes_that_start_slowly_leave_time_for_rounds(monkeypatch):
+    """A start takes 30 of 1000 seconds. The time for starts is at most three quarters."""
+    clock = [0.0]
+    monkeypatch.setattr(rounds.time, "perf_counter", lambda: clock[0])
+
+    def wait(seconds):
+        clock[0] += seconds
+        return 1.0
+
+    group = Group("decode", 4, {"a": SyntheticCall(lambda: wait(1))})
+    starts = []
+    run_rounds([group], 1000, 0, lambda: starts.append(wait(90)))
+    assert 90 * len(starts) <= 0.75 * clock[0]
+    assert clock[0] <= 1100
+
+
+def test_ratio_of_a_block_is_the_median_of_its_rounds():
+    group = Group("decode", 4, {"a": None, "b": None})
+    blocks = [[(100, 200), (100, 300), (200, 200)], [(100, 400)]]
+    group.blocks = [
+        [{"a": Timed(np.array([1000 * a]), 1.0), "b": Timed(np.array([1000 * b]), 1.0)} for a, b in block]
+        for block in blocks
+    ]
+    assert group.ratios("b") == [2, 4]
+    assert group.medians("b") == [200, 400]
+    row = group.rows()[1]
+    assert (row.ratio, row.rounds, row.block_medians) == (3, ((200, 300, 200), (400,)), [200, 400])
 
 
 def test_groups_and_candidates_take_turns():
@@ -87,7 +124,7 @@ def test_groups_and_candidates_take_turns():
     groups = [
         Group(name, 1, {c: LocalCall(lambda c=c, name=name: order.append(name + c)) for c in "ab"}) for name in "xy"
     ]
-    run_rounds(groups, 0, 0.02)
+    run_rounds(groups, 0, 0.02, lambda: None)
     assert order == ["xa", "xa", "xb", "xb", "ya", "ya", "yb", "yb"]  # one warm-up call before each timed call
     order.clear()
     groups[0].add_round(0)

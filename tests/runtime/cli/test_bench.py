@@ -4,23 +4,39 @@ import contextlib
 import json
 import shutil
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import vaedge.benchmark.baselines
 from vaedge.benchmark.report import Report
+from vaedge.benchmark.timing import LocalCall, operation_call
 from vaedge.cli import bench, bench_candidates
 from vaedge.cli.main import main
 
 
+class LocalProcess:
+    """A replacement of WorkerProcess that runs the candidate in this process, because processes take time to start."""
+
+    def __init__(self, options, inputs, interpreter):
+        assert interpreter is None
+        self.options = bench_candidates.Options(**options)
+        self.candidate = bench_candidates.load_candidate(self.options)
+        self.start_seconds, self.peak_bytes = [0.5], None
+
+    def request(self, fields):
+        return bench_candidates.describe(self.candidate, self.options), {}
+
+    def operation_call(self, operation, rows):
+        return LocalCall(operation_call(self.candidate, operation, rows))
+
+    def restart(self):
+        self.start_seconds.append(0.7)
+
+
 @pytest.fixture(autouse=True)
-def quick_start(request, monkeypatch):
-    """Replace the cold start in new processes, except in the tests of the cold start."""
-    if "cold_start" not in request.node.name:
-        process = SimpleNamespace(start_seconds=0.5, peak_bytes=None)
-        monkeypatch.setattr(bench_candidates, "WorkerProcess", lambda *_: contextlib.nullcontext(process))
+def local_processes(monkeypatch):
+    monkeypatch.setattr(bench_candidates, "WorkerProcess", lambda *args: contextlib.nullcontext(LocalProcess(*args)))
 
 
 def test_every_candidate_is_timed(bundle, capsys):
@@ -49,7 +65,7 @@ def test_every_candidate_is_timed(bundle, capsys):
         "ratio",
         "interval",
         "verdict",
-        "rounds",
+        "blocks",
     ]
     assert lines[heading + 1].split()[:4] == ["fp32", "x1", "encode", "1"]
     assert "32 rows spent their time of 0 seconds before they reached the precision of 2 %." in lines
@@ -148,10 +164,12 @@ def test_report_is_read_again_and_fits_the_schema(decode, bundle, tmp_path, caps
     assert (baseline.kind, baseline.spinning, baseline.graph_optimization) == ("onnxruntime", "default", "enable_all")
     assert all(entry.difference is not None and entry.difference <= 1 for entry in report.candidates)
     assert [row.ratio_interval is None for row in report.rows] == [True, False]
+    assert first.cold_start_seconds == 0.7  # the median
 
 
 def test_ctrl_c_keeps_complete_rounds(decode, tmp_path, capsys, monkeypatch):
-    def interrupted(groups, seconds, precision, advance):
+    def interrupted(groups, seconds, precision, restart, advance):
+        groups[0].add_block()
         groups[0].add_round(0)
         raise KeyboardInterrupt
 
@@ -173,7 +191,7 @@ def test_several_bundles_are_measured_in_turn(bundle, tmp_path, capsys):
     names = [f"{name} {variant} x1" for name in ("article", "mnist") for variant in ("fp32", "int8")]
     assert [row.candidate for row in report.rows] == names
     assert [entry.name for entry in report.bundles] == ["article", "mnist"]
-    assert report.rows[2].ratio == pytest.approx(report.rows[2].rounds[0] / report.rows[0].rounds[0])
+    assert report.rows[2].ratio == pytest.approx(report.rows[2].rounds[0][0] / report.rows[0].rounds[0][0])
     plot = (tmp_path / "plot.svg").read_text()
     assert all(text in plot for text in ("negative ELBO (bce_surrogate)", "negative ELBO (bernoulli)", "mnist int8 x1"))
 

@@ -8,6 +8,7 @@ import pytest
 import vaedge.cli.sources
 import vaedge.files.shards
 from vaedge.cli.main import main
+from vaedge.cli.sources import Buffers
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +129,15 @@ def test_interrupted_job_prints_how_to_resume(bundle, tmp_path, capsys, monkeypa
     argv = ["sample", str(bundle), "-n", "600", "--seed", "3", "--out", str(tmp_path / "s")]
     assert main(argv) == 130
     assert "interrupted: each shard in" in capsys.readouterr().err
+
+
+def test_buffers_grow_to_the_largest_request():
+    buffers = Buffers((4,))
+    assert [buffers.next(rows).shape for rows in (2, 3, 3, 1)] == [(2, 4), (3, 4), (3, 4), (1, 4)]
+
+
+def test_buffer_is_used_again_by_the_call_after_the_next_one():
+    buffers = Buffers((4,))
+    first, second, third = (buffers.next(2) for _ in range(3))
+    assert np.shares_memory(first, third)
+    assert not np.shares_memory(second, third)

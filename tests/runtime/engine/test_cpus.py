@@ -67,7 +67,7 @@ def test_peak_memory_is_in_bytes(monkeypatch, platform, unit):
     assert 10_000 * unit < cpus.peak_memory() <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def test_peak_memory_is_none_where_no_system_reports_it(monkeypatch):
+def test_peak_memory_is_unknown_if_the_system_does_not_report_it(monkeypatch):
     monkeypatch.setattr(cpus.Path, "read_text", lambda _: "")
     monkeypatch.setitem(sys.modules, "resource", None)
     assert cpus.peak_memory() is None

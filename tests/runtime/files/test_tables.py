@@ -53,6 +53,12 @@ def test_numbered_columns_are_names(write, header):
     assert read_table(write(f"{header}\n5,6\n")).names == tuple(header.split(","))
 
 
+def test_repeated_integers_are_no_names(write):
+    """Numbers that increase can be the numbers of columns. A first row of other numbers is data."""
+    with pytest.raises(vaedge.InputError, match="header"):
+        read_table(write("9,9\n5,6\n"))
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [
