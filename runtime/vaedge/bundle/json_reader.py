@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 import re
 from typing import Any, NoReturn
 
@@ -44,8 +45,8 @@ def _finite_float(text: str) -> float:
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     tree = dict(pairs)
     if len(tree) < len(pairs):
-        names = [name for name, _ in pairs]
-        duplicate = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        duplicate = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"the field {duplicate!r} occurs more than once in the same object")
     return tree
 

@@ -209,8 +209,9 @@ class Manifest:
     def _check_names(self) -> None:
         if len(set(self.parameters) | {"x"}) != len(self.parameters) + 1:
             raise BundleError(f"{MANIFEST_NAME}: likelihood.parameters must be distinct names other than 'x'")
+        parameters = set(self.parameters)
         for name in self.conditions:
-            if not may_name_condition(name, self.parameters):
+            if not may_name_condition(name, parameters):
                 raise BundleError(f"{MANIFEST_NAME}: conditions: {name!r} cannot be the name of a condition")
         for place, names in (("files", self.files), ("variants", self.variants)):
             for name in names:

@@ -40,6 +40,8 @@ def read_npz(content: bytes) -> dict[str, npt.NDArray[Any]]:
                 raise BundleError(f"the archive holds {len(members)} arrays; at most {MAX_ARRAYS} are allowed")
             if sum(member.file_size for member in members) > MAX_BYTES + MAX_ARRAYS * _MAX_HEADER_BYTES:
                 raise BundleError(f"the arrays have more than {MAX_BYTES:,} bytes together")
+            if len({member.filename for member in members}) < len(members):
+                raise BundleError("two arrays of the archive have the same name")
             arrays = {member.filename.removesuffix(".npy"): _read_npy(archive, member) for member in members}
     except BundleError:
         raise

@@ -17,14 +17,11 @@ import { readCalibration } from "./detection.js";
 import { BundleError, InputError } from "./errors.js";
 import { openFiles, readVerified, sha256 } from "./files.js";
 import { checkGraph, requireSignature, signature } from "./graphs.js";
-import { readManifest } from "./manifest.js";
+import { MANIFEST_NAME, MAX_MANIFEST_BYTES, readManifest } from "./manifest.js";
 import { readNpz } from "./npz.js";
 import { readPrior } from "./prior.js";
 import { Graph } from "./session.js";
 import { VAE } from "./vae.js";
-
-const MANIFEST = "manifest.json";
-const MAX_MANIFEST_BYTES = 1_000_000;
 
 /**
  * Load a variant of a bundle. Every file is verified against the manifest, and both graphs are checked.
@@ -42,40 +39,58 @@ const MAX_MANIFEST_BYTES = 1_000_000;
 export async function load(source, { variant = "fp32", sha256: expected = null, ort } = {}) {
   const files = openFiles(source);
   const { where } = files;
-  const bytes = await files.read(MANIFEST, MAX_MANIFEST_BYTES);
+  const bytes = await files.read(MANIFEST_NAME, MAX_MANIFEST_BYTES);
   const digest = await sha256(bytes);
-  requireSha256(digest, expected, `${where}/${MANIFEST}`);
+  requireSha256(digest, expected, `${where}/${MANIFEST_NAME}`);
   const manifest = readManifest(bytes, where);
-  if (!Object.hasOwn(manifest.variants, variant)) {
+  if (typeof variant !== "string" || !Object.hasOwn(manifest.variants, variant)) {
     throw new InputError(`${where} has no variant '${variant}'; it has ${Object.keys(manifest.variants).join(", ")}`);
   }
   const readFile = (/** @type {string} */ name) => readVerified(files, manifest, name);
   const entry = manifest.variants[variant];
-  const [encoder, decoder, prior, calibration] = await Promise.all([
+  const readArrays = async (/** @type {string | null} */ name) =>
+    name && refused(`${where}/${name} is refused`, async () => readNpz(await readFile(name)));
+  const [encoder, decoder, priorArrays, calibrationArrays] = await Promise.all([
     readFile(entry.encoder),
     readFile(entry.decoder),
-    manifest.priorFile ? readFile(manifest.priorFile).then(readNpz) : null,
-    entry.calibration ? readFile(entry.calibration).then(readNpz) : null,
+    readArrays(manifest.priorFile),
+    readArrays(entry.calibration),
   ]);
+  const prior = await refused(`${where}/${manifest.priorFile} is refused`, () => readPrior(manifest, priorArrays || null));
+  const identifier = await modelSha256(manifest, variant);
+  const calibration = calibrationArrays
+    ? await refused(`${where}/${entry.calibration} is refused as a calibration`, () =>
+        readCalibration(calibrationArrays, identifier),
+      )
+    : null;
+  for (const [kind, graph] of /** @type {const} */ ([["encoder", encoder], ["decoder", decoder]])) {
+    checkGraph(graph, variant, `${where}/${entry[kind]}`);
+    requireSignature(graph, manifest, kind, `${where}/${entry[kind]}`);
+  }
   const runtime = ort ?? (await import("onnxruntime-web"));
-  const open = async (/** @type {"encoder" | "decoder"} */ kind, /** @type {Uint8Array} */ graph) => {
-    const location = `${where}/${entry[kind]}`;
-    checkGraph(graph, variant, location);
-    requireSignature(graph, manifest, kind, location);
-    return Graph.open(runtime, graph, signature(graph), location);
-  };
-  const model = {
-    manifest,
-    variant,
-    sha256: digest,
-    where,
-    readFile,
-    prior: readPrior(manifest, prior),
-    calibration: calibration && readCalibration(calibration, await modelSha256(manifest, variant)),
-    encoder: await open("encoder", encoder),
-    decoder: await open("decoder", decoder),
-  };
-  return new VAE(model);
+  const open = (/** @type {Uint8Array} */ graph, /** @type {string} */ name) =>
+    Graph.open(runtime, graph, signature(graph), `${where}/${name}`);
+  const graphs = { encoder: await open(encoder, entry.encoder), decoder: await open(decoder, entry.decoder) };
+  return new VAE({ manifest, variant, sha256: digest, where, readFile, prior, calibration, ...graphs });
+}
+
+/**
+ * Return the result of a function. A BundleError gets a message that begins with the file.
+ *
+ * @template T
+ * @param {string} what
+ * @param {() => T | Promise<T>} read
+ * @returns {Promise<T>}
+ */
+async function refused(what, read) {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof BundleError && !error.message.startsWith(what.split(" is refused")[0])) {
+      throw new BundleError(`${what}: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
 }
 
 /**

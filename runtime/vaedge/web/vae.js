@@ -24,7 +24,7 @@ import { ClosedError, InputError } from "./errors.js";
 import { draw as drawFrom, requireDrawable, requireScorable } from "./likelihoods.js";
 import { samplePosterior } from "./posterior.js";
 import { thirdGenerator } from "./random.js";
-import { asBatch, asConditions, asCount } from "./validation.js";
+import { asBatch, asConditions, asCount, asExample } from "./validation.js";
 
 /** Limits of latents. No prior has mass at larger values. */
 const LATENT_RANGE = [-1e6, 1e6];
@@ -137,19 +137,16 @@ export class VAE {
   /**
    * Decode latents on the straight line between the posterior means of two examples.
    *
-   * @param {Examples} a The first example, as a batch of one.
-   * @param {Examples} b The last example, as a batch of one.
+   * @param {Examples} a The first example, of shape inputShape, without a batch axis.
+   * @param {Examples} b The last example, of shape inputShape, without a batch axis.
    * @param {{steps?: number, conditions?: Conditions}} [options] `steps`: number of latents, including both ends.
    * @returns {Promise<Batch>} [steps, ...inputShape].
    */
   async interpolate(a, b, { steps = 8, conditions } = {}) {
     const n = asCount(steps, "steps", 2);
-    const ends = [this.asExamples(a, "a"), this.asExamples(b, "b")];
-    for (const [index, name] of ["a", "b"].entries()) {
-      if (ends[index].shape[0] !== 1) {
-        throw new InputError(`${name} is a batch of ${ends[index].shape[0]} examples; expected one example`);
-      }
-    }
+    const { inputRange, encoding } = this.manifest;
+    const ends = [asExample(a, "a", this.inputShape, inputRange, encoding)];
+    ends.push(asExample(b, "b", this.inputShape, inputRange, encoding));
     const values = this.asConditions(conditions, n);
     const { mean } = await this.runEncoder(concatenate(ends[0], ends[1]), concatenateAll(sliceAll(values, 0, 1), sliceAll(values, n - 1, n)));
     const length = mean.data.length / 2;

@@ -169,3 +169,11 @@ def test_long_values_are_shortened_in_messages(length, shortened):
         str(error)
         == f'file.json: key is "{"x" * (56 if shortened else length)}{"..." if shortened else chr(34)}; expected less'
     )
+
+
+def test_duplicate_among_many_names_is_found_quickly():
+    """The search for the duplicate counts each name once. With a search for each name, this would take minutes."""
+    names = [f"n{index}" for index in range(100_000)]
+    text = "{" + ", ".join(f'"{name}": 0' for name in [*names, names[-1]]) + "}"
+    with pytest.raises(vaedge.BundleError, match="'n99999' occurs more than once"):
+        parse_json(text, "manifest.json")

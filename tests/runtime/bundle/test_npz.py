@@ -107,3 +107,13 @@ def test_names_end_without_npy():
 def test_hostile_archive_is_refused(name):
     with pytest.raises(vaedge.BundleError):
         read_npz(ARCHIVES[name])
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_arrays_with_the_same_name_are_refused():
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("mean.npy", npy())
+        file.writestr("mean.npy", npy())
+    with pytest.raises(vaedge.BundleError, match="two arrays of the archive have the same name"):
+        read_npz(content.getvalue())

@@ -70,7 +70,7 @@ def export(out, shape, likelihood, **options):
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
-    """Bundles of gray digits, of color images with conditions and two variants, and of a table with conditions."""
+    """Bundles of gray digits, of color images and of a table with conditions, and of format 1 without a reference."""
     folder = tmp_path_factory.mktemp("bundles")
     color = export(folder / "color", (3, 12, 12), "continuous_bernoulli", variants=("int8",), allow_loss=100)
     table = export(folder / "table", (5,), "gaussian")
@@ -78,7 +78,12 @@ def bundles(tmp_path_factory):
     content["name"] = HOSTILE
     content["input"]["features"] = [HOSTILE, "weight (kg)", "age", "c", "d"]
     (table / "manifest.json").write_text(json.dumps(content))
-    return {"digits": ROOT / "models" / "mnist", "color": color, "table": table}
+    return {
+        "digits": ROOT / "models" / "mnist",
+        "color": color,
+        "table": table,
+        "format 1": ROOT / "tests/data/format-1",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +101,7 @@ def pages(node, bundles, tmp_path_factory):
 
 
 def test_pages_pass_their_check_without_requests(node, chromium, pages):
-    print(node("explorer/opens.mjs", chromium, pages("digits"), pages("color"), pages("table")))
+    print(node("explorer/opens.mjs", chromium, *map(pages, ("digits", "color", "table", "format 1"))))
 
 
 def test_samples_and_bounds_are_those_of_python(node, chromium, pages, bundles, tmp_path):

@@ -71,7 +71,7 @@ export function showLatents(model, kind, store, report) {
   const figure = create("figure", {}, view.element, caption);
   fill(
     "latents",
-    create("div", { className: "output-and-pad" }, figure, createPad(model, store)),
+    create("div", { className: "output-and-pad" }, figure, model.latents > 1 ? createPad(model, store) : ""),
     latency,
     createButtons(model, store),
     create("div", { className: "sliders" }, ...sliders.slice(0, FIRST)),

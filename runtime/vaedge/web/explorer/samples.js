@@ -139,7 +139,7 @@ export function showInterpolation(model, kind, store, report) {
     selects.forEach(({ select }, i) => {
       select.value = store.state.ends[i];
     });
-    const [a, b] = ends.map((data) => ({ data, shape: [1, ...model.vae.inputShape] }));
+    const [a, b] = ends.map((data) => ({ data, shape: model.vae.inputShape }));
     const path = await model.vae.interpolate(a, b, { steps: STEPS, conditions });
     views.forEach((view, i) => view.show(path.data, i * kind.size));
     originals.forEach((view, i) => view?.show(ends[i]));

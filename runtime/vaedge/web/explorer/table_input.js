@@ -66,7 +66,7 @@ export class TableInput {
     this.x.set(x);
     this.rows.forEach(({ slider, field }, i) => {
       if (document.activeElement !== slider) slider.value = String(x[i]);
-      if (document.activeElement !== field) field.value = String(Number(x[i].toPrecision(7)));
+      if (document.activeElement !== field) field.value = String(Number(x[i].toPrecision(6)));
     });
   }
 
