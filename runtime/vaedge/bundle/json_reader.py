@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections import Counter
 import re
+from collections import Counter
 from typing import Any, NoReturn
 
 from vaedge.errors import BundleError
