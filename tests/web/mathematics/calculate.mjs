@@ -16,7 +16,7 @@ import { draw, elementLogProbs, requireDrawable, requireScorable } from "../../.
 import { samplePosterior } from "../../../runtime/vaedge/web/posterior.js";
 import { readPrior } from "../../../runtime/vaedge/web/prior.js";
 import { generator, secondGenerator, thirdGenerator } from "../../../runtime/vaedge/web/random.js";
-import { rowsOf } from "../../../runtime/vaedge/web/session.js";
+import { rowsOf } from "../../../runtime/vaedge/web/batches.js";
 import * as ziggurat from "../../../runtime/vaedge/web/ziggurat.js";
 
 const TYPES = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array };
