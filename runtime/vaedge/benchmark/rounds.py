@@ -159,7 +159,7 @@ def run_rounds(
         seconds: Time in seconds for each candidate of each group, including its share of `restart`.
         precision: The rounds of a group end if the widest 99 % interval has at most this relative width.
         restart: Function that gives each candidate a new process. It is called before each block but the first.
-        advance: Function that is called after each block with the seconds that need not be spent any more.
+        advance: Function that is called after each block with the seconds of the budget that the block took.
     """
     part = min(_ROUND_SECONDS, seconds / _MIN_ROUNDS_OF_BUDGET)
     running, budget = list(groups), seconds * sum(len(group.calls) for group in groups)
@@ -182,4 +182,5 @@ def run_rounds(
             if is_spent or group.is_precise(precision):
                 group.stopped = PRECISION if group.is_precise(precision) else BUDGET
                 running.remove(group)
-        advance(time.perf_counter() - start)
+        now = time.perf_counter()
+        advance(max(0.0, min(now - begin, budget) - min(start - begin, budget)))

@@ -87,11 +87,11 @@ def test_rounds_end_when_the_time_is_spent(monkeypatch):
     run(group, 500, 1e-9, done.append)
     assert group.stopped == rounds.BUDGET
     assert 8 <= len(group.blocks) <= 20
-    assert sum(done) == pytest.approx(1000, rel=0.1)
+    assert 900 <= sum(done) <= 1000
 
 
 def test_processes_that_start_slowly_leave_time_for_rounds(monkeypatch):
-    """A start takes 30 of 1000 seconds. The time for starts is at most three quarters."""
+    """A start takes 90 of 1000 seconds. The time for starts is at most three quarters."""
     clock = [0.0]
     monkeypatch.setattr(rounds.time, "perf_counter", lambda: clock[0])
 
@@ -100,8 +100,9 @@ def test_processes_that_start_slowly_leave_time_for_rounds(monkeypatch):
         return 1.0
 
     group = Group("decode", 4, {"a": SyntheticCall(lambda: wait(1))})
-    starts = []
-    run_rounds([group], 1000, 0, lambda: starts.append(wait(90)))
+    starts, done = [], []
+    run_rounds([group], 1000, 0, lambda: starts.append(wait(90)), done.append)
+    assert sum(done) <= 1000  # progress beyond the budget would be an error of the progress bar
     assert 90 * len(starts) <= 0.75 * clock[0]
     assert clock[0] <= 1100
 
