@@ -71,7 +71,7 @@ def test_rounds_end_at_the_precision(monkeypatch):
     generator = np.random.default_rng(0)
     noises = {"a": lambda: 100.0, "b": lambda: 200 * generator.lognormal(0, 0.005)}
     group = synthetic_group(monkeypatch, noises)
-    restarts = run(group, 1e6)
+    restarts = run(group, 5000)
     assert group.stopped == rounds.PRECISION
     assert len(group.blocks) == restarts + 1 >= 10
     first, second = group.rows()
