@@ -59,7 +59,8 @@ lint: $(READY)
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/python tests/banned_words.py
 	$(BIN)/mypy
-	[ ! -d $(WEB)/node_modules ] || $(WEB)/node_modules/.bin/tsc --project $(WEB)
+	[ ! -d $(WEB)/node_modules ] || { $(WEB)/node_modules/.bin/tsc --project $(WEB) && $(WEB)/node_modules/.bin/prettier \
+		--log-level warn --check '$(WEB)/*.js' '$(WEB)/explorer/*.{js,css}' 'tests/web/**/*.mjs'; }
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 docs: $(READY)

@@ -64,7 +64,8 @@ export const repeatAll = (inputs, times) =>
   Object.fromEntries(
     Object.entries(inputs).map(([name, { data, shape }]) => {
       const length = data.length / shape[0];
-      const repeated = data instanceof BigInt64Array ? new BigInt64Array(data.length * times) : new Float32Array(data.length * times);
+      const repeated =
+        data instanceof BigInt64Array ? new BigInt64Array(data.length * times) : new Float32Array(data.length * times);
       for (let row = 0; row < shape[0] * times; row += 1) {
         const from = Math.floor(row / times) * length;
         /** @type {any} */ (repeated).set(data.subarray(from, from + length), row * length);

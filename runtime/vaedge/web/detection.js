@@ -51,9 +51,18 @@ export async function computeTerms(x, encode, decode, prior, likelihood, { batch
     const elements = elementLogProbs(likelihood, rowsOf(x, start, end), await decode(mean, start, end));
     const constant = (mean.data.length / (end - start)) * LOG_2PI;
     const logPrior = prior.logProb(mean);
-    distortion.set(rowSums(elements).map((sum) => -sum), start);
-    rate.set(rowSums(logVar).map((sum, row) => -0.5 * (sum + constant) - logPrior[row]), start);
-    distortions?.set(elements.data.map((value) => -value), start * (x.data.length / n));
+    distortion.set(
+      rowSums(elements).map((sum) => -sum),
+      start,
+    );
+    rate.set(
+      rowSums(logVar).map((sum, row) => -0.5 * (sum + constant) - logPrior[row]),
+      start,
+    );
+    distortions?.set(
+      elements.data.map((value) => -value),
+      start * (x.data.length / n),
+    );
   }
   return { distortion, rate, maps: distortions && { data: distortions, shape: [...x.shape] } };
 }

@@ -56,9 +56,7 @@ function bernoulli(x, logits) {
 function continuousBernoulli(x, logits) {
   const size = Math.abs(logits);
   const constant =
-    size < TENTH
-      ? f(LOG_2 + logits ** 2 / 12 - (7 * logits ** 4) / 1440)
-      : f(log(size) - log(f(Math.tanh(size / 2))));
+    size < TENTH ? f(LOG_2 + logits ** 2 / 12 - (7 * logits ** 4) / 1440) : f(log(size) - log(f(Math.tanh(size / 2))));
   return f(constant + bernoulli(x, logits));
 }
 

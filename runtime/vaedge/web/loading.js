@@ -56,14 +56,19 @@ export async function load(source, { variant = "fp32", sha256: expected = null, 
     readArrays(manifest.priorFile),
     readArrays(entry.calibration),
   ]);
-  const prior = await refused(`${where}/${manifest.priorFile} is refused`, () => readPrior(manifest, priorArrays || null));
+  const prior = await refused(`${where}/${manifest.priorFile} is refused`, () =>
+    readPrior(manifest, priorArrays || null),
+  );
   const identifier = await modelSha256(manifest, variant);
   const calibration = calibrationArrays
     ? await refused(`${where}/${entry.calibration} is refused as a calibration`, () =>
         readCalibration(calibrationArrays, identifier),
       )
     : null;
-  for (const [kind, graph] of /** @type {const} */ ([["encoder", encoder], ["decoder", decoder]])) {
+  for (const [kind, graph] of /** @type {const} */ ([
+    ["encoder", encoder],
+    ["decoder", decoder],
+  ])) {
     checkGraph(graph, variant, `${where}/${entry[kind]}`);
     requireSignature(graph, manifest, kind, `${where}/${entry[kind]}`);
   }

@@ -158,7 +158,8 @@ export class Mixture {
     const precision = Float64Array.from(std, (value) => 1 / value);
     const constants = cumulative.map((value, component) => {
       const weight = (value - (component ? cumulative[component - 1] : 0)) / UNIT;
-      return std.subarray(component * length, (component + 1) * length)
+      return std
+        .subarray(component * length, (component + 1) * length)
         .reduce((sum, deviation) => sum - Math.log(deviation), Math.log(weight) - 0.5 * length * LOG_2PI);
     });
     const exponents = new Float64Array(constants.length);

@@ -148,7 +148,10 @@ export class VAE {
     const ends = [asExample(a, "a", this.inputShape, inputRange, encoding)];
     ends.push(asExample(b, "b", this.inputShape, inputRange, encoding));
     const values = this.asConditions(conditions, n);
-    const { mean } = await this.runEncoder(concatenate(ends[0], ends[1]), concatenateAll(sliceAll(values, 0, 1), sliceAll(values, n - 1, n)));
+    const { mean } = await this.runEncoder(
+      concatenate(ends[0], ends[1]),
+      concatenateAll(sliceAll(values, 0, 1), sliceAll(values, n - 1, n)),
+    );
     const length = mean.data.length / 2;
     const data = new Float32Array(n * length);
     for (let step = 0; step < n; step += 1) {

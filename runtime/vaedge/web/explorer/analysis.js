@@ -44,7 +44,9 @@ export function showInput(model, kind, store, report) {
   const showNote = (text) => {
     note.textContent = text;
   };
-  const input = kind.isImage ? new ImageInput(kind, change, showNote, backgroundOf(model, kind)) : new TableInput(kind, change);
+  const input = kind.isImage
+    ? new ImageInput(kind, change, showNote, backgroundOf(model, kind))
+    : new TableInput(kind, change);
   const chart = new PosteriorChart(model.order);
   const numbers = new Numbers();
   const scoringNote = create("p", { className: "quiet" });
@@ -67,7 +69,8 @@ export function showInput(model, kind, store, report) {
     }
     const { notes, maps } = await score(batch, options);
     scoringNote.textContent = notes.join(" ");
-    if (maps && vae.calibration) input.showResult(reconstruction.data, maps.data, vae.calibration.mapRange, "Distortion");
+    if (maps && vae.calibration)
+      input.showResult(reconstruction.data, maps.data, vae.calibration.mapRange, "Distortion");
   }, report);
 
   /**
@@ -163,7 +166,12 @@ class Numbers {
   constructor() {
     this.values = new Map(Object.keys(NUMBERS).map((name) => [name, create("dd", {})]));
     this.parts = Object.entries(NUMBERS).map(([name, [label, title]]) =>
-      create("div", { title }, create("dt", { textContent: label }), /** @type {HTMLElement} */ (this.values.get(name))),
+      create(
+        "div",
+        { title },
+        create("dt", { textContent: label }),
+        /** @type {HTMLElement} */ (this.values.get(name)),
+      ),
     );
     this.element = create("dl", { className: "numbers" }, ...this.parts);
   }

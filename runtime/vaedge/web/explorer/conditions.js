@@ -44,7 +44,9 @@ function showCondition(condition, store) {
     const isLabeled = count > 1 && condition.dtype === "float32";
     return isLabeled ? create("label", { className: "element" }, `${label} `, control.element) : control.element;
   });
-  const legend = create("legend", { textContent: count > MAX_CONTROLS ? `${name}: first ${MAX_CONTROLS} of ${count}` : name });
+  const legend = create("legend", {
+    textContent: count > MAX_CONTROLS ? `${name}: first ${MAX_CONTROLS} of ${count}` : name,
+  });
   return create("fieldset", {}, legend, ...controls);
 }
 

@@ -65,5 +65,7 @@ async function read(element) {
  * @param {unknown} [cause]
  */
 function damaged(name, cause) {
-  return new Error(`${name} inside this page is damaged or missing; make the page again with \`vaedge page\``, { cause });
+  return new Error(`${name} inside this page is damaged or missing; make the page again with \`vaedge page\``, {
+    cause,
+  });
 }

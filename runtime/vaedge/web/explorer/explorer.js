@@ -103,7 +103,11 @@ function keepFragment(store, model, kind) {
     clearTimeout(timer);
     timer = window.setTimeout(() => {
       try {
-        history.replaceState(null, "", writeFragment(store.state, (x) => asBytes(kind, x)));
+        history.replaceState(
+          null,
+          "",
+          writeFragment(store.state, (x) => asBytes(kind, x)),
+        );
       } catch {
         // Frames without an address cannot keep the state.
       }

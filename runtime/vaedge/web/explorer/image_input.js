@@ -22,7 +22,10 @@ export class ImageInput {
     this.background = background;
     /** @type {Float32Array} */
     this.x = new Float32Array(kind.size).fill(background);
-    this.view = new ImageView(kind, "Input. Draw with the pointer, or move with the arrow keys and draw with the space key");
+    this.view = new ImageView(
+      kind,
+      "Input. Draw with the pointer, or move with the arrow keys and draw with the space key",
+    );
     this.canvas = this.view.element;
     this.canvas.classList.add("drawable");
     this.canvas.tabIndex = 0;
@@ -237,7 +240,9 @@ export class ImageInput {
  */
 export function asBytes({ isImage, range }, x) {
   if (!isImage) return null;
-  return Uint8Array.from(x, (value) => Math.min(255, Math.max(0, Math.round((255 * (value - range[0])) / (range[1] - range[0])))));
+  return Uint8Array.from(x, (value) =>
+    Math.min(255, Math.max(0, Math.round((255 * (value - range[0])) / (range[1] - range[0])))),
+  );
 }
 
 /**
@@ -247,7 +252,8 @@ export function asBytes({ isImage, range }, x) {
  * @param {Uint8Array} bytes
  * @returns {Float32Array}
  */
-export const fromBytes = ({ range }, bytes) => Float32Array.from(bytes, (byte) => range[0] + (byte / 255) * (range[1] - range[0]));
+export const fromBytes = ({ range }, bytes) =>
+  Float32Array.from(bytes, (byte) => range[0] + (byte / 255) * (range[1] - range[0]));
 
 /** @param {Kind} kind */
 const middleOf = ({ range }) => (range[0] + range[1]) / 2;

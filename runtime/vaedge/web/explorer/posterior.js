@@ -47,7 +47,8 @@ export class PosteriorChart {
       setLine(this.dots[i], x, height(mean[latent]), height(mean[latent]));
       this.titles[i].textContent = `z${latent}: ${mean[latent].toFixed(2)} ± ${deviation.toFixed(2)}`;
     });
-    const which = this.order.length < mean.length ? `the ${this.order.length} latents with the largest KL` : "all latents";
+    const which =
+      this.order.length < mean.length ? `the ${this.order.length} latents with the largest KL` : "all latents";
     this.caption.textContent =
       `Posterior q(z|x): mean ± 2 standard deviations of ${which}, in the order of their KL. ` +
       `The axis ends at ±${format(limit, 2)}.`;

@@ -56,7 +56,8 @@ export function restoreState(fragment, model, kind) {
   }
   if (seed !== undefined) require(/^[0-9]+$/.test(seed), "seed", "a non-negative integer");
   if (pad) {
-    const isLatent = (/** @type {number} */ latent) => Number.isInteger(latent) && latent >= 0 && latent < model.latents;
+    const isLatent = (/** @type {number} */ latent) =>
+      Number.isInteger(latent) && latent >= 0 && latent < model.latents;
     require(pad.length === 2 && pad.every(isLatent), "pad", `two latents from 0 to ${model.latents - 1}`);
   }
   if (ends) {

@@ -29,10 +29,16 @@ export function showSamples(model, kind, store, report) {
   /** @param {number} i */
   const choose = (i) => store.set({ z: z.slice(i * model.latents, (i + 1) * model.latents) });
   const rows = kind.isImage ? createImages(kind, IMAGES, choose) : createChoosableTable(kind, choose);
-  fill("samples", createSeedField(store), rows.element, create("p", {
-    className: "quiet",
-    textContent: "Means of p(x|z) for draws from the prior. The same seed gives the same latents in Python. Choose a sample to set the latents.",
-  }));
+  fill(
+    "samples",
+    createSeedField(store),
+    rows.element,
+    create("p", {
+      className: "quiet",
+      textContent:
+        "Means of p(x|z) for draws from the prior. The same seed gives the same latents in Python. Choose a sample to set the latents.",
+    }),
+  );
 
   const draw = latest(async () => {
     const conditions = model.asConditions(store.state.conditions);
@@ -47,7 +53,13 @@ export function showSamples(model, kind, store, report) {
 
 /** @param {Store} store */
 function createSeedField(store) {
-  const input = create("input", { type: "text", inputMode: "numeric", pattern: "[0-9]+", autocomplete: "off", required: true });
+  const input = create("input", {
+    type: "text",
+    inputMode: "numeric",
+    pattern: "[0-9]+",
+    autocomplete: "off",
+    required: true,
+  });
   input.addEventListener("change", () => {
     if (input.reportValidity()) store.set({ seed: input.value.replace(/^0+(?=\d)/, "") });
   });
@@ -90,7 +102,11 @@ function createChoosableTable(kind, choose) {
   const show = (values) => {
     table.show(values);
     table.rows.forEach((row, i) => {
-      const button = create("button", { type: "button", textContent: String(i + 1), "aria-label": `Sample ${i + 1}: set the latents` });
+      const button = create("button", {
+        type: "button",
+        textContent: String(i + 1),
+        "aria-label": `Sample ${i + 1}: set the latents`,
+      });
       button.addEventListener("click", () => choose(i));
       row.prepend(create("td", {}, button));
     });
@@ -111,12 +127,16 @@ function createChoosableTable(kind, choose) {
 export function showInterpolation(model, kind, store, report) {
   const names = ["x", ...Array.from({ length: model.examples }, (_, i) => `r${i}`)];
   const selects = ["From", "To"].map((label, end) => {
-    const options = names.map((value, i) => create("option", { value, textContent: i === 0 ? "the input" : `example ${i}` }));
+    const options = names.map((value, i) =>
+      create("option", { value, textContent: i === 0 ? "the input" : `example ${i}` }),
+    );
     const select = create("select", {}, ...options);
     select.addEventListener("change", () => store.set({ ends: store.state.ends.with(end, select.value) }));
     return { select, element: create("label", {}, `${label} `, select) };
   });
-  const views = Array.from({ length: kind.isImage ? STEPS : 0 }, (_, i) => createView(kind, `Step ${i + 1} of ${STEPS}`));
+  const views = Array.from({ length: kind.isImage ? STEPS : 0 }, (_, i) =>
+    createView(kind, `Step ${i + 1} of ${STEPS}`),
+  );
   const originals = ["First end", "Last end"].map((label) => (kind.isImage ? createView(kind, label) : null));
   const table = kind.isImage ? null : createTable(kind, "Interpolation");
   const [first, last] = originals.map((view) => view?.element ?? create("span"));
@@ -127,7 +147,10 @@ export function showInterpolation(model, kind, store, report) {
     "interpolation",
     create("div", { className: "buttons" }, ...selects.map(({ element }) => element)),
     table === null ? strip : table.element,
-    create("p", { className: "quiet", textContent: "Latents on the straight line between the two posterior means, decoded." }),
+    create("p", {
+      className: "quiet",
+      textContent: "Latents on the straight line between the two posterior means, decoded.",
+    }),
   );
 
   const compute = latest(async () => {

@@ -33,7 +33,13 @@ export class TableInput {
    */
   createRow(name, i) {
     const [min, max] = this.kind.ranges[i];
-    const slider = create("input", { type: "range", min: String(min), max: String(max), step: "any", "aria-label": name });
+    const slider = create("input", {
+      type: "range",
+      min: String(min),
+      max: String(max),
+      step: "any",
+      "aria-label": name,
+    });
     const field = create("input", { type: "number", step: "any", "aria-label": `${name}, exact value` });
     /** @param {number} value */
     const set = (value) => {

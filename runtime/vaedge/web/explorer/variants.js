@@ -25,13 +25,19 @@ export function showVariants(model, kind, store, report) {
   const rows = model.variants.map((name) => createRow(model, kind, name));
   const heads = ["Variant", "Output", "Size", "Nats lost", "Decoder, 1 example", "Encoder, 1 example"];
   const head = create("tr", {}, ...heads.map((textContent) => create("th", { scope: "col", textContent })));
-  const table = create("table", {}, create("thead", {}, head), create("tbody", {}, ...rows.map(({ element }) => element)));
+  const table = create(
+    "table",
+    {},
+    create("thead", {}, head),
+    create("tbody", {}, ...rows.map(({ element }) => element)),
+  );
   fill(
     "variants",
     create("div", { className: "scroll" }, table),
     create("p", {
       className: "quiet",
-      textContent: "Nats lost: measured by the exporter against fp32, bound per example. Times: medians in this page, one thread.",
+      textContent:
+        "Nats lost: measured by the exporter against fp32, bound per example. Times: medians in this page, one thread.",
     }),
   );
   const show = latest(async () => {
@@ -104,7 +110,9 @@ function showButtons(model, store, report) {
     return button;
   });
   const mark = () => {
-    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.textContent === store.state.variant)));
+    buttons.forEach((button) =>
+      button.setAttribute("aria-pressed", String(button.textContent === store.state.variant)),
+    );
   };
   store.on(["variant"], mark);
   mark();

@@ -35,7 +35,10 @@ export function describeExamples(manifest, rows) {
   const isImage = shape.length === 3 && (shape[0] === 1 || shape[0] === 3);
   const [channels, height, width] = isImage ? shape : [1, 1, 1];
   const size = shape.reduce((product, length) => product * length, 1);
-  const names = Array.from({ length: isImage ? 0 : Math.min(size, MAX_COLUMNS) }, (_, i) => manifest.features[i] ?? `x${i}`);
+  const names = Array.from(
+    { length: isImage ? 0 : Math.min(size, MAX_COLUMNS) },
+    (_, i) => manifest.features[i] ?? `x${i}`,
+  );
   const [low, high] = manifest.inputRange ?? rangeOf(rows);
   const ranges = names.map((_, i) => {
     if (manifest.inputRange) return /** @type {[number, number]} */ ([low, high]);
@@ -155,7 +158,11 @@ class RowView {
  * @returns {{element: HTMLElement, show: (rows: Float32Array) => void, rows: HTMLTableRowElement[]}}
  */
 export function createTable(kind, label) {
-  const head = create("tr", {}, ...kind.names.map((name) => create("th", { scope: "col", className: "number", textContent: name })));
+  const head = create(
+    "tr",
+    {},
+    ...kind.names.map((name) => create("th", { scope: "col", className: "number", textContent: name })),
+  );
   const body = create("tbody");
   const table = create("table", { "aria-label": label }, create("thead", {}, head), body);
   const result = { element: create("div", { className: "scroll" }, table), show, rows: [...body.rows] };
