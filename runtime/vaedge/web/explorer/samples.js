@@ -36,7 +36,8 @@ export function showSamples(model, kind, store, report) {
     create("p", {
       className: "quiet",
       textContent:
-        "Means of p(x|z) for draws from the prior. The same seed gives the same latents in Python. Choose a sample to set the latents.",
+        "Means of p(x|z) for draws from the prior. The same seed gives the same latents in Python. " +
+        "Choose a sample to set the latents.",
     }),
   );
 
