@@ -1,7 +1,8 @@
 """MkDocs hooks: insert into the pages what other files and the command line already say.
 
 `{{ help COMMAND }}` becomes the output of `vaedge COMMAND --help`, `{{ file PATH }}` the content of a Markdown file
-without its title, and `{{ html PATH }}` a block with the content of an HTML file. Images of `models/` are copied into the site.
+without its title, and `{{ html PATH }}` a block with the content of an HTML file. Images of `models/` are copied into
+the site.
 """
 
 import contextlib

@@ -205,6 +205,7 @@ def test_bundles_with_equal_names_are_named_by_their_folders(bundle, tmp_path, c
 
 
 def test_plot_of_bundles_without_an_elbo_is_refused_before_anything_is_timed(bundle, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
     monkeypatch.setattr(bench_candidates, "nats", lambda *_: (None, None, None))
     argv = ["bench", str(bundle), str(bundle.parent / "mnist"), "--variants", "fp32"]
     assert main([*argv, "--plot", str(tmp_path / "plot.svg")]) == 1
