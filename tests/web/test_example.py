@@ -28,7 +28,7 @@ def test_app_shows_the_samples_of_python(node, chromium):
 
 
 def test_installed_copy_of_the_package_runs_in_node(node, tmp_path):
-    """npm copies the package beside onnxruntime-web. The copy has no packages of its own."""
+    """npm copies the package beside onnxruntime-web. The copy contains no packages."""
     modules = tmp_path / "node_modules"
     shutil.copytree(WEB, modules / "vaedge", ignore=shutil.ignore_patterns("node_modules", "*.py"))
     for folder in (WEB / "node_modules").iterdir():
