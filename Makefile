@@ -34,7 +34,7 @@ demo: $(READY)
 # Install what the tests of the JavaScript runtime need: Node, Chromium, and the npm packages of the lockfile.
 setup-web:
 	command -v npm > /dev/null || { $(APT) update && $(APT) install -y nodejs npm; }
-	command -v chromium-headless-shell chromium google-chrome > /dev/null \
+	command -v chromium-headless-shell > /dev/null || command -v chromium > /dev/null || command -v google-chrome > /dev/null \
 		|| { $(APT) update && $(APT) install -y chromium-headless-shell fonts-dejavu-core; }
 	npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund
 

@@ -23,6 +23,7 @@ from typing import Any
 from vaedge.benchmark import timing
 from vaedge.benchmark.compare import compare, verdict
 from vaedge.benchmark.report import read_report
+from vaedge.cli.progress import progress_bar
 
 MODEL = Path(__file__).parents[1] / "models" / "mnist"
 SLOW_DOWN = 0.05
@@ -73,9 +74,11 @@ def measure(folder: Path, name: str, count: int, options: list[str]) -> list[Pat
     """Write `count` reports, and return their paths."""
     command = [str(Path(sys.executable).with_name("vaedge")), "bench", *options, "--json"]
     paths = [folder / f"{name}{index:03}.json" for index in range(count)]
-    for path in paths:
-        if not path.exists():
-            subprocess.run([*command, str(path)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with progress_bar(count, name, "reports") as advance:
+        for path in paths:
+            if not path.exists():
+                subprocess.run([*command, str(path)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            advance(1)
     return paths
 
 
@@ -111,7 +114,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--worker":
+    if sys.argv[1:2] == ["--worker"]:
         timing.operation_call = slowed(timing.operation_call)
         runpy.run_path(sys.argv[2], run_name="__main__")
     else:

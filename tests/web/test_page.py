@@ -14,6 +14,7 @@ import vaedge
 from vaedge.cli.main import main
 from vaedge.errors import VaedgeError
 from vaedge.web.bundler import bundle_modules
+from vaedge.web.onnxruntime_web import TESTED_RELEASE
 from vaedge.web.page import build_page
 
 ROOT = Path(__file__).parents[2]
@@ -189,3 +190,9 @@ def test_page_of_mnist_has_at_most_7_mb():
     if not REAL_DIST.is_dir():
         pytest.skip("the npm packages are missing: run `make setup-web`")
     assert len(build_page(MNIST, REAL_DIST)) <= 7_000_000
+
+
+def test_tested_release_of_onnxruntime_web_is_the_same_everywhere():
+    packages = json.loads((ROOT / "runtime" / "vaedge" / "web" / "package.json").read_text())["devDependencies"]
+    assert packages["onnxruntime-web"] == TESTED_RELEASE
+    assert f"npm install onnxruntime-web@{TESTED_RELEASE}" in (ROOT / "docs" / "guides" / "web.md").read_text()

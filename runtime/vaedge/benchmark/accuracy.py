@@ -21,8 +21,10 @@ def difference(candidate: Candidate, bundle: Bundle) -> float | None:
         bundle: The bundle of the variant that the candidate runs.
 
     Returns:
-        The maximum, or None if the bundle stores no tolerances, as bundles of format 1.
+        The maximum, or None if the bundle stores no reference with tolerances for the variant, as bundles of format 1.
     """
+    if bundle.manifest.variants[bundle.variant].reference is None:
+        return None
     reference = read_reference(bundle)
     if TOLERANCE_PREFIX + "mean" not in reference:
         return None
@@ -55,7 +57,7 @@ def nats(manifest: Manifest, variant: str) -> tuple[float | None, float | None, 
     elbo = _number(manifest.metrics, "test_elbo")
     change = _number(measured, "elbo_change")
     error = _number(measured, "elbo_change_standard_error")
-    lost = None if change is None else 0.0 - change  # this difference is never -0
+    lost = None if change is None else 0.0 - change  # a change of 0 gives 0, and not -0
     return None if elbo is None or lost is None else lost - elbo, lost, error
 
 

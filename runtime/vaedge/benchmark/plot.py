@@ -53,14 +53,15 @@ def draw_quality(report: Report, suffix: str) -> bytes:
         for size in dict.fromkeys((min(sizes), max(sizes)))
     }
     panels["size in bytes"] = lambda entry: entry.bytes
-    likelihoods = list(dict.fromkeys(bundle.likelihood for bundle in report.bundles))
+    shown = [entry for entry in report.candidates if entry.kind == "vaedge" and entry.nats is not None]
+    likelihood_of = {bundle.name: bundle.likelihood for bundle in report.bundles}
+    likelihoods = list(dict.fromkeys(likelihood_of[entry.bundle] for entry in shown))
     figure = Figure(figsize=(4 * len(panels) + 2, 3.2 * len(likelihoods)), layout="constrained")
     grid = figure.subplots(len(likelihoods), len(panels), squeeze=False)
     for likelihood, row in zip(likelihoods, grid, strict=True):
-        bundles = {bundle.name for bundle in report.bundles if bundle.likelihood == likelihood}
-        shown = [e for e in report.candidates if e.kind == "vaedge" and e.nats is not None and e.bundle in bundles]
+        entries = [entry for entry in shown if likelihood_of[entry.bundle] == likelihood]
         for axes, (label, value) in zip(row, panels.items(), strict=True):
-            _draw_front(axes, {entry.name: (value(entry), entry.nats or 0.0) for entry in shown})
+            _draw_front(axes, {entry.name: (value(entry), entry.nats or 0.0) for entry in entries})
             axes.set_xlabel(label)
         row[0].set_ylabel(f"negative ELBO ({likelihood})\nin nats per example")
         row[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -43,7 +43,7 @@ class MeasuredCandidate:
         bundle: Name of the bundle whose graphs are run.
         kind: "vaedge", "python", or the name of another baseline. "python" is vaedge in another interpreter.
         variant: Name of the variant whose graphs are run.
-        software: Dict from name to version, for what runs the graphs; empty for vaedge in the measuring process.
+        software: Dict from name to version, for what runs the graphs; empty if it is the software of the report.
         device: Device that runs the graphs.
         threads: Number of CPU threads.
         spinning: How long idle threads wait actively for work.
@@ -188,10 +188,9 @@ class Report:
         bundles = [bundle.name for bundle in self.bundles]
         names = [candidate.name for candidate in self.candidates]
         keys = [row.key for row in self.rows]
-        known = {candidate.bundle for candidate in self.candidates} <= set(bundles) and {key[0] for key in keys} <= {
-            *names
-        }
-        if not known or any(len(set(found)) < len(found) for found in (bundles, names, keys)):
+        unknown = {candidate.bundle for candidate in self.candidates} - set(bundles)
+        unknown |= {row.candidate for row in self.rows} - set(names)
+        if unknown or any(len(set(found)) < len(found) for found in (bundles, names, keys)):
             raise InputError(
                 f"{file}: each bundle, candidate and row must occur once; run `vaedge bench --json FILE` again"
             )

@@ -179,8 +179,9 @@ def run_rounds(
                 break
         is_spent = time.perf_counter() - begin + block_seconds / 2 > budget
         for group in tuple(running):
-            if is_spent or group.is_precise(precision):
-                group.stopped = PRECISION if group.is_precise(precision) else BUDGET
+            is_precise = group.is_precise(precision)
+            if is_precise or is_spent:
+                group.stopped = PRECISION if is_precise else BUDGET
                 running.remove(group)
         now = time.perf_counter()
         advance(max(0.0, min(now - begin, budget) - min(start - begin, budget)))

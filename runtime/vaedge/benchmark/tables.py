@@ -72,7 +72,7 @@ def remarks(report: Report) -> Iterator[str]:
         if count := sum(row.stopped == reason for row in report.rows):
             numbers = [report.seconds] if reason == "budget" else []
             yield text.format(count, *numbers, 100 * report.precision) + "."
-    first = [row for row in report.rows if row.ratio_interval is None and row.drift is not None]
+    first = [row for row in report.rows if row.candidate == report.candidates[0].name]
     worst = max(first, key=lambda row: abs(row.drift or 0), default=None)
     if worst is not None and abs(worst.drift or 0) > _MAX_DRIFT:
         yield (

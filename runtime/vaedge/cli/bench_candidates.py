@@ -160,7 +160,7 @@ def load_candidates(
     Raises:
         VaedgeError: A bundle cannot be loaded (see `vaedge.load`), or a process failed.
     """
-    path = str(fp32.path)
+    path, inputs = str(fp32.path), Inputs.of(fp32)
     baselines = validate_baselines(args.against)
     variants = tuple(dict.fromkeys(args.variants or fp32.manifest.variants))
     interpreters = [name.removeprefix(_INTERPRETER) for name in baselines if name.startswith(_INTERPRETER)]
@@ -176,7 +176,7 @@ def load_candidates(
         ]
         for interpreter, options in candidates:
             files = read_bundle(options.path, options.variant)
-            process = processes.enter_context(WorkerProcess(asdict(options), Inputs.of(files), interpreter))
+            process = processes.enter_context(WorkerProcess(asdict(options), inputs, interpreter))
             described, _ = process.request({"request": "describe"})
             name = options.variant if options.kind == VAEDGE else options.kind
             kind = options.kind

@@ -62,6 +62,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 env=environment,
+                start_new_session=True,  # Ctrl-C must end the rounds, and not the processes
             )
         except OSError as error:
             self._errors.close()

@@ -48,17 +48,18 @@ export async function load(source, { variant = "fp32", sha256: expected = null, 
   }
   const readFile = (/** @type {string} */ name) => readVerified(files, manifest, name);
   const entry = manifest.variants[variant];
-  const readArrays = async (/** @type {string | null} */ name) =>
-    name && refused(`${where}/${name} is refused`, async () => readNpz(await readFile(name)));
+  const readArrays = async (/** @type {string | null} */ name) => {
+    if (!name) return null;
+    const content = await readFile(name);
+    return refused(`${where}/${name} is refused`, () => readNpz(content));
+  };
   const [encoder, decoder, priorArrays, calibrationArrays] = await Promise.all([
     readFile(entry.encoder),
     readFile(entry.decoder),
     readArrays(manifest.priorFile),
     readArrays(entry.calibration),
   ]);
-  const prior = await refused(`${where}/${manifest.priorFile} is refused`, () =>
-    readPrior(manifest, priorArrays || null),
-  );
+  const prior = await refused(`${where}/${manifest.priorFile} is refused`, () => readPrior(manifest, priorArrays));
   const identifier = await modelSha256(manifest, variant);
   const calibration = calibrationArrays
     ? await refused(`${where}/${entry.calibration} is refused as a calibration`, () =>
@@ -91,10 +92,7 @@ async function refused(what, read) {
   try {
     return await read();
   } catch (error) {
-    if (error instanceof BundleError && !error.message.startsWith(what.split(" is refused")[0])) {
-      throw new BundleError(`${what}: ${error.message}`, { cause: error });
-    }
-    throw error;
+    throw error instanceof BundleError ? new BundleError(`${what}: ${error.message}`, { cause: error }) : error;
   }
 }
 

@@ -8,6 +8,7 @@ from vaedge.errors import InputError, VaedgeError
 SCRIPT_NAME = "ort.wasm.bundle.min.mjs"
 WASM_NAME = "ort-wasm-simd-threaded.wasm"
 GLOBAL = "onnxruntimeWeb"
+TESTED_RELEASE = "1.30.0"
 _ADVICE = (
     "run `npm install onnxruntime-web` and give node_modules/onnxruntime-web/dist, or run `npm pack onnxruntime-web` "
     "and give the folder package/dist of the archive"
@@ -39,8 +40,7 @@ def _inline(script: str) -> str:
     script, count = _EXPORT.subn(_assignment, script)
     if count != 1 or "import.meta" in script or "</script" in script.lower():
         raise VaedgeError(
-            f"{SCRIPT_NAME} has a form that vaedge cannot inline; use the release of onnxruntime-web that the "
-            "documentation of `vaedge page` names"
+            f"{SCRIPT_NAME} has a form that vaedge cannot inline; run `npm install onnxruntime-web@{TESTED_RELEASE}`"
         )
     return script
 

@@ -6,6 +6,7 @@
  * @typedef {StandardNormal | Mixture} Prior
  */
 
+import { elementsOf, isEqual } from "./arrays.js";
 import { BundleError } from "./errors.js";
 import { general, quote, tuple } from "./messages.js";
 import { standardDeviation } from "./posterior.js";
@@ -50,7 +51,7 @@ export class StandardNormal {
    */
   sample(n, seed) {
     const shape = [n, ...this.latentShape];
-    return { data: generator(seed).fillNormals(new Float32Array(elements(shape))), shape };
+    return { data: generator(seed).fillNormals(new Float32Array(elementsOf(shape))), shape };
   }
 
   /**
@@ -59,7 +60,7 @@ export class StandardNormal {
    * @param {Batch} z
    */
   logProb(z) {
-    const length = elements(this.latentShape);
+    const length = elementsOf(this.latentShape);
     const result = new Float64Array(z.shape[0]);
     for (let row = 0; row < result.length; row += 1) {
       let sum = length * LOG_2PI;
@@ -83,8 +84,8 @@ export class Mixture {
       throw new BundleError("the prior's mean and std must be float32, and its cumulative int64");
     }
     const [components, ...latentShape] = mean.shape;
-    const hasParameters = latentShape.length > 0 && mean.data.length > 0 && same(std.shape, mean.shape);
-    if (!hasParameters || !same(cumulative.shape, [components])) {
+    const hasParameters = latentShape.length > 0 && mean.data.length > 0 && isEqual(std.shape, mean.shape);
+    if (!hasParameters || !isEqual(cumulative.shape, [components])) {
       throw new BundleError(
         `the prior's arrays have the shapes ${tuple(mean.shape)} (mean), ${tuple(std.shape)} (std) and ` +
           `${tuple(cumulative.shape)} (cumulative); expected (K, ...), (K, ...) and (K,) for K components`,
@@ -117,7 +118,7 @@ export class Mixture {
    */
   sample(n, seed) {
     const shape = [n, ...this.latentShape];
-    const length = elements(this.latentShape);
+    const length = elementsOf(this.latentShape);
     const data = generator(seed).fillNormals(new Float32Array(n * length));
     const uniform = secondGenerator(seed);
     for (let row = 0; row < n; row += 1) {
@@ -154,7 +155,7 @@ export class Mixture {
    */
   logProb(z) {
     const { mean, std, cumulative } = this;
-    const length = elements(this.latentShape);
+    const length = elementsOf(this.latentShape);
     const precision = Float64Array.from(std, (value) => 1 / value);
     const constants = cumulative.map((value, component) => {
       const weight = (value - (component ? cumulative[component - 1] : 0)) / UNIT;
@@ -203,7 +204,7 @@ function readMixture(arrays, latentShape) {
     return array;
   });
   const mixture = names[0] === "mean" ? new Mixture(first, second, third) : mixtureOfFormat1(first, second, third);
-  if (!same(mixture.latentShape, latentShape)) {
+  if (!isEqual(mixture.latentShape, latentShape)) {
     throw new BundleError(
       `the prior's mean has the shape ${tuple([mixture.cumulative.length, ...mixture.latentShape])}; expected one ` +
         `mean of shape ${tuple(latentShape)} per component`,
@@ -223,7 +224,7 @@ function mixtureOfFormat1(logWeights, mean, logVar) {
   if (!isFloat32(logWeights.data) || !isFloat32(logVar.data)) {
     throw new BundleError("the prior's log_weights and log_var must be float32");
   }
-  if (!logWeights.data.length || !same(logWeights.shape, mean.shape.slice(0, 1))) {
+  if (!logWeights.data.length || !isEqual(logWeights.shape, mean.shape.slice(0, 1))) {
     throw new BundleError(
       `the prior's log_weights have the shape ${tuple(logWeights.shape)}, and its mean has the shape ` +
         `${tuple(mean.shape)}; expected (K,) and (K, ...) for K components`,
@@ -245,10 +246,3 @@ function mixtureOfFormat1(logWeights, mean, logVar) {
  * @returns {data is Float32Array}
  */
 const isFloat32 = (data) => data instanceof Float32Array;
-/** @param {readonly number[]} shape */
-const elements = (shape) => shape.reduce((product, length) => product * length, 1);
-/**
- * @param {readonly number[]} a
- * @param {readonly number[]} b
- */
-const same = (a, b) => a.length === b.length && a.every((length, axis) => length === b[axis]);

@@ -24,10 +24,9 @@ import { ClosedError, InputError } from "./errors.js";
 import { draw as drawFrom, requireDrawable, requireScorable } from "./likelihoods.js";
 import { samplePosterior } from "./posterior.js";
 import { thirdGenerator } from "./random.js";
-import { asBatch, asConditions, asCount, asExample } from "./validation.js";
+import { asBatch, asConditions, asCount, asExample, MAX_LATENT } from "./validation.js";
 
-/** Limits of latents. No prior has mass at larger values. */
-const LATENT_RANGE = [-1e6, 1e6];
+const LATENT_RANGE = [-MAX_LATENT, MAX_LATENT];
 
 export class VAE {
   /** @param {Model} model What `load` read. */

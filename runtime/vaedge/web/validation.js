@@ -7,8 +7,8 @@
  * Integer arrays are refused, because the most common mistake is to give pixels in 0..255 where 0..1 is expected. A
  * Uint8Array is accepted only if the manifest has an encoding.
  *
- * @typedef {{data: Float32Array, shape: number[]}} Batch
- * @typedef {{data: Float32Array | BigInt64Array, shape: number[]}} Input
+ * @typedef {import("./batches.js").Batch} Batch
+ * @typedef {import("./batches.js").Input} Input
  * @typedef {import("./manifest.js").Condition} Condition
  * @typedef {import("./arrays.js").ArrayLike} ArrayLike
  */
@@ -17,6 +17,8 @@ import { asArray, elementsOf, hasShape, isEqual, limitsOf, repeated } from "./ar
 import { InputError } from "./errors.js";
 import { describe, general, quote, quotedList, tuple, withCommas } from "./messages.js";
 
+/** Maximum absolute value of a latent. No prior has mass at larger values. */
+export const MAX_LATENT = 1e6;
 /** Maximum number of rows per call. */
 const MAX_ROWS = 2 ** 31;
 const FLOAT32_MAX = 3.4028234663852886e38;

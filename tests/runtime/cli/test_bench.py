@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +211,16 @@ def test_plot_of_bundles_without_an_elbo_is_refused_before_anything_is_timed(bun
     argv = ["bench", str(bundle), str(bundle.parent / "mnist"), "--variants", "fp32"]
     assert main([*argv, "--plot", str(tmp_path / "plot.svg")]) == 1
     assert "none of these bundles states a `test_elbo`" in capsys.readouterr().err
+
+
+def test_variants_without_a_reference_are_measured(capsys):
+    """Bundles of format 1 have a reference only for fp32. Its inputs are used for all variants."""
+    bundle = Path(__file__).parents[2] / "data" / "format-1"
+    argv = ["bench", str(bundle), "--batches", "1", "--seconds", "0", "--threads", "1", "--operations", "decode"]
+    assert main([*argv, "--json"]) == 0
+    report = Report.from_json(capsys.readouterr().out, "report.json")
+    assert [entry.difference for entry in report.candidates] == [None] * len(report.rows)
+    assert {"fp32", "int8"} == {entry.variant for entry in report.candidates}
 
 
 def test_markdown_holds_the_tables(decode, tmp_path):

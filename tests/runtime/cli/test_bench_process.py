@@ -1,6 +1,7 @@
 """`vaedge bench` measures cold starts in new processes, and runs bundles in other interpreters."""
 
 import os
+import subprocess
 import sys
 from dataclasses import asdict
 
@@ -76,6 +77,33 @@ def test_interpreter_without_onnxruntime_is_one_clear_error(bundle, capsys, tmp_
     assert f"{interpreter} failed: ModuleNotFoundError: No module named 'onnxruntime'" in capsys.readouterr().err
     assert main([*argv, f"python={tmp_path / 'absent'}"]) == 1
     assert "is not a Python interpreter that can be started" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs process groups")
+def test_ctrl_c_does_not_end_the_processes(bundle):
+    """Ctrl-C sends SIGINT to all processes of a terminal. The measurement must still receive replies."""
+    program = f"""
+import os, signal
+from vaedge.bundle.reader import read_bundle
+from vaedge.bundle.reference import Inputs
+from vaedge.cli.bench_process import WorkerProcess
+signal.signal(signal.SIGINT, lambda *_: None)
+with WorkerProcess({options(bundle)!r}, Inputs.of(read_bundle({str(bundle)!r}))) as process:
+    os.killpg(os.getpgid(0), signal.SIGINT)
+    for _ in range(3):
+        process.request({{"request": "describe"}})
+print("done")
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        env=environment,
+        check=False,
+    )
+    assert result.stdout == "done\n", result.stderr
 
 
 def test_output_of_libraries_is_no_reply(bundle, inputs, tmp_path, monkeypatch):

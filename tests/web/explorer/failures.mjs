@@ -7,18 +7,18 @@ import { verdict, withBrowser } from "./browser.mjs";
 
 const [executable, cases] = process.argv.slice(2);
 await withBrowser(executable, async (open) => {
-    for (const [file, fragment, message] of JSON.parse(readFileSync(cases, "utf8"))) {
-        const { page, log } = await open(pathToFileURL(file).href + fragment);
-        const { check, alerts } = await verdict(page);
-        assert.equal(check, "failed", file);
-        assert.equal(alerts.length, 1, file);
-        assert.match(alerts[0], new RegExp(message), file);
-        assert.doesNotMatch(alerts[0], /\n|undefined|TypeError/);
-        assert.deepEqual(
-            log.filter((line) => !line.startsWith("request file:")),
-            [],
-            file,
-        );
-        await page.context().close();
-    }
+  for (const [file, fragment, message] of JSON.parse(readFileSync(cases, "utf8"))) {
+    const { page, log } = await open(pathToFileURL(file).href + fragment);
+    const { check, alerts } = await verdict(page);
+    assert.equal(check, "failed", file);
+    assert.equal(alerts.length, 1, file);
+    assert.match(alerts[0], new RegExp(message), file);
+    assert.doesNotMatch(alerts[0], /\n|undefined|TypeError/);
+    assert.deepEqual(
+      log.filter((line) => !line.startsWith("request file:")),
+      [],
+      file,
+    );
+    await page.context().close();
+  }
 });

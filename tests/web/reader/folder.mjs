@@ -9,10 +9,10 @@ import { join } from "node:path";
  * @param {string} folder
  */
 export async function filesOf(folder) {
-    const files = new Map();
-    for (const name of readdirSync(folder)) {
-        const path = join(folder, name);
-        if (statSync(path, { throwIfNoEntry: false })?.isFile()) files.set(name, await openAsBlob(path));
-    }
-    return files;
+  const files = new Map();
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    if (statSync(path, { throwIfNoEntry: false })?.isFile()) files.set(name, await openAsBlob(path));
+  }
+  return files;
 }

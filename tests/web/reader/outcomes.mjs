@@ -8,21 +8,21 @@ import { load, VaedgeError } from "../../../runtime/vaedge/web/vaedge.js";
  * @param {unknown[]} sources
  */
 export async function outcomesOf(sources) {
-    let received = 0;
-    const create = async () => {
-        received += 1;
-        return {};
-    };
-    const outcomes = [];
-    for (const source of sources) {
-        received = 0;
-        try {
-            await load(source, { ort: { InferenceSession: { create } } });
-            outcomes.push({ name: "accepted", message: "", received });
-        } catch (error) {
-            const name = error instanceof VaedgeError ? error.name : `unexpected ${error?.stack}`;
-            outcomes.push({ name, message: String(error?.message), received });
-        }
+  let received = 0;
+  const create = async () => {
+    received += 1;
+    return {};
+  };
+  const outcomes = [];
+  for (const source of sources) {
+    received = 0;
+    try {
+      await load(source, { ort: { InferenceSession: { create } } });
+      outcomes.push({ name: "accepted", message: "", received });
+    } catch (error) {
+      const name = error instanceof VaedgeError ? error.name : `unexpected ${error?.stack}`;
+      outcomes.push({ name, message: String(error?.message), received });
     }
-    return outcomes;
+  }
+  return outcomes;
 }

@@ -9,12 +9,12 @@ const files = openFiles(await filesOf(process.argv[2]));
 const manifest = readManifest(await files.read(MANIFEST_NAME), files.where);
 const archives = {};
 for (const name of Object.keys(manifest.files)) {
-    const content = await readVerified(files, manifest, name);
-    if (!name.endsWith(".npz")) continue;
-    archives[name] = {};
-    for (const [array, { data, shape }] of await readNpz(content)) {
-        const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64");
-        archives[name][array] = { dtype: data instanceof BigInt64Array ? "int64" : "float32", shape, bytes };
-    }
+  const content = await readVerified(files, manifest, name);
+  if (!name.endsWith(".npz")) continue;
+  archives[name] = {};
+  for (const [array, { data, shape }] of await readNpz(content)) {
+    const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64");
+    archives[name][array] = { dtype: data instanceof BigInt64Array ? "int64" : "float32", shape, bytes };
+  }
 }
 console.log(JSON.stringify({ manifest, archives }));

@@ -1,5 +1,6 @@
 /** The model behind the page: its variants, its examples, and facts about its latents. */
 
+import { elementsOf } from "../arrays.js";
 import { openFiles, readVerified } from "../files.js";
 import { readNpz } from "../npz.js";
 import { load } from "../vaedge.js";
@@ -54,7 +55,7 @@ export class Model {
     /** @type {Record<string, number[][]>} Values of the conditions of each example. */
     this.exampleConditions = {};
     /** Number of elements of one z. */
-    this.latents = sizeOf(vae.latentShape);
+    this.latents = elementsOf(vae.latentShape);
     /** KL divergence of each latent from N(0, 1), nats, mean over the examples. */
     this.kl = new Float64Array(this.latents);
     /** @type {number[]} Latents, the largest KL divergence first. */
@@ -67,7 +68,7 @@ export class Model {
 
   /** Number of examples. */
   get examples() {
-    return this.x.length / sizeOf(this.vae.inputShape);
+    return this.x.length / elementsOf(this.vae.inputShape);
   }
 
   /**
@@ -106,10 +107,10 @@ export class Model {
       return;
     }
     const arrays = await readNpz(await readVerified(openFiles(this.files), this.manifest, reference));
-    this.x = /** @type {Float32Array} */ (arrays.get("x")?.data).slice(0, EXAMPLES * sizeOf(this.vae.inputShape));
+    this.x = /** @type {Float32Array} */ (arrays.get("x")?.data).slice(0, EXAMPLES * elementsOf(this.vae.inputShape));
     for (const { name, shape } of this.conditions) {
       const values = Array.from(/** @type {any} */ (arrays.get(name)?.data), Number);
-      const size = sizeOf(shape);
+      const size = elementsOf(shape);
       this.exampleConditions[name] = Array.from({ length: this.examples }, (_, row) =>
         values.slice(row * size, (row + 1) * size),
       );
@@ -173,13 +174,10 @@ export class Model {
   }
 }
 
-/** @param {readonly number[]} shape */
-export const sizeOf = (shape) => shape.reduce((product, length) => product * length, 1);
-
 /**
  * Return the first value that a condition may have.
  *
  * @param {Condition} condition
  * @returns {number[]}
  */
-export const zeros = (condition) => new Array(sizeOf(condition.shape)).fill(0);
+export const zeros = (condition) => new Array(elementsOf(condition.shape)).fill(0);

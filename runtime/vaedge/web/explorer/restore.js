@@ -1,18 +1,16 @@
 /** The state at the start: from the fragment of the address, or the first example. */
 
+import { elementsOf } from "../arrays.js";
+import { MAX_LATENT } from "../validation.js";
 import { exampleState } from "./analysis.js";
 import { readFragment } from "./fragment.js";
 import { fromBytes } from "./image_input.js";
-import { sizeOf } from "./model.js";
 
 /**
  * @typedef {import("./store.js").State} State
  * @typedef {import("./model.js").Model} Model
  * @typedef {import("./views.js").Kind} Kind
  */
-
-/** Largest absolute value of a latent that the runtime accepts. */
-const MAX_LATENT = 1e6;
 
 /**
  * Return the state without a fragment: the first example, and the seed 0.
@@ -78,7 +76,8 @@ function requireConditions(values, model) {
   for (const { name, shape, classes, dtype } of model.conditions) {
     const isValid = (/** @type {number} */ value) =>
       dtype === "int64" ? Number.isInteger(value) && value >= 0 && value < classes.length : Number.isFinite(value);
-    require(values[name].length === sizeOf(shape) && values[name].every(isValid), `condition.${name}`, `valid values`);
+    require(values[name].length === elementsOf(shape) &&
+      values[name].every(isValid), `condition.${name}`, `valid values`);
   }
 }
 

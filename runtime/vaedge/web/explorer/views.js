@@ -1,5 +1,6 @@
 /** Views of examples: an image on a canvas, or a row of numbers. */
 
+import { elementsOf } from "../arrays.js";
 import { create, format } from "./elements.js";
 
 /**
@@ -34,7 +35,7 @@ export function describeExamples(manifest, rows) {
   const shape = manifest.inputShape;
   const isImage = shape.length === 3 && (shape[0] === 1 || shape[0] === 3);
   const [channels, height, width] = isImage ? shape : [1, 1, 1];
-  const size = shape.reduce((product, length) => product * length, 1);
+  const size = elementsOf(shape);
   const names = Array.from(
     { length: isImage ? 0 : Math.min(size, MAX_COLUMNS) },
     (_, i) => manifest.features[i] ?? `x${i}`,
