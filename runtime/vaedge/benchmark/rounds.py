@@ -158,14 +158,19 @@ def run_rounds(
     restart: Callable[[], object],
     advance: Callable[[float], object] = lambda _: None,
 ) -> None:
-    """Add blocks of rounds to all groups, until each group is precise or the time is spent. Add at least one block.
+    """Add blocks of rounds to all groups, until each group has the requested precision or the time is used up.
+
+    At least one block is added.
 
     Args:
         groups: The groups. After an exception, such as KeyboardInterrupt, they keep all complete rounds.
-        seconds: Time in seconds for each candidate of each group, including its share of `restart`.
-        precision: The rounds of a group end if the widest 99 % interval has at most this relative width.
-        restart: Function that gives each candidate a new process. It is called before each block but the first.
-        advance: Function that is called after each block with the seconds of the budget that the block took.
+        seconds: Time budget in seconds for each candidate of each group, including its share of the time of `restart`.
+            The total budget is this value times the number of candidates in all groups.
+        precision: A group gets no further blocks if the 99 % interval of each ratio has at most this relative width. For
+            a single candidate, this applies to the interval of its median time.
+        restart: Function that gives each candidate a new process. It is called before every block except the first.
+        advance: Function that is called after each block with the part of the total budget, in seconds, that the block
+            used.
     """
     part = min(_ROUND_SECONDS, seconds / _MIN_ROUNDS_OF_BUDGET)
     running, budget = list(groups), seconds * sum(len(group.calls) for group in groups)

@@ -85,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the report as JSON to a file, or to the standard output without FILE",
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown, .md")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the tables to this Markdown file, whose name ends in .md"
+    )
     parser.add_argument(
         "--plot",
         type=Path,
