@@ -164,10 +164,10 @@ def run_rounds(
 
     Args:
         groups: The groups. After an exception, such as KeyboardInterrupt, they keep all complete rounds.
-        seconds: Time budget in seconds for each candidate of each group, including its share of the time of `restart`.
-            The total budget is this value times the number of candidates in all groups.
-        precision: A group gets no further blocks if the 99 % interval of each ratio has at most this relative width. For
-            a single candidate, this applies to the interval of its median time.
+        seconds: Time budget in seconds for each candidate of each group, including its share of the time of
+            `restart`. The total budget is this value times the number of candidates in all groups.
+        precision: A group gets no further blocks if the 99 % interval of each ratio has at most this relative width.
+            For a single candidate, this applies to the interval of its median time.
         restart: Function that gives each candidate a new process. It is called before every block except the first.
         advance: Function that is called after each block with the part of the total budget, in seconds, that the block
             used.
