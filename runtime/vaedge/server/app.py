@@ -3,6 +3,7 @@
 All paths are known when the application is created, so a dict finds the handler of a request.
 """
 
+import gc
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from functools import partial
@@ -150,6 +151,11 @@ async def _until_gone(receive: Receive) -> None:
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         kind = (await receive())["type"]
+        if kind == "lifespan.startup":
+            # Without this call, each full garbage collection visits the objects of all imported modules, and requests
+            # wait for it.
+            gc.collect()
+            gc.freeze()
         await send({"type": f"{kind}.complete"})
         if kind == "lifespan.shutdown":
             return

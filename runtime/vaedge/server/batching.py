@@ -107,6 +107,7 @@ class Lane:
         self._running: list[Job] = []
         self._busy = False
         self._watching = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._turns: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]]] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -117,6 +118,11 @@ class Lane:
         Raises:
             RequestError: Too many jobs wait.
         """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # the earlier event loop has ended, and so have its jobs
+            self._loop, self._timer = loop, None
+            self._waiting, self._running = [], []
+            self._busy = self._watching = False
         if len(self._waiting) >= self._max_waiting:
             raise overloaded(f"{len(self._waiting)} requests wait")
         self._waiting.append(job)
@@ -125,7 +131,7 @@ class Lane:
         if not self._busy:
             self._busy = True
             # The event loop first reads all requests that have already arrived.
-            asyncio.get_running_loop().call_soon(self._start)
+            loop.call_soon(self._start)
 
     def leave(self, job: Job) -> None:
         """Release what a job holds, after its response was sent or its client went away."""

@@ -138,27 +138,25 @@ class Model:
         manifest = self.vae.manifest
         values = dict(request.inputs)
         first = values.pop(names[0])
-        rows = self._rows(first)
-        conditions = as_conditions(values, None, manifest.conditions, rows)
         if self._operation == "sample":
+            rows = self._count(first)
+            conditions = as_conditions(values, None, manifest.conditions, rows)
             return self._sample(rows, conditions, parameters)
         if self._operation == "decode":
-            inputs = {"z": as_batch(first, "z", manifest.latent_shape, LATENT_RANGE), **conditions}
+            first = as_batch(first, "z", manifest.latent_shape, LATENT_RANGE)
         else:
-            x = as_batch(first, "x", manifest.input_shape, manifest.input_range, manifest.encoding)
-            inputs = {"x": x, **conditions}
-        return Call(self._run(rows, parameters), inputs, rows)
-
-    def _rows(self, first: Array) -> int:
-        """Return the number of rows of a call."""
-        if self._operation == "sample":
-            if first.dtype.kind not in "iu" or first.shape != (1,):
-                raise InputError("n must be INT64 of shape [1]")
-            return as_count(int(first[0]), "n", 1, self._max_rows)
-        rows = len(first) if first.ndim else 0
+            first = as_batch(first, "x", manifest.input_shape, manifest.input_range, manifest.encoding)
+        rows = len(first)
         if rows > self._max_rows:
             raise RequestError(413, f"the request has {rows} rows; send at most {self._max_rows} rows per request")
-        return rows
+        conditions = as_conditions(values, None, manifest.conditions, rows)
+        return Call(self._run(rows, parameters), {names[0]: first, **conditions}, rows)
+
+    def _count(self, n: Array) -> int:
+        """Return the number of samples."""
+        if n.dtype.kind not in "iu" or n.shape != (1,):
+            raise InputError("n must be INT64 of shape [1]")
+        return as_count(int(n[0]), "n", 1, self._max_rows)
 
     def _sample(self, rows: int, conditions: Arrays, parameters: Mapping[str, Any]) -> Call:
         vae, seed = self.vae, _seed(parameters)

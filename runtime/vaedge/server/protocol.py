@@ -11,6 +11,7 @@ from vaedge.server.responses import JSON, Response, invalid
 from vaedge.server.tensors import Array, datatype_of, from_bytes, from_json
 
 VERSION = "1"  # a bundle has one version
+_MAX_KNOWN = 1024  # maximum size of the JSON of a request that is remembered
 _BINARY = (b"content-type", b"application/octet-stream")
 
 
@@ -32,6 +33,24 @@ class Request(NamedTuple):
     binary: bool
 
 
+class _Binary(NamedTuple):
+    """A tensor whose data is in the body, behind the JSON."""
+
+    datatype: Any
+    shape: Any
+    size: Any
+
+
+class _Head(NamedTuple):
+    """The JSON of a request. The fields are those of `Request`."""
+
+    id: str | None
+    inputs: dict[str, Array | _Binary]
+    parameters: dict[str, Any]
+    outputs: dict[str, bool]
+    binary: bool
+
+
 def read_request(body: bytes, json_size: int | None) -> Request:
     """Read the body of a request.
 
@@ -46,13 +65,28 @@ def read_request(body: bytes, json_size: int | None) -> Request:
     end = len(body) if json_size is None else json_size
     if end > len(body):
         raise invalid(f"Inference-Header-Content-Length is {end}, but the body has {len(body)} bytes")
-    tree = _object(_read_json(body[:end]), "the request")
+    # A client usually repeats the JSON of its binary requests.
+    head = _known_head(body[:end]) if end <= _MAX_KNOWN and json_size is not None else _read_head(body[:end])
+    inputs: dict[str, Array] = {}
+    for name, tensor in head.inputs.items():
+        if isinstance(tensor, _Binary):
+            inputs[name] = from_bytes(name, *tensor[:2], body, end, tensor.size)
+            end += tensor.size
+        else:
+            inputs[name] = tensor
+    if end != len(body):
+        raise invalid(f"the body has {len(body) - end} bytes after the last input; correct the lengths")
+    return Request(head.id, inputs, head.parameters, head.outputs, head.binary)
+
+
+def _read_head(text: bytes) -> _Head:
+    tree = _object(_read_json(text), "the request")
     identity = tree.get("id")
     if identity is not None and type(identity) is not str:
         raise invalid("id is not a text")
     parameters = _object(tree.get("parameters", {}), "parameters")
     binary = _flag(parameters.pop("binary_data_output", False), "binary_data_output")
-    inputs: dict[str, Array] = {}
+    inputs: dict[str, Array | _Binary] = {}
     for entry in _entries(tree, "inputs"):
         name = _new_name(entry, inputs)
         shape, datatype = entry.get("shape"), entry.get("datatype")
@@ -62,10 +96,7 @@ def read_request(body: bytes, json_size: int | None) -> Request:
         elif "data" in entry:
             raise invalid(f"{name} has both data and binary_data_size; give one of them")
         else:
-            inputs[name] = from_bytes(name, datatype, shape, body, end, size)
-            end += size
-    if end != len(body):
-        raise invalid(f"the body has {len(body) - end} bytes after the last input; correct the lengths")
+            inputs[name] = _Binary(datatype, shape, size)
     outputs: dict[str, bool] = {}
     for entry in _entries(tree, "outputs"):
         name = _new_name(entry, outputs)
@@ -73,7 +104,10 @@ def read_request(body: bytes, json_size: int | None) -> Request:
         if options.keys() - {"binary_data"}:
             raise invalid(f"{name}: the only parameter of an output is binary_data")
         outputs[name] = _flag(options.get("binary_data", binary), "binary_data")
-    return Request(identity, inputs, parameters, outputs, binary)
+    return _Head(identity, inputs, parameters, outputs, binary)
+
+
+_known_head = lru_cache(maxsize=256)(_read_head)
 
 
 def write_response(model: str, request: Request, arrays: Mapping[str, Array]) -> Response:
