@@ -32,7 +32,7 @@ TRAINING_MAY_IMPORT = {
     "vaedge.cli",  # for progress bars, and because `python -m vaedge_train` is `vaedge train`
 }
 FOLDERS_MAY_IMPORT = {"errors", "_types", "validation"}
-MAX_IMPORTS_BETWEEN_ENTRIES = {"vaedge": 64, "vaedge_train": 45}
+MAX_IMPORTS_BETWEEN_ENTRIES = {"vaedge": 69, "vaedge_train": 45}
 MAX_LINES = 300
 LONGER_FILES = {"runtime/vaedge/vae.py": "the public methods of one class, each with its full documentation"}
 

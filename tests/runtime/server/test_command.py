@@ -85,7 +85,7 @@ def test_serve_warns_about_other_addresses_without_a_token(bundle):
         assert "warning: everyone who can reach 0.0.0.0 can use this server" in process.stderr.read()
 
 
-def test_workers_share_port_and_metrics_and_are_replaced(bundle):
+def test_workers_share_port_and_metrics(bundle):
     with serving(bundle, "--workers", "2") as (process, address):
         for _ in range(4):
             assert get(address, "/v2/models/article.sample/infer", _SAMPLE)["outputs"][0]["shape"] == [1, 1, 28, 28]
