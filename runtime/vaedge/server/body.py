@@ -33,24 +33,34 @@ class Body:
             raise invalid("the body is compressed; send it without Content-Encoding")
         if int(headers.get(b"content-length", b"0")) > self._limits.body_bytes:
             raise self._too_large()
-        parts: list[bytes] = []
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.body_seconds
         try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        return False
-                    part = message.get("body", b"")
-                    self._memory.reserve(len(part))
-                    self._held += len(part)
-                    if self._held > self._limits.body_bytes:
-                        raise self._too_large()
-                    parts.append(part)
-                    if not message.get("more_body"):
-                        break
+            async with asyncio.timeout(None) as timeout:
+                # Most bodies have arrived already. A timer, which takes longer than reading, starts only for the others.
+                start_timer = loop.call_soon(timeout.reschedule, deadline)
+                try:
+                    return await self._read_parts(receive)
+                finally:
+                    start_timer.cancel()
         except TimeoutError as error:
-            message_text = f"the body did not arrive within {self._limits.body_seconds:g} seconds"
-            raise RequestError(408, message_text, {"connection": "close"}) from error
+            reason = f"the body did not arrive within {self._limits.body_seconds:g} seconds"
+            raise RequestError(408, reason, {"connection": "close"}) from error
+
+    async def _read_parts(self, receive: Receive) -> bool:
+        parts: list[bytes] = []
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return False
+            part = message.get("body", b"")
+            self._memory.reserve(len(part))
+            self._held += len(part)
+            if self._held > self._limits.body_bytes:
+                raise self._too_large()
+            parts.append(part)
+            more = message.get("more_body", False)
         self.content = parts[0] if len(parts) == 1 else b"".join(parts)
         return True
 

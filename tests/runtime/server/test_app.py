@@ -79,6 +79,17 @@ def test_large_bodies_are_refused(mnist, client):
     assert app._memory._held == 0
 
 
+def test_refused_bodies_leave_no_timer(mnist, client, caplog):
+    app = create_app([mnist], limits=Limits(body_bytes=100))
+
+    async def main():
+        await client.ask_async(app, "POST", PATH, bytes(101), [(b"content-length", b"0")])
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert caplog.text == ""
+
+
 def test_compressed_bodies_are_refused(app, client):
     answer = client.ask(app, "POST", PATH, b"{}", [(b"content-encoding", b"gzip")])
     assert (answer.status, "compressed" in answer.json["error"]) == (400, True)
