@@ -37,7 +37,7 @@ class Body:
         deadline = loop.time() + self._limits.body_seconds
         try:
             async with asyncio.timeout(None) as timeout:
-                # Most bodies have arrived already. A timer, which takes longer than reading, starts only for the others.
+                # Most bodies have arrived already. A timer takes longer than reading, so it starts only for the others.
                 start_timer = loop.call_soon(timeout.reschedule, deadline)
                 try:
                     return await self._read_parts(receive)

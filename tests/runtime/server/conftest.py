@@ -3,14 +3,16 @@
 import asyncio
 import json
 import threading
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-import uvicorn
 
 import vaedge
-from vaedge.server import create_app
+
+# The tests of the wheel run in an environment without the extra `serve`.
+collect_ignore_glob = [] if find_spec("uvicorn") else ["test_*"]
 
 
 @pytest.fixture(autouse=True)
@@ -132,12 +134,16 @@ def table(table_bundle):
 
 @pytest.fixture(scope="session")
 def app(mnist, table):
+    from vaedge.server import create_app
+
     return create_app([mnist, table])
 
 
 @pytest.fixture(scope="session")
 def address(app):
     """Serve the application with uvicorn in a thread, and return HOST:PORT."""
+    import uvicorn
+
     config = uvicorn.Config(app, port=0, http="httptools", ws="none", log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
