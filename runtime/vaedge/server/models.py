@@ -19,6 +19,7 @@ Run = Callable[[Arrays], Arrays]
 
 MAX_SEED = 2**128 - 1
 _NUMBERS = {"float32": "FP32", "int64": "INT64"}
+_SIZES = {"FP32": 4, "FP64": 8, "BOOL": 1}  # bytes of an element of an output
 # Dict from the name of each operation to the names of its parameters.
 _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "encode": (),
@@ -26,7 +27,7 @@ _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "sample": ("seed", "draw"),
     "reconstruct": ("seed", "draw"),
     "log_prob": ("seed", "k"),
-    "detect": ("false_alarm_rate",),
+    "detect": ("false_alarm_rate", "maps"),
 }
 
 
@@ -99,8 +100,7 @@ class Model:
             for name, condition in vae.manifest.conditions.items()
         ]
         self.inputs = (first, *conditions)
-        elements = sum(int(np.prod(output.shape[1:])) for output in self.outputs)
-        self.row_bytes = 8 * elements if operation in ("log_prob", "detect") else 4 * elements
+        self.row_bytes = sum(_SIZES[output.datatype] * int(np.prod(output.shape[1:])) for output in self.outputs)
         self._max_rows = max(1, limits.result_bytes // self.row_bytes)
 
     def metadata(self) -> dict[str, Any]:
@@ -130,6 +130,8 @@ class Model:
         parameters = request.parameters
         _require_known("parameters", parameters, _PARAMETERS[self._operation])
         _require_known("outputs", request.outputs, [output.name for output in self.outputs])
+        if "maps" in request.outputs and not _flag(parameters, "maps"):
+            raise invalid("the output maps was requested without the parameter maps; set the parameter to true")
         names = [tensor.name for tensor in self.inputs]
         if request.inputs.keys() != set(names):
             raise invalid(
@@ -160,7 +162,7 @@ class Model:
 
     def _sample(self, rows: int, conditions: Arrays, parameters: Mapping[str, Any]) -> Call:
         vae, seed = self.vae, _seed(parameters)
-        if _draw(parameters):
+        if _flag(parameters, "draw"):
             return Call(partial(_draw_samples, vae, rows, seed), conditions, rows)
         # The latents depend only on the seed of this request. Decoding them is a call of `decode`.
         return Call(self._shared("decode"), {"z": vae.prior.sample(rows, seed), **conditions}, rows)
@@ -171,9 +173,9 @@ class Model:
             k = as_count(parameters.get("k", 100), "k", 1, max(1, self._limits.draws // max(1, rows)))
             return partial(_log_prob, vae, k, _seed(parameters))
         if self._operation == "detect":
-            return partial(_detect, vae, parameters.get("false_alarm_rate", 0.01))
+            return partial(_detect, vae, parameters.get("false_alarm_rate", 0.01), _flag(parameters, "maps"))
         if parameters:  # only `reconstruct` has parameters here
-            return partial(_reconstruct, vae, draw=_draw(parameters), seed=_seed(parameters))
+            return partial(_reconstruct, vae, draw=_flag(parameters, "draw"), seed=_seed(parameters))
         return self._shared(self._operation)
 
     def _shared(self, name: str) -> Run:
@@ -196,7 +198,7 @@ def _signature(vae: VAE, operation: str) -> tuple[Tensor, tuple[Tensor, ...]]:
     if operation == "log_prob":
         return from_x, (Tensor("log_prob", "FP64", (-1,)),)
     results = Tensor("score", "FP32", (-1,)), Tensor("p_value", "FP64", (-1,)), Tensor("is_anomaly", "BOOL", (-1,))
-    return from_x, results
+    return from_x, (*results, Tensor("maps", "FP32", x))  # maps only with the parameter `maps`
 
 
 def _require_known(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -213,11 +215,11 @@ def _seed(parameters: Mapping[str, Any]) -> int | None:
     return None if seed is None else as_count(seed, "seed", 0, MAX_SEED)
 
 
-def _draw(parameters: Mapping[str, Any]) -> bool:
-    draw = parameters.get("draw", False)
-    if not isinstance(draw, bool):
-        raise invalid("draw is neither true nor false")
-    return draw
+def _flag(parameters: Mapping[str, Any], name: str) -> bool:
+    value = parameters.get(name, False)
+    if not isinstance(value, bool):
+        raise invalid(f"{name} is neither true nor false")
+    return value
 
 
 def _conditions(vae: VAE, inputs: Arrays) -> Arrays:
@@ -246,6 +248,7 @@ def _log_prob(vae: VAE, k: int, seed: int | None, inputs: Arrays) -> Arrays:
     return {"log_prob": vae.log_prob(inputs["x"], k=k, seed=seed, conditions=_conditions(vae, inputs))}
 
 
-def _detect(vae: VAE, rate: float, inputs: Arrays) -> Arrays:
-    found = vae.detect(inputs["x"], false_alarm_rate=rate, conditions=_conditions(vae, inputs))
-    return {"score": found.score, "p_value": found.p_value, "is_anomaly": found.is_anomaly}
+def _detect(vae: VAE, rate: float, maps: bool, inputs: Arrays) -> Arrays:
+    found = vae.detect(inputs["x"], false_alarm_rate=rate, maps=maps, conditions=_conditions(vae, inputs))
+    results: Arrays = {"score": found.score, "p_value": found.p_value, "is_anomaly": found.is_anomaly}
+    return results if found.maps is None else {**results, "maps": found.maps}

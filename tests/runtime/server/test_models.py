@@ -58,14 +58,48 @@ def test_draws_of_reconstruct_and_log_prob_equal_the_methods(app, client, mnist)
     np.testing.assert_array_equal(found["log_prob"], mnist.log_prob(X, k=7, seed=3))
 
 
-def test_detect_equals_the_method(client, mnist):
+@pytest.fixture(scope="module")
+def calibrated(mnist):
     normal = np.random.default_rng(1).integers(0, 2, (40, 1, 28, 28)).astype(np.float32)
     path = mnist._origin[0]
-    vae = vaedge.load(path, threads=1, calibration=mnist.calibrate(normal))
-    found = client.infer(create_app([vae]), "mnist.detect", {"x": X}, {"false_alarm_rate": 0.2}).arrays()
-    expected = vae.detect(X, false_alarm_rate=0.2)
-    for name in ("score", "p_value", "is_anomaly"):
-        np.testing.assert_array_equal(found[name], getattr(expected, name))
+    return vaedge.load(path, threads=1, calibration=mnist.calibrate(normal))
+
+
+@pytest.mark.parametrize("maps", [True, False])
+def test_detect_equals_the_method(client, calibrated, maps, binary):
+    parameters = {"false_alarm_rate": 0.2, "maps": maps}
+    found = client.infer(create_app([calibrated]), "mnist.detect", {"x": X}, parameters, binary=binary).arrays()
+    expected = calibrated.detect(X, false_alarm_rate=0.2, maps=maps)
+    assert list(found) == ["score", "p_value", "is_anomaly"] + ["maps"] * maps
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, getattr(expected, name))
+
+
+def test_maps_of_detect_can_be_the_only_output(client, calibrated):
+    answer = client.infer(
+        create_app([calibrated]), "mnist.detect", {"x": X}, {"maps": True}, outputs=[{"name": "maps"}]
+    )
+    assert list(answer.arrays()) == ["maps"]
+
+
+def test_maps_count_as_a_part_of_the_result(client, calibrated):
+    app = create_app([calibrated], limits=Limits(result_bytes=2 * (3136 + 13)))
+    answer = client.infer(app, "mnist.detect", {"x": X}, {"maps": True})
+    assert (answer.status, "send at most 2 rows" in answer.json["error"]) == (413, True)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, "the output maps was requested without the parameter maps"),
+        ({"maps": False}, "the output maps was requested without the parameter maps"),
+        ({"maps": 1}, "maps is neither true nor false"),
+    ],
+)
+def test_output_maps_needs_the_parameter_maps(client, calibrated, parameters, message):
+    answer = client.infer(create_app([calibrated]), "mnist.detect", {"x": X}, parameters, outputs=[{"name": "maps"}])
+    assert answer.status == 400
+    assert message in answer.json["error"]
 
 
 def test_detect_exists_only_with_a_calibration(app, client):
