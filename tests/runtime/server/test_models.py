@@ -77,7 +77,11 @@ def test_detect_equals_the_method(client, calibrated, maps, binary):
 
 def test_maps_of_detect_can_be_the_only_output(client, calibrated):
     answer = client.infer(
-        create_app([calibrated]), "mnist.detect", {"x": X}, {"maps": True}, outputs=[{"name": "maps"}]
+        create_app([calibrated]),
+        "mnist.detect",
+        {"x": X},
+        {"false_alarm_rate": 0.2, "maps": True},
+        outputs=[{"name": "maps"}],
     )
     assert list(answer.arrays()) == ["maps"]
 
