@@ -11,7 +11,18 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = {"vaedge": ROOT / "runtime", "vaedge_train": ROOT / "train", "vaedge_export": ROOT / "export"}
 # The top-level packages that a package of this project may import, besides the standard library.
 ALLOWED = {
-    "vaedge": {"vaedge", "numpy", "onnxruntime", "PIL", "tqdm", "openvino", "matplotlib", "uvicorn", "prometheus_client"},
+    "vaedge": {
+        "vaedge",
+        "numpy",
+        "onnxruntime",
+        "PIL",
+        "tqdm",
+        "openvino",
+        "matplotlib",
+        "uvicorn",
+        "orjson",
+        "prometheus_client",
+    },
     "vaedge_train": {
         *("vaedge_train", "vaedge", "numpy", "torch", "torchvision", "safetensors", "PIL", "tqdm"),
         *("pydantic", "tensorboard", "matplotlib"),

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+import orjson
 
 from vaedge.server.responses import JSON, Response, invalid
 from vaedge.server.tensors import Array, datatype_of, from_bytes, from_json
@@ -147,7 +148,7 @@ def _binary_head(model: str, outputs: tuple[tuple[str, str, tuple[int, ...], int
 
 def _head(model: str, entries: list[dict[str, Any]]) -> bytes:
     tree = {"model_name": model, "model_version": VERSION, "outputs": entries}
-    return json.dumps(tree, separators=(",", ":")).encode()
+    return orjson.dumps(tree, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _described(name: str, array: Array) -> tuple[str, str, tuple[int, ...], int]:
@@ -161,7 +162,7 @@ def _binary_entry(name: str, datatype: str, shape: tuple[int, ...], size: int) -
 def _json_entry(name: str, array: Array) -> dict[str, Any]:
     if not np.isfinite(array).all():
         raise invalid("the result holds NaN or infinity, which JSON cannot express; request binary outputs")
-    return {"name": name, "datatype": datatype_of(array), "shape": array.shape, "data": array.ravel().tolist()}
+    return {"name": name, "datatype": datatype_of(array), "shape": array.shape, "data": array.ravel()}
 
 
 def _read_json(text: bytes) -> Any:
