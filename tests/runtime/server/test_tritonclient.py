@@ -1,8 +1,11 @@
 """Triton's client for HTTP talks to the server."""
 
+import asyncio
+
 import numpy as np
 import pytest
 import tritonclient.http as triton
+import tritonclient.http.aio as asynchronous
 from tritonclient.utils import InferenceServerException
 
 X = np.random.default_rng(0).integers(0, 2, (3, 1, 28, 28)).astype(np.float32)
@@ -17,7 +20,7 @@ def connected(address):
 def inputs(*, binary, **arrays):
     found = []
     for name, array in arrays.items():
-        kind = {"f": "FP32", "i": "INT64", "O": "BYTES"}[array.dtype.kind]
+        kind = {"f": "FP32", "i": "INT64", "u": "UINT8", "O": "BYTES"}[array.dtype.kind]
         found.append(triton.InferInput(name, list(array.shape), kind))
         found[-1].set_data_from_numpy(array, binary_data=binary)
     return found
@@ -79,3 +82,63 @@ def test_client_continues_after_a_body_that_is_too_large(connected, mnist):
     assert error.value.status() == "413"
     result = connected.infer("mnist.decode", inputs(binary=True, z=np.zeros((1, 40), np.float32)))
     assert result.as_numpy("x").shape == (1, 1, 28, 28)
+
+
+def test_client_reads_the_repository_index(connected, mnist):
+    index = {entry["name"]: entry for entry in connected.get_model_repository_index()}
+    assert index["mnist.decode"] == {"name": "mnist.decode", "version": "1", "state": "READY", "reason": ""}
+    metadata = connected.get_model_metadata("mnist.decode", "1")
+    assert metadata["inputs"] == [{"name": "z", "datatype": "FP32", "shape": [-1, 40]}]
+    assert metadata["outputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 1, 28, 28]}]
+    assert metadata["parameters"]["sha256"] == mnist.sha256
+    with pytest.raises(InferenceServerException, match="unknown model") as error:
+        connected.get_model_metadata("mnist.decode", "2")
+    assert error.value.status() == "404"
+
+
+def test_client_requests_one_output_as_json_and_one_as_binary(connected, mnist):
+    outputs = [triton.InferRequestedOutput(name, binary_data=name == "mean") for name in ("mean", "log_var")]
+    result = connected.infer("mnist.encode", inputs(binary=True, x=X), outputs=outputs)
+    np.testing.assert_array_equal(result.as_numpy("mean"), mnist.encode(X).mean)
+    np.testing.assert_array_equal(result.as_numpy("log_var"), mnist.encode(X).log_var)
+    assert "data" not in result.get_output("mean")
+    assert "data" in result.get_output("log_var")
+
+
+def test_client_shows_errors_of_asynchronous_calls(connected):
+    request = connected.async_infer("mnist.decode", inputs(binary=True, z=np.zeros((1, 3), np.float32)))
+    with pytest.raises(InferenceServerException, match=r"z has shape \(1, 3\)") as error:
+        request.get_result()
+    assert error.value.status() == "400"
+
+
+def test_client_of_asyncio_infers(address, mnist):
+    z = np.random.default_rng(0).standard_normal((2, 40)).astype(np.float32)
+
+    async def infer():
+        async with asynchronous.InferenceServerClient(address) as connected:
+            assert await connected.is_server_ready()
+            good = await connected.infer("mnist.decode", inputs(binary=True, z=z))
+            with pytest.raises(InferenceServerException, match=r"z has shape \(2, 3\)") as error:
+                await connected.infer("mnist.decode", inputs(binary=True, z=z[:, :3].copy()))
+            return good.as_numpy("x"), error.value.status()
+
+    found, status = asyncio.run(infer())
+    np.testing.assert_array_equal(found, mnist.decode(z))
+    assert status == "400"
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_client_shows_that_compressed_requests_are_refused(connected, algorithm):
+    z = inputs(binary=True, z=np.zeros((1, 40), np.float32))
+    with pytest.raises(InferenceServerException, match="send it without Content-Encoding") as error:
+        connected.infer("mnist.decode", z, request_compression_algorithm=algorithm)
+    assert error.value.status() == "400"
+    assert connected.infer("mnist.decode", z).as_numpy("x").shape == (1, 1, 28, 28)
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_client_that_accepts_compressed_responses_reads_plain_ones(connected, mnist, algorithm):
+    z = np.zeros((1, 40), np.float32)
+    result = connected.infer("mnist.decode", inputs(binary=True, z=z), response_compression_algorithm=algorithm)
+    np.testing.assert_array_equal(result.as_numpy("x"), mnist.decode(z))
