@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := cpu,cli,train,plot,export,cluster,docs,dev
+EXTRAS := cpu,cli,serve,train,plot,export,cluster,docs,dev
 # The folder in which torchvision finds the data sets, or to which it downloads them.
 DATA_DIR ?= data
 # Two processes. Each runs whole files, so that the fixtures that the tests of a file share are built once.

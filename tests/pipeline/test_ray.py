@@ -1,15 +1,24 @@
-"""`vaedge.Batch` runs in two workers of a local Ray cluster."""
+"""`vaedge.Batch` runs in two workers of a local Ray cluster, and Ray Serve runs the application of the server."""
 
+import http.client
+import importlib.util
+import json
 import os
 import secrets
+import socket
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
 
 import vaedge
 
-MODEL = Path(__file__).parents[2] / "models" / "article"
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "models" / "article"
+SERVED = ROOT / "models" / "mnist"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +35,32 @@ def ray():
         ray.shutdown()
 
 
+@pytest.fixture(scope="module")
+def served(ray):
+    """Deploy examples/ray_serve.py, and return HOST:PORT."""
+    from ray import serve
+
+    spec = importlib.util.spec_from_file_location("ray_serve", ROOT / "examples" / "ray_serve.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serve.start(http_options={"port": port})
+    serve.run(example.deploy(str(SERVED), max_replicas=1))
+    yield f"127.0.0.1:{port}"
+    serve.shutdown()
+
+
+@pytest.fixture
+def client(served):
+    with triton.InferenceServerClient(served, network_timeout=120) as client:
+        yield client
+
+
+def tensor(name, array, *, binary=True):
+    return [triton.InferInput(name, list(array.shape), "FP32").set_data_from_numpy(array, binary_data=binary)]
+
+
 def test_workers_send_no_usage_statistics(ray):
     setting = ray.remote(lambda: os.environ["RAY_USAGE_STATS_ENABLED"])
     assert ray.get(setting.remote()) == "0"
@@ -40,3 +75,46 @@ def test_two_workers_give_the_results_of_one_call(ray):
     expected = vaedge.load(MODEL).encode(x)
     np.testing.assert_allclose(np.stack([row["mean"] for row in rows]), expected.mean, atol=1e-5)
     np.testing.assert_allclose(np.stack([row["log_var"] for row in rows]), expected.log_var, atol=1e-5)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_ray_serve_answers_requests_of_the_protocol(client, binary):
+    vae = vaedge.load(SERVED, threads=1)
+    z = np.random.default_rng(0).standard_normal((2, *vae.latent_shape)).astype(np.float32)
+    outputs = [triton.InferRequestedOutput("x", binary_data=binary)]
+    found = client.infer("mnist.decode", tensor("z", z, binary=binary), outputs=outputs, request_id="7")
+    np.testing.assert_array_equal(found.as_numpy("x"), vae.decode(z))
+    assert found.get_response()["id"] == "7"
+    assert client.is_server_ready()
+    assert client.get_model_metadata("mnist.decode")["parameters"]["sha256"] == vae.sha256
+
+
+def test_ray_serve_shows_errors(client):
+    with pytest.raises(InferenceServerException, match=r"z has shape \(1, 3\)") as error:
+        client.infer("mnist.decode", tensor("z", np.zeros((1, 3), np.float32)))
+    assert error.value.status() == "400"
+
+
+def test_ray_serve_notices_a_client_that_goes_away(served):
+    x = np.zeros((100, 1, 28, 28), np.float32)
+    body = {"inputs": [tensor("x", x, binary=False)[0]._get_tensor()], "parameters": {"k": 10_000}}  # takes seconds
+    request = http.client.HTTPConnection(served, timeout=60)
+    request.request("POST", "/v2/models/mnist.log_prob/infer", json.dumps(body))
+    wait_for_metric(served, "vaedge_requests_in_progress 1.0")
+    request.close()
+    wait_for_metric(served, 'vaedge_requests_total{model="mnist.log_prob",status="499"} 1.0')
+    wait_for_metric(served, "vaedge_requests_in_progress 0.0")
+
+
+def wait_for_metric(served, line):
+    """Wait until the replica reports the line."""
+    deadline = time.monotonic() + 120
+    while True:
+        connection = http.client.HTTPConnection(served, timeout=60)
+        connection.request("GET", "/metrics")
+        metrics = connection.getresponse().read().decode()
+        connection.close()
+        if line in metrics:
+            return
+        assert time.monotonic() < deadline, metrics
+        time.sleep(0.05)

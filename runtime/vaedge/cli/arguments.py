@@ -12,6 +12,11 @@ THREADS_HELP = "number of CPU threads (default: all CPUs that this process may u
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     """Add BUNDLE and the options of `vaedge.load`."""
     parser.add_argument("model", metavar="BUNDLE", help="folder of the bundle")
+    add_load_arguments(parser)
+
+
+def add_load_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `vaedge.load`."""
     parser.add_argument("--device", default="cpu", help=DEVICE_HELP)
     parser.add_argument("--threads", type=positive, help=THREADS_HELP)
     parser.add_argument("--variant", default="fp32", help="variant: fp32 (default), int8, ..., or fastest")

@@ -37,6 +37,7 @@ COMMANDS = {
     "interpolate": ("vaedge.cli.interpolate", "interpolate between two examples in latent space"),
     "page": ("vaedge.cli.page", "write a bundle as one HTML page that runs it in a browser"),
     "bench": ("vaedge.cli.bench", "measure latency and throughput on this device"),
+    "serve": ("vaedge.cli.serve", "serve bundles over HTTP (Open Inference Protocol)"),
 }
 
 
@@ -135,7 +136,7 @@ class _Version(argparse.Action):
 def _missing(command: str, error: ImportError) -> str:
     if isinstance(error, VaedgeError):
         return str(error)
-    extra = {"train": "train", "evaluate": "train", "export": "export"}.get(command, "cli")
+    extra = {"train": "train", "evaluate": "train", "export": "export", "serve": "serve"}.get(command, "cli")
     return f"{command} needs the package {error.name or error}, which is not installed: {install_hint(extra)}"
 
 

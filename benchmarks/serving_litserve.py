@@ -1,0 +1,44 @@
+"""The LitServe server that benchmarks/serving.py compares with: `python serving_litserve.py BUNDLE PORT`."""
+
+import sys
+
+import litserve
+import numpy as np
+
+import vaedge
+
+
+class Decode(litserve.LitAPI):
+    """`decode` with JSON. LitServe starts a process that creates this class, and joins the requests there."""
+
+    def setup(self, device):  # noqa: ARG002
+        """Load the bundle."""
+        self.vae = vaedge.load(sys.argv[1], threads=1)
+
+    def decode_request(self, request):
+        """Return the latent of a request."""
+        return np.array(request["z"], np.float32)
+
+    def batch(self, inputs):
+        """Join latents."""
+        return np.concatenate(inputs)
+
+    def predict(self, z):
+        """Decode the latents of all requests of a batch."""
+        return self.vae.decode(z)
+
+    def unbatch(self, output):
+        """Divide the images of a batch."""
+        return list(output[:, None])
+
+    def encode_response(self, output):
+        """Return the JSON of an image."""
+        return {"x": output.tolist()}
+
+
+if __name__ == "__main__":
+    api = Decode(max_batch_size=32, batch_timeout=0.001, api_path="/decode")
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=True)
+    server.run(
+        host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", generate_client_file=False, access_log=False
+    )

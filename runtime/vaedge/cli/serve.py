@@ -1,0 +1,88 @@
+"""The command `vaedge serve BUNDLE [BUNDLE ...]`."""
+
+import argparse
+import os
+import socket
+import sys
+import tempfile
+from functools import partial
+from ipaddress import ip_address
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+import vaedge
+from vaedge.cli.arguments import add_load_arguments, positive
+from vaedge.server import create_app
+from vaedge.server.metrics import FOLDER_VARIABLE
+
+TOKEN_VARIABLE = "VAEDGE_TOKEN"
+_GRACE = 30  # seconds in which accepted requests may finish after SIGTERM
+_BACKLOG = 2048
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `vaedge serve`."""
+    parser.add_argument("models", metavar="BUNDLE", nargs="+", help="folders of bundles with different names")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_port, default=8000, help="port to listen on; 0 chooses a free one (default: 8000)"
+    )
+    add_load_arguments(parser)
+    parser.add_argument(
+        "--max-batch", type=positive, default=128, metavar="ROWS", help="join at most ROWS rows (default: 128)"
+    )
+    parser.add_argument("--workers", type=positive, default=1, help="number of processes (default: 1)")
+    parser.epilog = f"The variable {TOKEN_VARIABLE} sets the token that requests must send."
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C. Accepted requests are finished first."""
+    token = os.environ.get(TOKEN_VARIABLE)
+    vaes = [vaedge.load(path, device=args.device, variant=args.variant, threads=args.threads) for path in args.models]
+    create = partial(create_app, vaes, max_batch=args.max_batch, token=token)
+    app = create()  # finds errors before the port is opened
+    family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
+    with socket.create_server((args.host, args.port), family=family, backlog=_BACKLOG) as listener:
+        port = listener.getsockname()[1]
+        if token is None and not _is_loopback(listener.getsockname()[0]):
+            print(
+                f"warning: everyone who can reach {args.host} can use this server; set {TOKEN_VARIABLE} to require a "
+                "token",
+                file=sys.stderr,
+            )
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        print(f"serving {', '.join(vae.manifest.name for vae in vaes)} on http://{host}:{port}", flush=True)
+        if args.workers == 1:
+            uvicorn.Server(_config(app, args)).run([listener])
+            return 0
+        with tempfile.TemporaryDirectory(prefix="vaedge-metrics-") as folder:
+            os.environ[FOLDER_VARIABLE] = folder  # before the workers start
+            # A worker receives the pickled VAEs: it loads the same bundles, and verifies that they are unchanged.
+            Multiprocess(_config(create, args, factory=True), [listener]).run()
+        return 0
+
+
+def _config(app: object, args: argparse.Namespace, *, factory: bool = False) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # a factory with factory=True
+        factory=factory,
+        workers=args.workers,
+        http="httptools",
+        ws="none",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    return ip_address(host).is_loopback
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)

@@ -1,0 +1,161 @@
+"""The ASGI application.
+
+All paths are known when the application is created, so a dict finds the handler of a request.
+"""
+
+import gc
+import hmac
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from vaedge import VAE, InputError, __version__
+from vaedge.server.batching import Job, Lane
+from vaedge.server.body import Body, Receive, json_size
+from vaedge.server.limits import Limits, Memory
+from vaedge.server.metrics import Metrics
+from vaedge.server.models import Model, models_of
+from vaedge.server.protocol import VERSION
+from vaedge.server.responses import RequestError, Response, error_response, json_response
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_HEALTH = ("/v2/health/live", "/v2/health/ready")
+_GONE = 499  # the status in the metrics of a request whose client went away
+
+
+def create_app(
+    vaes: Iterable[VAE], *, max_batch: int = 128, token: str | None = None, limits: Limits | None = None
+) -> "Application":
+    """Create an application that serves bundles. Any ASGI server can run it, and any ASGI framework can mount it.
+
+    Args:
+        vaes: The loaded bundles.
+        max_batch: Maximum number of rows that are joined in one batch.
+        token: Token that every request except for those about health must send, as `Authorization: Bearer TOKEN`.
+            None accepts every request.
+        limits: The limits. None uses the defaults of `Limits`.
+
+    Raises:
+        InputError: Two bundles have the same name, or the token is empty.
+    """
+    if token is not None and not token.strip():
+        raise InputError("the token is empty; give a token of at least one character")
+    return Application(list(vaes), max_batch, token, limits or Limits())
+
+
+class Application:
+    """The Open Inference Protocol for some bundles, as an ASGI application."""
+
+    def __init__(self, vaes: list[VAE], max_batch: int, token: str | None, limits: Limits) -> None:
+        """Describe the models and create their lanes. `create_app` documents the arguments."""
+        self._limits, self._memory = limits, Memory(limits.held_bytes)
+        self._authorization = None if token is None else f"Bearer {token}".encode()
+        models = models_of(vaes, limits)
+        self._metrics = Metrics(models)
+        self._inference: dict[str, tuple[Model, Lane]] = {}
+        index = [{"name": name, "version": VERSION, "state": "READY", "reason": ""} for name in models]
+        server = {"name": "vaedge", "version": __version__, "extensions": ["binary_tensor_data"]}
+        ready = {"ready": True}
+        self._answers: dict[tuple[str, str], Callable[[], Response]] = {
+            ("GET", "/v2"): partial(json_response, server),
+            ("GET", _HEALTH[0]): partial(json_response, {"live": True}),
+            ("GET", _HEALTH[1]): partial(json_response, ready),
+            ("POST", "/v2/repository/index"): partial(json_response, index),
+            ("GET", "/metrics"): self._metrics.response,
+        }
+        new_lane = partial(Lane, max_batch, limits.waiting, self._memory, self._metrics.observe_batch)
+        # Joined calls are short. Other calls can take long, so a thread of their own keeps them from delaying those.
+        lanes = {(id(vae), joins): new_lane() for vae in vaes for joins in (True, False)}
+        for name, model in models.items():
+            for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{VERSION}"):
+                self._answers["GET", path] = partial(json_response, model.metadata())
+                self._answers["GET", f"{path}/ready"] = partial(json_response, {"name": name, **ready})
+                self._inference[f"{path}/infer"] = model, lanes[id(model.vae), model.joins]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or take part in the lifespan protocol."""
+        if scope["type"] != "http":
+            await (_lifespan(receive, send) if scope["type"] == "lifespan" else send({"type": "websocket.close"}))
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        target = self._inference.get(path)
+        if target is not None and scope["method"] == "POST":
+            await self._infer(*target, dict(scope["headers"]), receive, send)
+            return
+        try:
+            if path not in _HEALTH:
+                self._require_token(dict(scope["headers"]))
+            response = self._answer(scope["method"], path)
+        except Exception as error:
+            response = error_response(error)
+        await _send(send, response)
+
+    def _answer(self, method: str, path: str) -> Response:
+        answer = self._answers.get((method, path))
+        if answer is not None:
+            return answer()
+        expected = [known for known, other in self._answers if other == path] + ["POST"] * (path in self._inference)
+        if expected:
+            raise RequestError(405, f"this path needs the method {expected[0]}", {"allow": expected[0]})
+        if path.startswith("/v2/models/"):
+            raise RequestError(404, "unknown model, version, or path; POST /v2/repository/index lists the models")
+        raise RequestError(404, "unknown path; the paths of the Open Inference Protocol begin with /v2")
+
+    def _require_token(self, headers: Mapping[bytes, bytes]) -> None:
+        given = headers.get(b"authorization", b"")
+        if self._authorization is not None and not hmac.compare_digest(given, self._authorization):
+            raise RequestError(
+                401, "the token is missing or wrong; send Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"}
+            )
+
+    async def _infer(
+        self, model: Model, lane: Lane, headers: Mapping[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        started = perf_counter()
+        status = _GONE
+        body, job = Body(self._limits, self._memory), None
+        self._metrics.begin()
+        try:
+            try:
+                self._require_token(headers)
+                response = None
+                if await body.read(headers, receive):
+                    job = Job(model, body.content, json_size(headers), partial(_until_gone, receive))
+                    lane.submit(job)
+                    response = await job.future
+            except Exception as error:
+                response = error_response(error)
+            if response is not None:
+                await _send(send, response)
+                status = response.status
+        finally:
+            if job is not None:
+                lane.leave(job)
+            body.release()
+            self._metrics.end(model.name, status, perf_counter() - started)
+
+
+async def _send(send: Send, response: Response) -> None:
+    headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        kind = (await receive())["type"]
+        if kind == "lifespan.startup":
+            # Without this call, each full garbage collection visits the objects of all imported modules, and requests
+            # wait for it.
+            gc.collect()
+            gc.freeze()
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return

@@ -1,0 +1,76 @@
+"""Metrics in the text format of Prometheus."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from vaedge.server.responses import Response
+
+# prometheus_client reads this variable when it is imported. Workers that share the folder report their sum.
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """The metrics of one application."""
+
+    def __init__(self, models: Iterable[str]) -> None:
+        """Create the metrics of the models with these names."""
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "vaedge_requests", "Requests for inference.", ["model", "status"], registry=self._registry
+        )
+        seconds = Histogram(
+            "vaedge_request_seconds",
+            "Seconds from the start of a request to its response.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        batch_rows = Histogram(
+            "vaedge_batch_rows", "Rows of a batch, from one or more requests.", buckets=_ROWS, registry=self._registry
+        )
+        in_progress = Gauge(
+            "vaedge_requests_in_progress",
+            "Requests that are read, wait, or run.",
+            multiprocess_mode="livesum",
+            registry=self._registry,
+        )
+        # Finding a metric by its labels takes longer than counting, so it is done once.
+        self._seconds = {model: seconds.labels(model) for model in models}
+        self._counters: dict[tuple[str, int], Counter] = {}
+        self.observe_batch = batch_rows.observe
+        self.begin, self._end = in_progress.inc, in_progress.dec
+
+    def end(self, model: str, status: int, seconds: float) -> None:
+        """Count a request that `begin` counted as in progress. A status of 499 is a client that went away."""
+        self._end()
+        counter = self._counters.get((model, status))
+        if counter is None:
+            counter = self._counters[model, status] = self._requests.labels(model, status)
+        counter.inc()
+        self._seconds[model].observe(seconds)
+
+    def response(self) -> Response:
+        """Return all metrics, of all workers if there are several."""
+        registry = self._registry
+        folder = os.environ.get(FOLDER_VARIABLE)
+        if folder is not None:
+            _forget_dead_workers(Path(folder))
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+        return Response(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), generate_latest(registry))
+
+
+def _forget_dead_workers(folder: Path) -> None:
+    """Remove the gauges of workers that were killed."""
+    for path in folder.glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]

@@ -1,0 +1,254 @@
+"""The models of the protocol: each operation of a bundle is one model."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vaedge import VAE, InputError
+from vaedge.server.limits import Limits
+from vaedge.server.protocol import VERSION, Request
+from vaedge.server.responses import RequestError, invalid
+from vaedge.server.tensors import Array
+from vaedge.validation import LATENT_RANGE, as_batch, as_conditions, as_count
+
+Arrays = dict[str, Array]
+# A function from arrays of n rows to arrays of n rows.
+Run = Callable[[Arrays], Arrays]
+
+MAX_SEED = 2**128 - 1
+_NUMBERS = {"float32": "FP32", "int64": "INT64"}
+_SIZES = {"FP32": 4, "FP64": 8, "BOOL": 1}  # bytes of an element of an output
+# Dict from the name of each operation to the names of its parameters.
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "encode": (),
+    "decode": (),
+    "sample": ("seed", "draw"),
+    "reconstruct": ("seed", "draw"),
+    "log_prob": ("seed", "k"),
+    "detect": ("false_alarm_rate", "maps"),
+}
+
+
+class Tensor(NamedTuple):
+    """An input or an output. `shape` is its shape in the metadata; -1 is any number of rows."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class Call(NamedTuple):
+    """A validated call. Calls with the same `run` may run together, with their rows in one batch.
+
+    Attributes:
+        run: The function.
+        inputs: The arrays.
+        rows: Number of rows of each array.
+    """
+
+    run: Run
+    inputs: Arrays
+    rows: int
+
+
+def models_of(vaes: Iterable[VAE], limits: Limits) -> dict[str, "Model"]:
+    """Return a dict from the name of each model to the model, for all operations of some bundles.
+
+    Raises:
+        InputError: Two bundles have the same name.
+    """
+    models: dict[str, Model] = {}
+    for vae in vaes:
+        if f"{vae.manifest.name}.decode" in models:
+            raise InputError(f"two bundles have the name {vae.manifest.name!r}; serve bundles with different names")
+        runs: dict[str, Run] = {
+            "encode": partial(_encode, vae),
+            "decode": partial(_decode, vae),
+            "reconstruct": partial(_reconstruct, vae),
+        }
+        operations = ["encode", "decode", "sample", "reconstruct"]
+        operations += ["log_prob"] if vae.manifest.likelihood != "bce_surrogate" else []
+        operations += ["detect"] if vae.calibration is not None else []
+        for operation in operations:
+            model = Model(vae, operation, runs, limits)
+            models[model.name] = model
+    return models
+
+
+class Model:
+    """One operation of a bundle.
+
+    Attributes:
+        name: The name of the bundle, a dot, and the operation.
+        vae: The loaded bundle.
+        joins: Whether calls may run together. This needs fp32, because results of int8 depend on the batch.
+        inputs: The inputs.
+        outputs: The outputs.
+    """
+
+    def __init__(self, vae: VAE, operation: str, runs: Mapping[str, Run], limits: Limits) -> None:
+        """Describe the operation. `runs` are the functions that all models of the bundle share."""
+        self.name = f"{vae.manifest.name}.{operation}"
+        self.vae = vae
+        self.joins = vae.variant == "fp32" and operation not in ("log_prob", "detect")
+        self._operation, self._runs, self._limits = operation, runs, limits
+        first, self.outputs = _signature(vae, operation)
+        conditions = [
+            Tensor(name, _NUMBERS[condition.dtype], (-1, *condition.shape))
+            for name, condition in vae.manifest.conditions.items()
+        ]
+        self.inputs = (first, *conditions)
+        self.row_bytes = sum(_SIZES[output.datatype] * int(np.prod(output.shape[1:])) for output in self.outputs)
+        self._max_rows = max(1, limits.result_bytes // self.row_bytes)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the metadata of the protocol."""
+        return {
+            "name": self.name,
+            "versions": [VERSION],
+            "platform": "vaedge",
+            "inputs": [tensor._asdict() for tensor in self.inputs],
+            "outputs": [tensor._asdict() for tensor in self.outputs],
+            "parameters": {
+                "operation": self._operation,
+                "sha256": self.vae.sha256,
+                "variant": self.vae.variant,
+                "device": self.vae.device,
+                "max_rows": self._max_rows,
+            },
+        }
+
+    def prepare(self, request: Request) -> Call:
+        """Validate a request, and draw the latents of samples.
+
+        Raises:
+            RequestError: An input, an output, or a parameter is unknown or missing.
+            InputError: The value of an input or of a parameter is invalid.
+        """
+        parameters = request.parameters
+        _require_known("parameters", parameters, _PARAMETERS[self._operation])
+        _require_known("outputs", request.outputs, [output.name for output in self.outputs])
+        if "maps" in request.outputs and not _flag(parameters, "maps"):
+            raise invalid("the output maps was requested without the parameter maps; set the parameter to true")
+        names = [tensor.name for tensor in self.inputs]
+        if request.inputs.keys() != set(names):
+            raise invalid(
+                f"inputs given: {', '.join(request.inputs) or 'no inputs'}; {self.name} takes {', '.join(names)}"
+            )
+        manifest = self.vae.manifest
+        values = dict(request.inputs)
+        first = values.pop(names[0])
+        if self._operation == "sample":
+            rows = self._count(first)
+            conditions = as_conditions(values, None, manifest.conditions, rows)
+            return self._sample(rows, conditions, parameters)
+        if self._operation == "decode":
+            first = as_batch(first, "z", manifest.latent_shape, LATENT_RANGE)
+        else:
+            first = as_batch(first, "x", manifest.input_shape, manifest.input_range, manifest.encoding)
+        rows = len(first)
+        if rows > self._max_rows:
+            raise RequestError(413, f"the request has {rows} rows; send at most {self._max_rows} rows per request")
+        conditions = as_conditions(values, None, manifest.conditions, rows)
+        return Call(self._run(rows, parameters), {names[0]: first, **conditions}, rows)
+
+    def _count(self, n: Array) -> int:
+        """Return the number of samples."""
+        if n.dtype.kind not in "iu" or n.shape != (1,):
+            raise InputError("n must be INT64 of shape [1]")
+        return as_count(int(n[0]), "n", 1, self._max_rows)
+
+    def _sample(self, rows: int, conditions: Arrays, parameters: Mapping[str, Any]) -> Call:
+        vae, seed = self.vae, _seed(parameters)
+        if _flag(parameters, "draw"):
+            return Call(partial(_draw_samples, vae, rows, seed), conditions, rows)
+        # The latents depend only on the seed of this request. Decoding them is a call of `decode`.
+        return Call(self._shared("decode"), {"z": vae.prior.sample(rows, seed), **conditions}, rows)
+
+    def _run(self, rows: int, parameters: Mapping[str, Any]) -> Run:
+        vae = self.vae
+        if self._operation == "log_prob":
+            k = as_count(parameters.get("k", 100), "k", 1, max(1, self._limits.draws // max(1, rows)))
+            return partial(_log_prob, vae, k, _seed(parameters))
+        if self._operation == "detect":
+            return partial(_detect, vae, parameters.get("false_alarm_rate", 0.01), _flag(parameters, "maps"))
+        if parameters:  # only `reconstruct` has parameters here
+            return partial(_reconstruct, vae, draw=_flag(parameters, "draw"), seed=_seed(parameters))
+        return self._shared(self._operation)
+
+    def _shared(self, name: str) -> Run:
+        """Return the function that calls of all models share; a new function if calls must not run together."""
+        return self._runs[name] if self.joins else partial(self._runs[name])
+
+
+def _signature(vae: VAE, operation: str) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the first input and the outputs of an operation."""
+    x, z = (-1, *vae.input_shape), (-1, *vae.latent_shape)
+    from_x = Tensor("x", "FP32", x)
+    if operation == "encode":
+        return from_x, (Tensor("mean", "FP32", z), Tensor("log_var", "FP32", z))
+    if operation == "decode":
+        return Tensor("z", "FP32", z), (from_x,)
+    if operation == "sample":
+        return Tensor("n", "INT64", (1,)), (from_x,)
+    if operation == "reconstruct":
+        return from_x, (Tensor("reconstruction", "FP32", x),)
+    if operation == "log_prob":
+        return from_x, (Tensor("log_prob", "FP64", (-1,)),)
+    results = Tensor("score", "FP32", (-1,)), Tensor("p_value", "FP64", (-1,)), Tensor("is_anomaly", "BOOL", (-1,))
+    return from_x, (*results, Tensor("maps", "FP32", x))  # maps only with the parameter `maps`
+
+
+def _require_known(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise invalid(f"unknown {kind}: {', '.join(unknown)[:100]}; this model has {', '.join(known) or f'no {kind}'}")
+
+
+def _seed(parameters: Mapping[str, Any]) -> int | None:
+    """Return the seed. A text of digits is allowed, because JavaScript cannot express large integers."""
+    seed = parameters.get("seed")
+    if isinstance(seed, str) and seed.isascii() and seed.isdecimal() and len(seed) <= len(str(MAX_SEED)):
+        seed = int(seed)
+    return None if seed is None else as_count(seed, "seed", 0, MAX_SEED)
+
+
+def _flag(parameters: Mapping[str, Any], name: str) -> bool:
+    value = parameters.get(name, False)
+    if not isinstance(value, bool):
+        raise invalid(f"{name} is neither true nor false")
+    return value
+
+
+def _conditions(vae: VAE, inputs: Arrays) -> Arrays:
+    return {name: inputs[name] for name in vae.manifest.conditions}
+
+
+def _encode(vae: VAE, inputs: Arrays) -> Arrays:
+    posterior = vae.encode(inputs["x"], conditions=_conditions(vae, inputs))
+    return {"mean": posterior.mean, "log_var": posterior.log_var}
+
+
+def _decode(vae: VAE, inputs: Arrays) -> Arrays:
+    return {"x": vae.decode(inputs["z"], conditions=_conditions(vae, inputs))}
+
+
+def _reconstruct(vae: VAE, inputs: Arrays, *, draw: bool = False, seed: int | None = None) -> Arrays:
+    conditions = _conditions(vae, inputs)
+    return {"reconstruction": vae.reconstruct(inputs["x"], draw=draw, seed=seed, conditions=conditions)}
+
+
+def _draw_samples(vae: VAE, n: int, seed: int | None, inputs: Arrays) -> Arrays:
+    return {"x": vae.sample(n, seed=seed, draw=True, conditions=_conditions(vae, inputs))}
+
+
+def _log_prob(vae: VAE, k: int, seed: int | None, inputs: Arrays) -> Arrays:
+    return {"log_prob": vae.log_prob(inputs["x"], k=k, seed=seed, conditions=_conditions(vae, inputs))}
+
+
+def _detect(vae: VAE, rate: float, maps: bool, inputs: Arrays) -> Arrays:
+    found = vae.detect(inputs["x"], false_alarm_rate=rate, maps=maps, conditions=_conditions(vae, inputs))
+    results: Arrays = {"score": found.score, "p_value": found.p_value, "is_anomaly": found.is_anomaly}
+    return results if found.maps is None else {**results, "maps": found.maps}

@@ -1,0 +1,132 @@
+"""Paths, methods, the token, limits of bodies, and mounting."""
+
+import asyncio
+import re
+
+import numpy as np
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+import vaedge
+from vaedge.server import create_app
+from vaedge.server.limits import Limits
+
+PATH = "/v2/models/mnist.decode/infer"
+Z = np.zeros((1, 40), np.float32)
+
+
+def test_metadata_describes_server_and_models(app, client, mnist):
+    assert client.ask(app, "GET", "/v2").json == {
+        "name": "vaedge",
+        "version": vaedge.__version__,
+        "extensions": ["binary_tensor_data"],
+    }
+    metadata = client.ask(app, "GET", "/v2/models/mnist.encode/versions/1").json
+    assert metadata == client.ask(app, "GET", "/v2/models/mnist.encode").json
+    assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 1, 28, 28]}]
+    assert metadata["outputs"] == [
+        {"name": name, "datatype": "FP32", "shape": [-1, 40]} for name in ("mean", "log_var")
+    ]
+    assert (metadata["parameters"]["sha256"], metadata["parameters"]["variant"]) == (mnist.sha256, "fp32")
+    names = [entry["name"] for entry in client.ask(app, "POST", "/v2/repository/index").json]
+    operations = ("encode", "decode", "sample", "reconstruct", "log_prob")
+    assert names == [f"{name}.{operation}" for name in ("mnist", "table") for operation in operations]
+    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/mnist.decode/ready"):
+        assert client.ask(app, "GET", path).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/v2/models/other", 404),
+        ("POST", "/v2/models/other/infer", 404),
+        ("POST", "/v2/models/mnist.decode/versions/2/infer", 404),
+        ("GET", "/v2/models/../../etc/passwd", 404),
+        ("POST", "/v2", 405),
+        ("GET", PATH, 405),
+    ],
+)
+def test_unknown_paths_and_methods_are_errors(app, client, method, path, status):
+    answer = client.ask(app, method, path)
+    assert answer.status == status
+    assert set(answer.json) == {"error"}
+
+
+def test_token_is_required(mnist, client):
+    app = create_app([mnist], token="secret")
+    for headers in ([], [(b"authorization", b"Bearer wrong")], [(b"authorization", b"secret")]):
+        for method, path in (("GET", "/v2"), ("POST", PATH), ("GET", "/metrics"), ("GET", "/other")):
+            answer = client.ask(app, method, path, headers=headers)
+            assert (answer.status, answer.headers[b"www-authenticate"]) == (401, b"Bearer")
+            assert "token" in answer.json["error"]
+    assert client.ask(app, "GET", "/v2/health/live").status == 200
+    assert client.ask(app, "GET", "/v2", headers=[(b"authorization", b"Bearer secret")]).status == 200
+
+
+def test_empty_token_is_refused(mnist):
+    with pytest.raises(vaedge.InputError, match="token is empty"):
+        create_app([mnist], token=" ")
+
+
+def test_large_bodies_are_refused(mnist, client):
+    app = create_app([mnist], limits=Limits(body_bytes=100))
+    for headers in ([], [(b"content-length", b"0")]):  # the second one replaces the length, as chunks have none
+        answer = client.ask(app, "POST", PATH, bytes(101), headers)
+        assert (answer.status, answer.json["error"]) == (413, "the body has more than 100 bytes; send fewer rows")
+    assert client.ask(app, "POST", PATH, bytes(100)).status == 400
+    assert app._memory._held == 0
+
+
+def test_refused_bodies_leave_no_timer(mnist, client, caplog):
+    app = create_app([mnist], limits=Limits(body_bytes=100))
+
+    async def main():
+        await client.ask_async(app, "POST", PATH, bytes(101), [(b"content-length", b"0")])
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert caplog.text == ""
+
+
+def test_compressed_bodies_are_refused(app, client):
+    answer = client.ask(app, "POST", PATH, b"{}", [(b"content-encoding", b"gzip")])
+    assert (answer.status, "compressed" in answer.json["error"]) == (400, True)
+
+
+def test_slow_bodies_are_refused(mnist):
+    app = create_app([mnist], limits=Limits(body_seconds=0.01))
+    messages = []
+
+    async def send(message):
+        messages.append(message)
+
+    async def main():
+        scope = {"type": "http", "method": "POST", "path": PATH, "headers": []}
+        await app(scope, asyncio.Event().wait, send)
+
+    asyncio.run(main())
+    assert messages[0]["status"] == 408
+    assert (b"connection", b"close") in messages[0]["headers"]
+
+
+def test_application_can_be_mounted(app, client, mnist):
+    parent = Starlette(routes=[Mount("/models", app)])
+    assert client.ask(parent, "GET", "/models/v2/models/mnist.decode").json["name"] == "mnist.decode"
+    assert client.ask(parent, "GET", "/models/v3").status == 404
+
+
+def test_metrics_count_requests_and_batches(mnist, client):
+    app = create_app([mnist])
+    client.infer(app, "mnist.decode", {"z": Z})
+    client.infer(app, "mnist.decode", {"z": Z[:, :3]})
+    text = client.ask(app, "GET", "/metrics").body.decode()
+    for line in (
+        'vaedge_requests_total{model="mnist.decode",status="200"} 1.0',
+        'vaedge_requests_total{model="mnist.decode",status="400"} 1.0',
+        'vaedge_request_seconds_count{model="mnist.decode"} 2.0',
+        "vaedge_batch_rows_sum 1.0",
+        "vaedge_requests_in_progress 0.0",
+    ):
+        assert re.search(f"^{re.escape(line)}$", text, re.MULTILINE), line
