@@ -30,7 +30,7 @@ def serve_empty(bundle: str, port: int) -> None:
 
 
 def serve_fastapi(bundle: str, port: int) -> None:
-    """Serve one FastAPI endpoint. It runs in the event loop, which is faster here than a thread per request."""
+    """Serve one FastAPI endpoint, which runs in the event loop."""
     import uvicorn
     from fastapi import FastAPI
     from pydantic import BaseModel

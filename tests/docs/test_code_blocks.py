@@ -19,7 +19,8 @@ from vaedge.cli.main import COMMANDS, main
 
 # First words of commands that are not run, because they set up an environment or start a server.
 NOT_VAEDGE = (
-    *("pip ", "npm ", "old/bin/pip ", "python -m venv ", "git ", "cd ", "tritonserver ", "mkdocs ", "pre-commit ", "curl "),
+    *("pip ", "npm ", "old/bin/pip ", "python -m venv ", "git ", "cd ", "tritonserver ", "mkdocs ", "pre-commit "),
+    "curl ",
 )
 MAKE_TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
