@@ -104,15 +104,27 @@ def test_rounds_end_when_the_time_is_spent(monkeypatch):
     assert 900 <= sum(done) <= 1000
 
 
-def test_processes_that_start_slowly_leave_time_for_rounds(monkeypatch):
-    """A start takes 90 of 1000 seconds. The time for starts is at most three quarters."""
-    clock = [0.0]
-    monkeypatch.setattr(rounds.time, "perf_counter", lambda: clock[0])
+@pytest.fixture
+def clock(monkeypatch):
+    """A list with the time in seconds, which replaces the clock."""
+    now = [0.0]
+    monkeypatch.setattr(rounds.time, "perf_counter", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def wait(clock):
+    """A function that takes some seconds and returns a duration of one microsecond."""
 
     def wait(seconds):
         clock[0] += seconds
         return 1.0
 
+    return wait
+
+
+def test_processes_that_start_slowly_leave_time_for_rounds(clock, wait):
+    """A start takes 90 of 1000 seconds. The time for starts is at most three quarters."""
     group = Group("decode", 4, {"a": SyntheticCall(lambda: wait(1))})
     starts, done = [], []
     run_rounds([group], 1000, 0, lambda: starts.append(wait(90)), done.append)
@@ -121,15 +133,8 @@ def test_processes_that_start_slowly_leave_time_for_rounds(monkeypatch):
     assert clock[0] <= 1100
 
 
-def test_slow_starts_leave_enough_blocks_for_an_interval(monkeypatch):
+def test_slow_starts_leave_enough_blocks_for_an_interval(clock, wait):
     """A start takes 110 of 1000 seconds, and a block takes at most 125."""
-    clock = [0.0]
-    monkeypatch.setattr(rounds.time, "perf_counter", lambda: clock[0])
-
-    def wait(seconds):
-        clock[0] += seconds
-        return 1.0
-
     group = Group("decode", 4, {"a": SyntheticCall(lambda: wait(0.5)), "b": SyntheticCall(lambda: wait(0.5))})
     run_rounds([group], 500, 0, lambda: wait(110))
     assert len(group.blocks) >= 8
