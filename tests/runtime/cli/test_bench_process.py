@@ -71,7 +71,18 @@ def test_other_interpreter_needs_no_vaedge(bundle, capsys, monkeypatch, tmp_path
     """The interpreter is started without the paths of this process. It finds vaedge by the location of the script."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "numpy.py").write_text("raise ImportError('PYTHONPATH was not removed')")
-    argv = ["bench", str(bundle), "--batches", "2", "--seconds", "0", "--variants", "int8", "--operations", "decode"]
+    argv = [
+        "bench",
+        str(bundle),
+        "--batches",
+        "2",
+        "--seconds",
+        "1e-9",
+        "--variants",
+        "int8",
+        "--operations",
+        "decode",
+    ]
     assert main([*argv, "--threads", "1", "--against", f"python={sys.executable}", "--json"]) == 0
     report = Report.from_json(capsys.readouterr().out, "report.json")
     own, other = report.candidates
