@@ -226,7 +226,7 @@ def _run_rounds(groups: Sequence[Group], seconds: float, precision: float, proce
             process.restart()
 
     try:
-        with progress_bar(round(total), "timing", "seconds") as advance:
+        with progress_bar(round(total), "timing", "seconds", rate=False) as advance:
             run_rounds(groups, seconds, precision, restart, advance)
     except KeyboardInterrupt:
         return False
