@@ -1,4 +1,4 @@
-"""The run folder: everything that training writes, and everything that the export needs.
+"""The run folder: the files that training writes. The export needs only this folder.
 
 - `config.json`: the configuration, the shape of x and the names of the classes.
 - `model.safetensors`: the weights.
@@ -68,7 +68,7 @@ class Run:
         labels: Name of the class of each test example, also if the model is not conditional; empty if the data set
             has no classes.
         metrics: Metrics of the last epoch whose weights were kept, in nats per example.
-        evaluations: Results of `vaedge evaluate`, one for each number of examples, k and seed.
+        evaluations: Results of `vaedge evaluate`, at most one for each combination of number of examples, k and seed.
     """
 
     path: Path

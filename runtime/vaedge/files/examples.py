@@ -132,7 +132,7 @@ def _read_arrays(path: Path, shape: tuple[int, ...], options: ReadOptions) -> Ex
     if labels is not None and (labels.dtype.kind not in "iu" or labels.shape != (len(x),)):
         raise InputError(
             f"{path}: {part.labels_name} is an array of {labels.dtype} with shape {labels.shape}; expected integers, "
-            f"one for each of the {len(x)} examples of {part.name}. Labels are {LABEL_NAMES}"
+            f"one for each of the {len(x)} examples of {part.name}. A .npz file stores labels as {LABEL_NAMES}"
         )
     return ExampleSet(x, labels)
 

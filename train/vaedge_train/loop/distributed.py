@@ -55,7 +55,10 @@ class Workers:
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Run a block in the process of rank 0 first. The other processes then run it, and find the files of rank 0."""
+        """Run a `with` block in the process of rank 0 first, and then in the other processes.
+
+        The other processes can therefore use the files that rank 0 wrote in the block.
+        """
         if self.rank:
             self.wait()
         try:
@@ -65,7 +68,7 @@ class Workers:
                 self.wait()
 
     def distribute(self, objective: torch.nn.Module) -> torch.nn.Module:
-        """Return a module whose gradients are averaged over the processes."""
+        """Wrap the module that computes the loss, so that its gradients are averaged over the processes."""
         return objective if self.count == 1 else torch.nn.parallel.DistributedDataParallel(objective)
 
 
