@@ -1,4 +1,4 @@
-"""Bundles of models of standardized data take inputs and return outputs in the units of the data."""
+"""A model of standardized data is exported as a bundle that takes and returns x in the units of the data."""
 
 import hashlib
 import json
