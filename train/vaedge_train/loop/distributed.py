@@ -22,7 +22,7 @@ class Workers:
     count: int = 1
 
     def share(self, batch_size: int) -> slice:
-        """Return the rows of a batch that this process computes.
+        """Return the rows of a batch that this process computes, as a slice.
 
         If the batch has fewer rows than there are processes, every process computes all rows.
         """
@@ -42,7 +42,8 @@ class Workers:
 
         Args:
             values: Sums over the share of this process. They may be changed in place.
-            batch_size: Number of examples in the whole batch.
+            batch_size: Number of examples in the whole batch. If it is below the number of processes, each process has
+                computed the whole batch, and the sums are already complete.
         """
         if self.count > 1 and batch_size >= self.count:
             distributed.all_reduce(values)

@@ -141,7 +141,8 @@ class TrainingState:
         except FileNotFoundError as error:
             raise RunError(f"{path} is missing; expected the checkpoint of a run. Start a new run instead") from error
         except Exception as error:  # torch.load may raise almost any exception
-            raise RunError(f"{path} is damaged: {(str(error) or repr(error)).splitlines()[0]}") from error
+            reason = (str(error) or repr(error)).splitlines()[0]
+            raise RunError(f"{path} is damaged; start a new run. Reason: {reason}") from error
         if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
             raise RunError(f"{path} was written by another version of vaedge; resume with that version")
         # A checkpoint of an earlier version lacks newer fields. Their defaults give the behavior of that version.

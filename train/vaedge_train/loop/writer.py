@@ -164,7 +164,7 @@ class Writer(SilentWriter):
         write_atomically(self._folder / "reconstructions.png", grid_png(pairs, columns))
 
     def _add_events(self, row: dict[str, Any]) -> None:
-        """Add the metrics under names such as elbo/train. TensorBoard then plots elbo/train and elbo/test together."""
+        """Write the metrics for TensorBoard, which plots metrics such as elbo/train and elbo/test together."""
         if self._events is None:
             return
         for part in ("train", self._dataset.monitored):

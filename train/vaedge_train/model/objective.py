@@ -44,7 +44,9 @@ def iwae_loss(terms: Terms, beta: float = 1.0) -> Tensor:
 
 
 def dreg_loss(terms: Terms, beta: float = 1.0) -> Tensor:
-    """Return a scalar whose gradient is DReG (Tucker et al. 2019, eq. 8). The scalar itself is not the bound.
+    """Return a scalar whose gradient is the doubly reparameterized one, DReG (Tucker et al. 2019, eq. 8).
+
+    The scalar itself is not the bound.
 
     The gradient of each draw is multiplied by the normalized importance weight of the draw. The gradient that flows
     through z is multiplied by the square of this weight.
