@@ -20,13 +20,13 @@ _FORMAT_1_TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Result of a self-test.
+    """Result of the self-test `vaedge check`.
 
     Attributes:
         device: The device that was tested: "cpu" or "cuda:N".
         differences: Nested dict: name of a variant -> name of an output -> difference. A difference is the maximum of
             |output - stored output| / tolerance over all elements. A difference of at most 1 passes.
-        unchecked: Names of the variants that were not run, because the bundle stores no outputs of these variants.
+        unchecked: Names of the variants that were not run, because the bundle stores no outputs for these variants.
             Only bundles of format 1 have such variants. The files of these variants were verified.
     """
 

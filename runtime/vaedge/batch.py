@@ -29,6 +29,8 @@ OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 class Batch:
     """Apply one operation of a VAE to one column of a batch, and add the results as new columns.
 
+    Each operation reads one column, and adds one or more columns:
+
     encode       x -> mean, log_var
     decode       z -> x
     reconstruct  x -> reconstruction

@@ -61,7 +61,7 @@ def read_file(entry: Fields) -> FileEntry:
 def read_variants(top: Fields, version: int) -> dict[str, Variant]:
     """Read the variants that a manifest lists.
 
-    In format 1, `reference` is a top-level field of the manifest, and names the reference of the variant fp32.
+    In format 1, `reference` is a top-level field of the manifest, and names the file of expected outputs of fp32.
     """
     entries = top.fields("variants").entries()
     if version > 1:

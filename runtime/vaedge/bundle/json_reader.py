@@ -151,7 +151,7 @@ class Fields:
         return float(value[0]), float(value[1])
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """Read a field that holds an object, as a dict. The content of the object is not validated."""
+        """Read a field that holds an object. Return the object as a dict, without validating its content."""
         value = self._get(key)
         if not isinstance(value, dict):
             raise self.error(key, "an object")

@@ -67,7 +67,7 @@ def _validate_tolerance(arrays: Mapping[str, npt.NDArray[Any]], output: str, fil
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs on which the operations of a VAE can be run: examples, latents and conditions.
+    """Inputs for the operations of a VAE: examples, latents and conditions.
 
     Attributes:
         x: Examples, float32, shape (n, *input_shape).

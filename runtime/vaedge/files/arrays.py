@@ -39,7 +39,7 @@ def read_array(path: Path, key: str) -> FloatArray:
     file holds only one array, that array may have any name.
 
     Raises:
-        InputError: The file cannot be read. Or the file has no array `key`, and does not hold exactly one array.
+        InputError: The file cannot be read. Or it has no array `key`, and holds several other arrays or no array.
     """
     with _opened(path) as loaded:
         if isinstance(loaded, np.ndarray):

@@ -4,8 +4,8 @@ Only the training package uses this module. The module is in the runtime package
 module, and an import of torch would take seconds and hundreds of megabytes.
 
 Each process runs `python -m vaedge.files.decoding`. It reads lines from stdin. Each line is a JSON object with the
-fields of a `Job`. For each job, the process writes one line to stdout: a JSON list of failures, or a JSON
-object that describes an OSError.
+fields of a `Job`. For each job, the process writes one line to stdout: a JSON list of failures, or a JSON object that
+describes an OSError.
 """
 
 import json
@@ -168,7 +168,7 @@ def decode_images(
 class _Process:
     """A child process that decodes images.
 
-    When the parent process ends, the input of the child ends, and the child exits.
+    When the parent process ends, the stdin of the child ends, and the child exits.
     """
 
     def __enter__(self) -> "_Process":
