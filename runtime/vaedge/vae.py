@@ -215,7 +215,7 @@ class VAE:
             posterior = self._encode(x, values)
             return self._decode(posterior.sample(seed) if sample else posterior.mean, values, out, draws)
         if seed is not None:
-            raise InputError("a seed was given, but reconstruct draws nothing unless sample=True or draw=True")
+            raise InputError("a seed was given, but reconstruct uses it only with sample=True or draw=True")
         return run(self._sessions.reconstructor, {"x": x, **values}, (RECONSTRUCTION,), out)[0]
 
     def log_prob(
@@ -312,7 +312,7 @@ class VAE:
         calibration = self.calibration
         if calibration is None:
             raise InputError(
-                f"variant {self.variant} of {self.manifest.name} has no calibration, which turns scores into p-values: "
+                f"variant {self.variant} of {self.manifest.name} has no calibration, which detection needs: "
                 "run `vaedge calibrate BUNDLE NORMAL_EXAMPLES --out FILE.npz` and load the bundle with "
                 "calibration=FILE.npz, or export it with a calibration"
             )

@@ -229,7 +229,7 @@ class Manifest:
             used += [variant.encoder, variant.decoder, *(name for name in optional if name is not None)]
         for name in used:
             if name not in self.files:
-                raise BundleError(f"{MANIFEST_NAME}: {name!r} is used but has no entry under files")
+                raise BundleError(f"{MANIFEST_NAME}: {name!r} is used, but it is not listed under files")
 
 
 def _read_condition(entry: Fields) -> Condition:

@@ -43,7 +43,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
         else:
             raise BundleError(f"a field has the unknown wire type {wire_type}")
         if length > end - position:
-            raise BundleError("a field is longer than its message")
+            raise BundleError("a protobuf field is longer than the message that contains it")
         yield number, wire_type, 0, message[position : position + length]
         position += length
 

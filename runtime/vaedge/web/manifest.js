@@ -177,7 +177,7 @@ function checkNames(manifest) {
   });
   for (const name of [priorFile, ...used]) {
     if (name !== null && !(name in files)) {
-      throw new BundleError(`${MANIFEST_NAME}: ${quote(name)} is used but has no entry under files`);
+      throw new BundleError(`${MANIFEST_NAME}: ${quote(name)} is used, but it is not listed under files`);
     }
   }
 }

@@ -100,7 +100,7 @@ export class Mixture {
     const limits = cumulative.data;
     const ascends = limits.every((value, index) => value >= (index ? limits[index - 1] : 0n));
     if (!ascends || limits[components - 1] !== BigInt(UNIT)) {
-      throw new BundleError("the prior's cumulative must start at 0 or above, never decrease, and end at 2^53");
+      throw new BundleError("the prior's cumulative weights must start at 0 or above, never decrease, and end at 2^53");
     }
     this.latentShape = latentShape;
     this.mean = mean.data;

@@ -136,7 +136,7 @@ export class VAE {
     const defaults = { sample: false, draw: false, seed: null, conditions: undefined };
     const { sample, draw, seed, conditions } = asOptions("reconstruct", options, defaults);
     if (seed !== null && !sample && !draw) {
-      throw new InputError("a seed was given, but reconstruct draws nothing unless sample=true or draw=true");
+      throw new InputError("a seed was given, but reconstruct uses it only with sample=true or draw=true");
     }
     const examples = this.asExamples(x, "x");
     const values = this.asConditions(conditions, examples.shape[0]);
@@ -217,7 +217,7 @@ export class VAE {
     const { falseAlarmRate, maps, conditions } = asOptions("detect", options, defaults);
     if (!this.calibration) {
       throw new InputError(
-        `variant ${this.variant} of ${this.manifest.name} has no calibration, which turns scores into p-values: run ` +
+        `variant ${this.variant} of ${this.manifest.name} has no calibration, which detection needs: run ` +
           "`vaedge calibrate BUNDLE NORMAL_EXAMPLES --out FILE.npz`, and export the bundle with this calibration",
       );
     }

@@ -59,15 +59,15 @@ def test_varint_has_at_most_ten_bytes():
     ("message", "error"),
     [
         (b"\x0a", "end in the middle of a number"),
-        (b"\x0a\x05abcd", "longer than its message"),
+        (b"\x0a\x05abcd", "longer than the message"),
         (b"\x08", "end in the middle of a number"),
         (b"\x08\x80", "end in the middle of a number"),
         (b"\x0b", "unknown wire type 3"),
         (b"\x0e", "unknown wire type 6"),
         (b"\x00\x01", "number 0"),
         (b"\xff" * 11, "more than 10 bytes"),
-        (b"\x0d123", "longer than its message"),
-        (b"\x091234567", "longer than its message"),
+        (b"\x0d123", "longer than the message"),
+        (b"\x091234567", "longer than the message"),
     ],
 )
 def test_malformed_message_is_refused(message, error):
