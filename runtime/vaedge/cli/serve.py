@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 
@@ -13,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 import vaedge
 from vaedge.cli.arguments import add_load_arguments, positive
+from vaedge.cli.serve_protocol import Protocol
 from vaedge.server import create_app
 from vaedge.server.metrics import FOLDER_VARIABLE
 
@@ -54,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
         host = f"[{args.host}]" if ":" in args.host else args.host
         print(f"serving {', '.join(vae.manifest.name for vae in vaes)} on http://{host}:{port}", flush=True)
         if args.workers == 1:
-            uvicorn.Server(_config(app, args)).run([listener])
+            # After the shutdown, uvicorn sends the signal to this process again, and `main` raises SystemExit.
+            with suppress(SystemExit):
+                uvicorn.Server(_config(app, args)).run([listener])
             return 0
         with tempfile.TemporaryDirectory(prefix="vaedge-metrics-") as folder:
             os.environ[FOLDER_VARIABLE] = folder  # before the workers start
@@ -68,7 +72,7 @@ def _config(app: object, args: argparse.Namespace, *, factory: bool = False) -> 
         app,  # type: ignore[arg-type]  # a factory with factory=True
         factory=factory,
         workers=args.workers,
-        http="httptools",
+        http=Protocol,
         ws="none",
         access_log=False,
         proxy_headers=False,
