@@ -46,7 +46,7 @@ class _AnyInputs(nn.Module):
 
 
 def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, str]) -> tuple[bytes, int]:
-    """Trace a network to one self-contained graph with a free batch axis. The same module gives the same bytes.
+    """Trace a network to one self-contained graph with a free batch axis. The same network gives the same bytes.
 
     Args:
         network: The network.
@@ -59,7 +59,7 @@ def trace(network: Network, inputs: Mapping[str, Array], metadata: Mapping[str, 
         a product by less than 1.2e-38 times the other factor.
 
     Raises:
-        ExportError: torch cannot trace the module. `__cause__` is the exception of torch.
+        ExportError: torch cannot trace the network. `__cause__` is the exception of torch.
     """
     examples = tuple(torch.from_numpy(array[:_TRACE_BATCH_SIZE]) for array in inputs.values())
     try:

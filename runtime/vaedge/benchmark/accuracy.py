@@ -50,8 +50,8 @@ def nats(manifest: Manifest, variant: str) -> tuple[float | None, float | None, 
         variant: Name of the variant.
 
     Returns:
-        The negative ELBO on test data, the decrease of the ELBO compared with fp32, and its standard error. A number
-        that the manifest lacks is None.
+        The negative ELBO on test data, the decrease of the ELBO compared with fp32, and the standard error of this
+        decrease. A number that the manifest lacks is None.
     """
     measured = manifest.variants[variant].measured
     elbo = _number(manifest.metrics, "test_elbo")

@@ -8,7 +8,7 @@ import numpy as np
 from vaedge.benchmark.intervals import Interval, quotient_interval
 from vaedge.benchmark.report import Report
 
-SLOWER, FASTER, EQUAL = "slower", "faster", "cannot be distinguished"
+SLOWER, FASTER, EQUAL, UNDECIDED = "slower", "faster", "cannot be distinguished", "too few blocks"
 _MIN_DIFFERENCE = 0.01
 _MACHINE = ("cpu", "cores", "usable_cpus", "container_quota", "gpus")
 
@@ -45,8 +45,13 @@ class Change:
 
 
 def verdict(interval: Interval | None) -> str:
-    """Return SLOWER or FASTER if an interval of new / old is outside of 1 - 0.01 to 1 + 0.01, otherwise EQUAL."""
-    low, high = interval or (1.0, 1.0)
+    """Return SLOWER or FASTER if an interval of new / old is outside of 1 - 0.01 to 1 + 0.01, otherwise EQUAL.
+
+    Without an interval, return UNDECIDED.
+    """
+    if interval is None:
+        return UNDECIDED
+    low, high = interval
     return SLOWER if low > 1 + _MIN_DIFFERENCE else FASTER if high < 1 - _MIN_DIFFERENCE else EQUAL
 
 
@@ -66,7 +71,7 @@ def compare(old: Report, new: Report) -> list[Change]:
 
 
 def conflicts(old: Report, new: Report) -> Iterator[str]:
-    """Yield the reasons why the times of two reports cannot be compared: other machines, settings or rows."""
+    """Yield the reasons why two reports cannot be compared: other machines, settings or rows, or a partial report."""
     for name in _MACHINE:
         values = (getattr(old.hardware, name), getattr(new.hardware, name))
         if values[0] != values[1]:
@@ -76,4 +81,6 @@ def conflicts(old: Report, new: Report) -> Iterator[str]:
     if old.int8_kernels != new.int8_kernels:
         yield f"int8_kernels is {old.int8_kernels} and {new.int8_kernels}"
     if {row.key for row in old.rows} != {row.key for row in new.rows}:
-        yield "the operations or the batch sizes differ, or one of the reports is partial"
+        yield "the candidates, the operations or the batch sizes of the rows differ"
+    if old.partial or new.partial:
+        yield "a measurement was interrupted, so its report is partial"

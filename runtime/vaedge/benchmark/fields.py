@@ -74,11 +74,11 @@ class ReportFields(Fields):
 
 
 def read_by(read: Callable[[ReportFields, str], Any], *, null: bool = False) -> Any:
-    """Declare an attribute that `read` reads from the field with the same name.
+    """Declare an attribute whose value comes from the JSON field with the same name.
 
     Args:
-        read: Function that takes the object and the name of the field.
-        null: Whether the field may be null, which is read as None.
+        read: Function that takes the JSON object and the name of the field, and returns the value.
+        null: Whether the field may be null. The value is then None.
     """
     return field(metadata={"read": read, "null": null})
 

@@ -34,7 +34,8 @@ def draw_throughput(report: Report, suffix: str) -> bytes:
 def draw_quality(report: Report, suffix: str) -> bytes:
     """Draw the negative ELBO of each variant against its time and its size, with the Pareto front.
 
-    The times are those of `reconstruct`, or of the first operation, at the smallest and at the largest batch size.
+    The times are those of `reconstruct`, or of the report's first operation if `reconstruct` was not measured. They are
+    shown for the smallest and for the largest batch size.
     Each likelihood has a separate row of panels, because nats of different likelihoods cannot be compared. Baselines
     are left out, and so are variants whose manifest states no ELBO.
 

@@ -97,8 +97,8 @@ class Row:
         examples_per_second: Batch size divided by the median time in seconds.
         cpus: CPU time of all threads of the process divided by the wall time: the number of CPUs that were in use.
         ratio: In each round, the median time is divided by the median time of the first candidate. The ratio of a block
-            is the median over its rounds, and `ratio` is the median over the blocks: 2 means twice as long as a call of
-            the first candidate.
+            is the median over its rounds. `ratio` is the Hodges-Lehmann estimate over the blocks: 2 means twice as long
+            as a call of the first candidate.
         ratio_interval: 99 % interval of `ratio`. None for the first candidate, and for fewer than 8 blocks.
         drift: Relative change of the time from the first to the last third of the blocks. None for fewer than 8 blocks.
         stopped: Why the rounds ended: "precision", "budget" or "interrupted".
@@ -142,7 +142,7 @@ class Report:
         software: Dict from the name of each software component to its version.
         int8_kernels: The 8-bit kernels: "default" or "x64quantprecision".
         seconds: Time budget for each row, in seconds.
-        precision: Relative width of the 99 % interval at which the rounds of a row end.
+        precision: A row ends when the 99 % interval of its ratio has at most this relative width.
         candidates: The variants and baselines. All ratios are relative to the first candidate.
         rows: The timings.
     """

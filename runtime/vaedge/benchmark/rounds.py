@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vaedge.benchmark.intervals import drift, median_interval, relative_width
+from vaedge.benchmark.intervals import (
+    MIN_VALUES,
+    drift,
+    median_interval,
+    ratio_estimate,
+    ratio_interval,
+    relative_width,
+)
 from vaedge.benchmark.report import Row
 from vaedge.benchmark.timing import Call, Timed, check_agreement
 from vaedge.bundle.reference import Inputs
@@ -71,9 +78,8 @@ class Group:
     def is_precise(self, precision: float) -> bool:
         """Return whether the intervals have at most this relative width: of the ratios, or of a single candidate."""
         first, *others = self.calls
-        parts = [self.ratios(name) for name in others] or [self.medians(first)]
-        widest = max(relative_width(median_interval(part)) for part in parts)
-        return len(self.blocks) >= _MIN_PRECISE_BLOCKS and widest <= precision
+        intervals = [ratio_interval(self.ratios(name)) for name in others] or [median_interval(self.medians(first))]
+        return len(self.blocks) >= _MIN_PRECISE_BLOCKS and max(map(relative_width, intervals)) <= precision
 
     def rows(self) -> list[Row]:
         """Summarize each candidate. Without a complete round, the list is empty."""
@@ -94,8 +100,8 @@ class Group:
             p99=p99,
             examples_per_second=self.batch_size * 1e6 / p50,
             cpus=float(np.median([part.cpus for part in parts])),
-            ratio=float(np.median(ratios)),
-            ratio_interval=None if name == next(iter(self.calls)) else median_interval(ratios),
+            ratio=ratio_estimate(ratios),
+            ratio_interval=None if name == next(iter(self.calls)) else ratio_interval(ratios),
             drift=drift(self.medians(name)),
             stopped=self.stopped,
             rounds=tuple(map(tuple, self.rounds(name))),
@@ -152,14 +158,19 @@ def run_rounds(
     restart: Callable[[], object],
     advance: Callable[[float], object] = lambda _: None,
 ) -> None:
-    """Add blocks of rounds to all groups, until each group is precise or the time is spent. Add at least one block.
+    """Add blocks of rounds to all groups, until each group has the requested precision or the time is used up.
+
+    At least one block is added.
 
     Args:
         groups: The groups. After an exception, such as KeyboardInterrupt, they keep all complete rounds.
-        seconds: Time in seconds for each candidate of each group, including its share of `restart`.
-        precision: The rounds of a group end if the widest 99 % interval has at most this relative width.
-        restart: Function that gives each candidate a new process. It is called before each block but the first.
-        advance: Function that is called after each block with the seconds of the budget that the block took.
+        seconds: Time budget in seconds for each candidate of each group, including its share of the time of
+            `restart`. The total budget is this value times the number of candidates in all groups.
+        precision: A group gets no further blocks if the 99 % interval of each ratio has at most this relative width.
+            For a single candidate, this applies to the interval of its median time.
+        restart: Function that gives each candidate a new process. It is called before every block except the first.
+        advance: Function that is called after each block with the part of the total budget, in seconds, that the block
+            used.
     """
     part = min(_ROUND_SECONDS, seconds / _MIN_ROUNDS_OF_BUDGET)
     running, budget = list(groups), seconds * sum(len(group.calls) for group in groups)
@@ -169,7 +180,9 @@ def run_rounds(
         start = time.perf_counter()
         if running[0].blocks:
             restart()
-            block_seconds = max(block_seconds, (time.perf_counter() - start) / _MAX_START_SHARE)
+            start_seconds = time.perf_counter() - start
+            # Fewer blocks would have no interval.
+            block_seconds = min(max(block_seconds, start_seconds / _MAX_START_SHARE), budget / MIN_VALUES)
         for group in running:
             group.add_block()
         while True:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from vaedge.benchmark.compare import Change, verdict
+from vaedge.benchmark.intervals import MIN_VALUES
 from vaedge.benchmark.report import MeasuredCandidate, Report, Row
 from vaedge.benchmark.table import Table
 
@@ -73,6 +74,12 @@ def remarks(report: Report) -> Iterator[str]:
             numbers = [report.seconds] if reason == "budget" else []
             yield text.format(count, *numbers, 100 * report.precision) + "."
     first = [row for row in report.rows if row.candidate == report.candidates[0].name]
+    fewest = min((len(row.rounds) for row in first), default=MIN_VALUES)
+    if fewest < MIN_VALUES:
+        yield (
+            f"Rows with fewer than {MIN_VALUES} blocks have no interval, and their ratios are uncertain (the smallest "
+            f"number here is {fewest}): measure with a longer --seconds."
+        )
     worst = max(first, key=lambda row: abs(row.drift or 0), default=None)
     if worst is not None and abs(worst.drift or 0) > _MAX_DRIFT:
         yield (

@@ -10,7 +10,8 @@ import vaedge
 from vaedge import DependencyError, InputError
 from vaedge.benchmark import tables
 from vaedge.benchmark.baselines import BASELINES
-from vaedge.benchmark.compare import SLOWER, compare, conflicts
+from vaedge.benchmark.compare import SLOWER, UNDECIDED, compare, conflicts
+from vaedge.benchmark.intervals import MIN_VALUES
 from vaedge.benchmark.machine import Hardware, software
 from vaedge.benchmark.plot import draw_quality, draw_throughput
 from vaedge.benchmark.report import MeasuredBundle, Report, read_report
@@ -85,7 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the report as JSON to a file, or to the standard output without FILE",
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown, .md")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the tables to this Markdown file, whose name ends in .md"
+    )
     parser.add_argument(
         "--plot",
         type=Path,
@@ -117,6 +120,8 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.bundles) == (args.compare is not None):
         args.wrong_call("expected either BUNDLE or --compare OLD NEW")
     if args.compare is not None:
+        if any(file is not None for file in (args.json, args.markdown, args.plot)):
+            args.wrong_call("--json, --markdown and --plot need BUNDLE, because --compare only prints a table")
         return _compare(args)
     if args.fail_above is not None or args.force:
         args.wrong_call("--fail-above and --force need --compare OLD NEW")
@@ -234,7 +239,11 @@ def _write(report: Report, outputs: Sequence[Output], *, as_json: bool) -> None:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    """Print the comparison of two reports. Return 3 if a row became slower by more than --fail-above."""
+    """Print the comparison of two reports. Return 3 if a row became slower by more than --fail-above.
+
+    Raises:
+        InputError: The reports are not comparable, or --fail-above cannot be checked because a row has no interval.
+    """
     old, new = map(read_report, args.compare)
     reasons = list(conflicts(old, new))
     if reasons and not args.force:
@@ -247,7 +256,15 @@ def _compare(args: argparse.Namespace) -> int:
     print(*warnings, *tables.changes(changes).text(), sep="\n")
     if args.fail_above is None:
         return 0
-    return 3 if any(change.verdict == SLOWER and change.relative > args.fail_above for change in changes) else 0
+    if any(change.verdict == SLOWER and change.relative > args.fail_above for change in changes):
+        return 3
+    undecided = sum(change.verdict == UNDECIDED for change in changes)
+    if undecided or not changes:
+        raise InputError(
+            f"--fail-above cannot be checked: {undecided} of {len(changes)} rows have fewer than {MIN_VALUES} blocks "
+            "in one of the reports; measure both again with a longer --seconds"
+        )
+    return 0
 
 
 def _seconds(text: str) -> float:

@@ -86,10 +86,14 @@ def validate_baselines(text: str) -> tuple[str, ...]:
     """Return the names of the baselines in the argument of --against.
 
     Raises:
-        InputError: A baseline is unknown.
+        InputError: A baseline is unknown, or PATH is missing.
     """
     names = tuple(dict.fromkeys(name for name in text.split(",") if name))
     for name in names:
+        if name == _INTERPRETER:
+            raise InputError(
+                "--against python= has no path; give the path of a Python interpreter after the equals sign"
+            )
         if name not in BASELINES and not name.startswith(_INTERPRETER):
             raise InputError(
                 f"--against {name} is not a known baseline; expected {', '.join(BASELINES)} or python=PATH, separated "

@@ -48,7 +48,7 @@ class WorkerProcess:
         self.peak_bytes: int | None = self._start()
 
     def _start(self) -> int | None:
-        """Start a process, and return its peak memory in bytes."""
+        """Start a process, wait for its first result, and return its peak memory until then, in bytes."""
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
         if self._interpreter is None:
             environment["PYTHONPATH"] = os.pathsep.join(folder for folder in sys.path if folder)

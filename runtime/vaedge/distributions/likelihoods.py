@@ -98,7 +98,7 @@ def require_drawable(name: str, log_scale_range: Range | None = None) -> tuple[C
 
 
 def _clipped(likelihood: Likelihood, limits: Range) -> Likelihood:
-    """Return a copy of a likelihood with the parameters loc and log_scale. The copy clips log_scale to the limits."""
+    """Return a copy of a likelihood that clips log_scale to the limits. Its parameters must be loc and log_scale."""
 
     def clip(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda first, loc, log_scale: function(first, loc, np.clip(log_scale, *limits))

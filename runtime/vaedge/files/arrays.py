@@ -75,9 +75,9 @@ class Part(NamedTuple):
     """Examples as a file stores them.
 
     Attributes:
-        name: Name of the array.
+        name: Name of the array x in the file.
         x: (n, ...) array.
-        labels_name: Name of the array of the labels, also if the file does not have this array.
+        labels_name: Name under which the file stores the labels, or would store them if it had labels.
         labels: Array of the classes, or None if the file has no labels.
     """
 

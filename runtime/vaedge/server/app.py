@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from vaedge import VAE, InputError, __version__
-from vaedge.server.batching import Job, Lane
+from vaedge.server.batching import Job, JobQueue
 from vaedge.server.body import Body, Receive, json_size
 from vaedge.server.limits import Limits, Memory
 from vaedge.server.metrics import Metrics
@@ -49,12 +49,12 @@ class Application:
     """The Open Inference Protocol for some bundles, as an ASGI application."""
 
     def __init__(self, vaes: list[VAE], max_batch: int, token: str | None, limits: Limits) -> None:
-        """Describe the models and create their lanes. `create_app` documents the arguments."""
+        """Describe the models and create their queues. `create_app` documents the arguments."""
         self._limits, self._memory = limits, Memory(limits.held_bytes)
         self._authorization = None if token is None else f"Bearer {token}".encode()
         models = models_of(vaes, limits)
         self._metrics = Metrics(models)
-        self._inference: dict[str, tuple[Model, Lane]] = {}
+        self._inference: dict[str, tuple[Model, JobQueue]] = {}
         index = [{"name": name, "version": VERSION, "state": "READY", "reason": ""} for name in models]
         server = {"name": "vaedge", "version": __version__, "extensions": ["binary_tensor_data"]}
         ready = {"ready": True}
@@ -65,14 +65,14 @@ class Application:
             ("POST", "/v2/repository/index"): partial(json_response, index),
             ("GET", "/metrics"): self._metrics.response,
         }
-        new_lane = partial(Lane, max_batch, limits.waiting, self._memory, self._metrics.observe_batch)
+        new_queue = partial(JobQueue, max_batch, limits.waiting, self._memory, self._metrics.observe_batch)
         # Joined calls are short. Other calls can take long, so a thread of their own keeps them from delaying those.
-        lanes = {(id(vae), joins): new_lane() for vae in vaes for joins in (True, False)}
+        queues = {(id(vae), joins): new_queue() for vae in vaes for joins in (True, False)}
         for name, model in models.items():
             for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{VERSION}"):
                 self._answers["GET", path] = partial(json_response, model.metadata())
                 self._answers["GET", f"{path}/ready"] = partial(json_response, {"name": name, **ready})
-                self._inference[f"{path}/infer"] = model, lanes[id(model.vae), model.joins]
+                self._inference[f"{path}/infer"] = model, queues[id(model.vae), model.joins]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or take part in the lifespan protocol."""
@@ -111,7 +111,7 @@ class Application:
             )
 
     async def _infer(
-        self, model: Model, lane: Lane, headers: Mapping[bytes, bytes], receive: Receive, send: Send
+        self, model: Model, queue: JobQueue, headers: Mapping[bytes, bytes], receive: Receive, send: Send
     ) -> None:
         started = perf_counter()
         status = _GONE
@@ -123,7 +123,7 @@ class Application:
                 response = None
                 if await body.read(headers, receive):
                     job = Job(model, body.content, json_size(headers), partial(_until_gone, receive))
-                    lane.submit(job)
+                    queue.submit(job)
                     response = await job.future
             except Exception as error:
                 response = error_response(error)
@@ -132,7 +132,7 @@ class Application:
                 status = response.status
         finally:
             if job is not None:
-                lane.leave(job)
+                queue.leave(job)
             body.release()
             self._metrics.end(model.name, status, perf_counter() - started)
 

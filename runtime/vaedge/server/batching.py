@@ -89,11 +89,11 @@ class Job:
         self.abandon()
 
 
-class Lane:
-    """A thread that runs jobs, and the jobs that wait for it."""
+class JobQueue:
+    """Jobs that wait, and the thread that runs them."""
 
     def __init__(self, max_batch: int, max_waiting: int, memory: Memory, on_batch: Callable[[int], None]) -> None:
-        """Create the lane. The thread starts with the first job.
+        """Create the queue. The thread starts with the first job.
 
         Args:
             max_batch: Maximum number of rows that are joined.

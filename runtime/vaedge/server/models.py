@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vaedge import VAE, InputError
+from vaedge.distributions.likelihoods import LIKELIHOODS
 from vaedge.server.limits import Limits
 from vaedge.server.protocol import VERSION, Request
 from vaedge.server.responses import RequestError, invalid
@@ -69,7 +70,7 @@ def models_of(vaes: Iterable[VAE], limits: Limits) -> dict[str, "Model"]:
             "reconstruct": partial(_reconstruct, vae),
         }
         operations = ["encode", "decode", "sample", "reconstruct"]
-        operations += ["log_prob"] if vae.manifest.likelihood != "bce_surrogate" else []
+        operations += ["log_prob"] if LIKELIHOODS[vae.manifest.likelihood].normalized else []
         operations += ["detect"] if vae.calibration is not None else []
         for operation in operations:
             model = Model(vae, operation, runs, limits)

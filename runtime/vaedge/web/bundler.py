@@ -28,7 +28,8 @@ def bundle_modules(entry: Path) -> str:
         entry: File of the module.
 
     Raises:
-        VaedgeError: A module uses another form of `import` or `export`, or the modules import each other in a cycle.
+        VaedgeError: A module uses a form of `import` or `export` that is not supported, or the modules import each
+            other in a cycle.
         OSError: A file cannot be read.
     """
     scripts: dict[Path, str] = {}

@@ -217,3 +217,10 @@ def test_infinite_scores_can_be_drawn():
 )
 def test_axis_has_round_steps(length, step):
     assert round_step(length) == pytest.approx(step)
+
+
+def test_scores_of_the_calibration_are_the_bars():
+    calibration = np.linspace(0, 1, 300, dtype=np.float32)
+    image = pixels(scores_png(calibration, calibration + 2, {}))[30 + 14 :]  # below the legend
+    bars = np.flatnonzero((np.abs(image - (166, 196, 226)).sum(-1) < 10).any(0))
+    assert bars.max() < image.shape[1] / 2

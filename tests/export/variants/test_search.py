@@ -36,7 +36,7 @@ def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, compar
 
 
 class Losses:
-    """A substitute for Comparison that returns the given losses in their order."""
+    """A substitute for Comparison. Each call returns the next one of the given losses."""
 
     def __init__(self, comparison, losses):
         self.fp32, self.examples, self.budget = comparison.fp32, comparison.examples, 0.5

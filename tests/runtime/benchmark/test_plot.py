@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vaedge.benchmark.plot import draw_throughput, pareto_front
+from vaedge.benchmark.plot import draw_quality, draw_throughput, pareto_front
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -26,3 +26,15 @@ def test_throughput_is_drawn_over_the_batch_size(monkeypatch):
     ]
     draw_throughput(SimpleNamespace(rows=rows), ".svg")
     assert lines == [([1, 8], [50.0, 90.0])]
+
+
+def test_quality_of_one_bundle_is_drawn_against_each_time_and_the_size(monkeypatch):
+    axes = pytest.importorskip("matplotlib.axes")
+    labels = []
+    monkeypatch.setattr(axes.Axes, "set_xlabel", lambda self, text: labels.append(text))
+    candidate = SimpleNamespace(name="fp32", kind="vaedge", bundle="m", nats=80.0, bytes=1000)
+    rows = [SimpleNamespace(operation="decode", candidate="fp32", batch_size=n, p50=9.0) for n in (1, 8)]
+    bundle = SimpleNamespace(name="m", likelihood="bernoulli")
+    draw_quality(SimpleNamespace(rows=rows, candidates=[candidate], bundles=[bundle]), ".svg")
+    batches = [f"microseconds to decode a batch of {size}" for size in (1, 8)]
+    assert labels == [*batches, "size in bytes"]

@@ -61,6 +61,8 @@ def test_calls_are_repeated_for_the_time(clock):
     """The clock is read before the first call, before and after each call, and to compare the elapsed time."""
     assert timing.time_calls(lambda: None, 1e-9, 1) == [3000]
     assert len(timing.time_calls(lambda: None, 0, 20)) == 20
+    calls = len(timing.time_calls(lambda: None, 1e-3, 1))  # at most 1000 us in steps that become longer
+    assert 2 <= calls < 20
 
 
 def test_fastest_is_judged_by_the_geometric_mean_of_both_batch_sizes(monkeypatch):

@@ -115,6 +115,11 @@ def test_unknown_baseline_is_refused(decode, capsys):
     )
 
 
+def test_interpreter_without_a_path_is_refused(decode, capsys):
+    assert main([*decode, "--against", "python="]) == 1
+    assert "--against python= has no path; give the path of a Python interpreter" in capsys.readouterr().err
+
+
 def test_baseline_that_computes_something_else_is_refused(decode, capsys, monkeypatch):
     monkeypatch.setattr(
         vaedge.benchmark.baselines.Baseline,
@@ -228,6 +233,7 @@ def test_markdown_holds_the_tables(decode, tmp_path):
     assert main([*decode, "--against", "onnxruntime", "--threads", "1", "--markdown", str(file)]) == 0
     lines = file.read_text().splitlines()
     assert "- article: SHA-256 " in "\n".join(lines)
+    assert "Rows with fewer than 8 blocks have no interval, and their ratios are uncertain" in "\n".join(lines)
     tables = [line for line in lines if line.startswith("|")]
     assert [line.split("|")[1].strip() for line in tables] == ["", "---", "fp32 x1", "onnxruntime x1"] * 2
     assert len({line.count("|") for line in tables[:4]}) == len({line.count("|") for line in tables[4:]}) == 1

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -77,9 +78,25 @@ def test_changes_are_named_and_slow_downs_fail(run, capsys, factor, verdict, sta
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"  {verdict}")
 
 
-def test_few_blocks_cannot_be_distinguished(run, capsys):
-    assert run(report(), report(2, blocks=7), "--fail-above", "5%") == 0
-    assert "not available  cannot be distinguished" in capsys.readouterr().out
+def test_rows_without_an_interval_do_not_pass_a_limit(run, capsys):
+    assert run(report(), report(2, blocks=7)) == 0
+    assert run(report(), report(2, blocks=7), "--fail-above", "5%") == 1
+    captured = capsys.readouterr()
+    assert captured.out.count("not available  too few blocks") == 2
+    assert "--fail-above cannot be checked: 1 of 1 rows have fewer than 8 blocks" in captured.err
+
+
+def test_partial_reports_need_force(run, capsys):
+    assert run(report(), replace(report(), partial=True)) == 1
+    assert "a measurement was interrupted, so its report is partial" in capsys.readouterr().err
+    assert run(report(), replace(report(), partial=True), "--force") == 0
+
+
+@pytest.mark.parametrize("option", ["--json", "--markdown", "--plot"])
+def test_outputs_of_a_measurement_are_refused(run, capsys, tmp_path, option):
+    with pytest.raises(SystemExit, match="2"):
+        run(report(), report(), option, str(tmp_path / "out"))
+    assert "--json, --markdown and --plot need BUNDLE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -155,8 +155,8 @@ class Trainer:
         """Run the remaining steps of the epoch, evaluate the model, and write the results.
 
         Args:
-            progress: Function that is called after each step with the number of its examples, and with a function that
-                describes the metrics.
+            progress: Function that is called after each step with two arguments: the number of examples in the step,
+                and a function that returns the current metrics as text.
             interrupted: Function that returns whether Ctrl-C was pressed.
 
         Raises:

@@ -49,7 +49,7 @@ class SilentWriter:
         """Do nothing. A `Writer` writes the results of an epoch."""
 
     def save(self) -> None:
-        """Do nothing. A `Writer` writes a checkpoint."""
+        """Do nothing, because the `Writer` of rank 0 writes the checkpoints."""
 
     def finish(self) -> None:
         """Do nothing. A `Writer` writes the final images."""
