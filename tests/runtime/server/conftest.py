@@ -2,17 +2,13 @@
 
 import asyncio
 import json
-import os
-import re
-import subprocess
-import sys
 import threading
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from server_process import start_server
 
 import vaedge
 
@@ -130,7 +126,8 @@ def infer_message(model, inputs, parameters=None, **names):
 async def read_answer(reader):
     """Read one response from a socket. Return None if the server closed the connection before the response."""
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(60):
+            head = await reader.readuntil(b"\r\n\r\n")
     except ConnectionError:
         return None
     except asyncio.IncompleteReadError as error:
@@ -139,7 +136,8 @@ async def read_answer(reader):
         return None
     line, *lines = head[:-4].split(b"\r\n")
     headers = {name.lower(): value for name, value in (line.split(b": ", 1) for line in lines)}
-    body = await reader.readexactly(int(headers[b"content-length"]))
+    async with asyncio.timeout(60):
+        body = await reader.readexactly(int(headers[b"content-length"]))
     return Answer(int(line.split()[1]), headers, body)
 
 
@@ -206,7 +204,7 @@ def address(app):
     """Serve the application with uvicorn in a thread, and return HOST:PORT."""
     import uvicorn
 
-    config = uvicorn.Config(app, port=0, http="httptools", ws="none", log_level="warning")
+    config = uvicorn.Config(app, port=0, http="httptools", ws="none", log_level="warning", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -215,27 +213,6 @@ def address(app):
     yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
-
-
-_START = "import sys; from vaedge.cli.main import main; sys.exit(main())"
-
-
-@contextmanager
-def start_server(*argv, **variables):
-    """Start `vaedge serve`, and yield its process and its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _START, "serve", *map(str, argv), "--port", "0", "--threads", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **variables},
-    )
-    try:
-        line = process.stdout.readline()
-        yield process, re.search(r"http://\S+", line)[0].replace("0.0.0.0", "127.0.0.1")
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture(scope="session")

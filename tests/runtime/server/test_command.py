@@ -1,13 +1,10 @@
 """The command `vaedge serve`."""
 
 import json
-import os
 import signal
 import threading
-import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -20,27 +17,6 @@ def get(address, path, body=None, token=None):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with urllib.request.urlopen(urllib.request.Request(address + path, body, headers), timeout=60) as answer:
         return json.load(answer)
-
-
-def command_of(pid):
-    """Return the command line of a process; it is empty if the process has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def workers(process, count, without=None):
-    """Wait until the server has `count` workers, without an earlier one. Return their process numbers."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        lists = (path.read_text() for path in Path(f"/proc/{process.pid}/task").glob("*/children"))
-        children = {int(pid) for text in lists for pid in text.split()} - {without}
-        found = {pid for pid in children if b"spawn_main" in command_of(pid)}
-        if len(found) == count:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"the server has no {count} workers")
 
 
 def test_serve_answers_until_sigterm(serving, bundle):
@@ -91,19 +67,6 @@ def test_workers_share_port_and_metrics(serving, bundle):
             assert get(address, "/v2/models/article.sample/infer", _SAMPLE)["outputs"][0]["shape"] == [1, 1, 28, 28]
         text = urllib.request.urlopen(f"{address}/metrics", timeout=60).read().decode()
         assert 'vaedge_requests_total{model="article.sample",status="200"} 4.0' in text
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux to find the workers")
-def test_a_killed_worker_is_replaced(serving, bundle):
-    with serving(bundle, "--workers", "2") as (process, address):
-        first = workers(process, 2)
-        get(address, "/v2/models/article.sample/infer", _SAMPLE)
-        os.kill(min(first), signal.SIGKILL)
-        assert workers(process, 2, without=min(first)) > first - {min(first)}
-        for _ in range(4):
-            get(address, "/v2/models/article.sample/infer", _SAMPLE)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 

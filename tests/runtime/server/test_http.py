@@ -20,7 +20,13 @@ CHUNKS = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 def listening(app, **attributes):
     """Serve an application in a thread, with changed attributes of the protocol."""
     config = uvicorn.Config(
-        app, port=0, http=type("Changed", (Protocol,), attributes), ws="none", log_level="critical", lifespan="off"
+        app,
+        port=0,
+        http=type("Changed", (Protocol,), attributes),
+        ws="none",
+        log_level="critical",
+        lifespan="off",
+        timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
