@@ -21,6 +21,7 @@ from vaedge.server.metrics import FOLDER_VARIABLE
 TOKEN_VARIABLE = "VAEDGE_TOKEN"
 _GRACE = 30  # seconds in which accepted requests may finish after SIGTERM
 _BACKLOG = 2048
+_READ_MILLISECONDS = 30_000  # in which a client must read something of a response that waits for it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
     app = create()  # finds errors before the port is opened
     family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
     with socket.create_server((args.host, args.port), family=family, backlog=_BACKLOG) as listener:
+        if sys.platform == "linux":
+            # Accepted connections inherit the option. Without it, clients that never read would keep memory occupied.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _READ_MILLISECONDS)
         port = listener.getsockname()[1]
         if token is None and not _is_loopback(listener.getsockname()[0]):
             print(

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from contextlib import asynccontextmanager
 
@@ -164,6 +165,27 @@ def test_clients_that_send_slowly_delay_nobody(server, client, decode, mnist):
             await asyncio.gather(*tasks)
 
     run(main())
+
+
+def test_clients_that_never_read_are_disconnected(serving, bundle, client, decode):
+    large = client.infer_message("mnist.decode", {"z": np.repeat(Z, 4000, 0)})  # kernels buffer a part of the result
+    setup = "import vaedge.cli.serve; vaedge.cli.serve._READ_MILLISECONDS = 500"
+
+    async def main(process, address):
+        assert (await request(client, address, decode)).status == 200
+        connections = [socket.create_connection(address.removeprefix("http://").split(":"), 60) for _ in range(4)]
+        for connection in connections:
+            await asyncio.to_thread(connection.sendall, large)
+        for connection in connections:
+            await asyncio.to_thread(connection.recv, 1)
+        await until(lambda: not client_ports(process.pid))
+        assert await in_progress(client, address) == 0
+        assert (await request(client, address, decode)).status == 200
+        for connection in connections:
+            connection.close()
+
+    with serving(bundle.parent / "mnist", setup=setup) as (process, address):
+        run(main(process, address))
 
 
 def test_a_killed_worker_is_replaced_and_fails_only_its_connections(serving, bundle, client, decode, mnist):

@@ -1,7 +1,9 @@
 """Errors of HTTP are JSON, and headers are limited in size and time."""
 
 import asyncio
+import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -152,3 +154,19 @@ def test_errors_wait_for_the_answers_of_earlier_requests(limited, client, mnist)
     answer, closed = client.exchange(limited, client.infer_message("mnist.decode", {"z": z}) + b"garbage\r\n\r\n")
     assert (answer.status, closed) == (200, True)
     np.testing.assert_array_equal(answer.arrays()["x"], mnist.decode(z))
+
+
+def test_results_that_a_client_does_not_read_are_held(limited, app, client, mnist):
+    z = np.repeat(Z, 4000, 0)  # the result has 12.5 MB; kernels buffer a few MB
+    with socket.create_connection(limited.split(":"), timeout=60) as connection:
+        connection.sendall(client.infer_message("mnist.decode", {"z": z}))
+        received = bytearray(connection.recv(1))
+        time.sleep(0.2)
+        assert app._memory._held >= 4000 * 784 * 4
+        while not received.endswith(mnist.decode(z).tobytes()):
+            received += connection.recv(2**20)
+        assert received.startswith(b"HTTP/1.1 200")
+    deadline = time.monotonic() + 60
+    while app._memory._held and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert app._memory._held == 0
