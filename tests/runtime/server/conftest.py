@@ -141,11 +141,17 @@ async def read_answer(reader):
     return Answer(int(line.split()[1]), headers, body)
 
 
-async def exchange(address, content):
-    """Send bytes over a new connection. Return the first response, and whether the server closes the connection."""
+async def exchange(address, *parts):
+    """Send bytes over a new connection. Return the first response, and whether the server closes the connection.
+
+    Pauses of more than one second between the parts make it likely that the server receives them separately.
+    """
     async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(*address.removeprefix("http://").split(":"))
-        writer.write(content)
+        writer.write(parts[0])
+        for part in parts[1:]:
+            await asyncio.sleep(1.1)
+            writer.write(part)
         answer = await read_answer(reader)
         closed = answer is None or (answer.headers.get(b"connection") == b"close" and await reader.read() == b"")
         writer.close()

@@ -35,9 +35,11 @@ def listening(app, **attributes):
     thread.start()
     while not server.started and thread.is_alive():
         thread.join(0.01)
-    yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -138,15 +140,18 @@ def test_unread_bodies_of_answered_requests_are_closed(hasty):
     asyncio.run(main())
 
 
-def test_running_requests_have_no_timer_of_headers(hasty, app, client, mnist, monkeypatch):
+def test_requests_have_no_timer_after_their_headers(app, client, mnist, monkeypatch):
     decode, proceed = type(mnist).decode, threading.Event()
 
     def slow(self, z, **names):
-        proceed.wait(1)
+        proceed.wait(1.1)
         return decode(self, z, **names)
 
     monkeypatch.setattr(type(mnist), "decode", slow)
-    assert client.exchange(hasty, client.infer_message("mnist.decode", {"z": Z}))[0].status == 200
+    body = client.infer_message("mnist.decode", {"z": Z}, binary=False).partition(b"\r\n\r\n")[2]
+    with listening(app, header_seconds=1) as address:
+        answer, closed = client.exchange(address, CHUNKS, b"%x\r\n%b\r\n" % (len(body), body), b"0\r\n\r\n")
+    assert (answer.status, closed) == (200, False)
 
 
 def test_errors_wait_for_the_answers_of_earlier_requests(limited, client, mnist):
