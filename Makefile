@@ -14,7 +14,7 @@ WEB := runtime/vaedge/web
 # The program that installs Debian packages.
 APT := $(shell [ "$$(id -u)" = 0 ] || echo sudo) apt-get
 
-.PHONY: demo setup-web test test-slow test-matrix coverage lint docs bench models constraints clean
+.PHONY: demo setup-web test test-slow test-matrix test-gpu coverage lint docs bench models constraints clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +48,10 @@ test-slow: $(READY)
 # Run the tests of the runtime with the oldest supported numpy and ONNX Runtime, and with the newest ones.
 test-matrix: $(READY)
 	$(BIN)/pytest -m matrix
+
+# Run the tests that need a GPU. Before it, exchange onnxruntime for onnxruntime-gpu in .venv.
+test-gpu: $(READY)
+	$(BIN)/pytest -m gpu
 
 # Measure the branches of the runtime that its own tests reach.
 coverage: $(READY)

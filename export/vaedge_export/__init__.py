@@ -1,4 +1,4 @@
-"""Export a trained VAE as a verified bundle of two ONNX graphs.
+"""Export a trained VAE as a bundle: a folder with two verified ONNX graphs and a manifest.
 
 >>> from vaedge_export import export_vae
 >>> export_vae(encoder, decoder, "models/mine", input_shape=(1, 28, 28), latent_shape=(20,), likelihood="bernoulli")

@@ -12,12 +12,12 @@ _FIXED_BATCH = re.compile(r"encoder\.batch([0-9]+)\.onnx")
 
 
 def reference_file(variant: str) -> str:
-    """Return the file name of the reference of a variant."""
+    """Return the name of the file with the inputs and the expected outputs of a variant."""
     return "reference.npz" if variant == "fp32" else f"reference.{variant}.npz"
 
 
 def calibration_file(variant: str) -> str:
-    """Return the file name of the calibration of a variant."""
+    """Return the name of the file that calibrates anomaly detection for a variant."""
     return "calibration.npz" if variant == "fp32" else f"calibration.{variant}.npz"
 
 
@@ -34,12 +34,12 @@ def graph_files(variant: str, graphs: Graphs) -> dict[str, bytes]:
 
 
 def fixed_batch_file(network: str, batch_size: int) -> str:
-    """Return the file name of the copy of the "encoder" or the "decoder" that has a fixed batch size."""
+    """Return the file name of a graph with a fixed batch size. `network` is "encoder" or "decoder"."""
     return f"{network}.batch{batch_size}.onnx"
 
 
 def fixed_batch_size(names: Iterable[str]) -> int | None:
-    """Return the fixed batch size in the first file name that has one, or None if there is no such name."""
+    """Return the fixed batch size that the name of an encoder file contains, or None if no name contains one."""
     return next((int(match[1]) for name in names if (match := _FIXED_BATCH.fullmatch(name))), None)
 
 

@@ -21,10 +21,10 @@ _COMPARED_BATCH_SIZE = 64
 
 
 class Open(Protocol):
-    """A function that opens the graphs of a variant together with the calibration of the variant."""
+    """A function that opens the graphs of a variant as a `vaedge.VAE`, with or without a calibration."""
 
     def __call__(self, variant: str, graphs: Graphs, calibration: Calibration | None = None) -> vaedge.VAE:
-        """Open the graphs. If `calibration` is None, the result cannot detect anomalies."""
+        """Open the graphs. If `calibration` is None, the opened VAE cannot detect anomalies."""
 
 
 class Calibrated(NamedTuple):
@@ -32,8 +32,9 @@ class Calibrated(NamedTuple):
 
     Attributes:
         calibration: The calibration.
-        measured: The value of `measured["detection"]` in the manifest: sizes of the three parts, false-alarm rates on
-            the evaluation examples, and the share of decisions that differ from those of fp32.
+        measured: The value of `measured["detection"]` in the manifest. It holds the sizes of the three parts of the
+            normal examples, and the false-alarm rates on the third part, the evaluation examples. It also holds the
+            share of evaluation examples for which the variant and fp32 decide differently.
     """
 
     calibration: Calibration
@@ -41,7 +42,7 @@ class Calibrated(NamedTuple):
 
 
 def calibrate_variants(graphs: Mapping[str, Graphs], open_vae: Open, normal: Inputs) -> dict[str, Calibrated]:
-    """Calibrate each variant on the same three parts of the normal examples.
+    """Divide the normal examples into three parts, and calibrate each variant on the same parts.
 
     Args:
         graphs: Dict from the name of a variant to its graphs. The first key is "fp32".
@@ -91,13 +92,14 @@ def _measure(calibration: Calibration, examples: int) -> dict[str, Any]:
 
 
 def _decisions(vae: vaedge.VAE, normal: Inputs) -> npt.NDArray[np.bool_]:
-    """Return whether each evaluation example is an anomaly.
+    """Return an array that says for each evaluation example whether it is an anomaly.
 
-    All variants use the same batches, because the results of int8 depend on the batch.
+    The batches are the same for each variant, because the result of int8 for an example depends on the other examples
+    of its batch.
 
     Args:
-        vae: The graphs with their calibration.
-        normal: All normal examples.
+        vae: A variant with its calibration.
+        normal: All normal examples, of which the evaluation examples are a part.
     """
     evaluation = divide(len(normal.x), _SEED)[2]
     decisions = []

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration",
         action="store_true",
-        help="calibrate anomaly detection on the test part of the run's data set, which is read again",
+        help="read the data set of the run again, and calibrate anomaly detection on its test part",
     )
     parser.add_argument(
         "--data-dir",
@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache-dir",
         type=Path,
         metavar="DIR",
-        help="with --calibration: folder for the decoded images of a folder (default: folder cache beside the run)",
+        help="with --calibration: folder for decoded images, if the data set is an image folder (default: the folder "
+        "cache beside the run)",
     )
     parser.add_argument("--note", help="one or two sentences that the model card shows with the metrics")
     parser.add_argument(
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _next_command(bundle: Path) -> str:
-    """Return a command that draws samples and writes them in a format that fits the data."""
+    """Return the `vaedge sample` command to try next. It writes samples in a format that fits the data."""
     manifest = read_manifest(bundle)[0]
     words = ["vaedge", "sample", str(bundle)]
     for name, condition in manifest.conditions.items():

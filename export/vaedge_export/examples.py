@@ -27,7 +27,7 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
         spec: The specification of the export.
 
     Raises:
-        ExportError: The mapping lacks a name or has an unknown one, or variants cannot be measured on these examples.
+        ExportError: A name of the mapping is missing or unknown, or variants cannot be measured on these examples.
         vaedge.InputError: The arrays are not valid inputs of the model.
     """
     inputs = _as_inputs(examples, "examples", spec)
@@ -40,8 +40,8 @@ def validate_calibration(examples: ExamplesLike, spec: Spec) -> Inputs:
     """Validate the normal examples that calibrate anomaly detection. The arguments are those of `validate_examples`.
 
     Raises:
-        ExportError: The mapping lacks a name or has an unknown one, there are too few examples, or the likelihood
-            cannot score the examples.
+        ExportError: A name of the mapping is missing or unknown, there are too few examples, or the likelihood cannot
+            score the examples.
         vaedge.InputError: The arrays are not valid inputs of the model.
     """
     inputs = _as_inputs(examples, "calibration", spec)
@@ -51,7 +51,7 @@ def validate_calibration(examples: ExamplesLike, spec: Spec) -> Inputs:
             "examples, or use `vaedge calibrate` with other examples"
         )
     if refusal := spec.likelihood.refusal(torch.from_numpy(inputs.x)):
-        raise ExportError(f"calibration cannot be scored: {refusal}")
+        raise ExportError(f"the examples of calibration cannot be scored: {refusal}")
     return inputs
 
 
@@ -72,7 +72,7 @@ def _as_inputs(given: ExamplesLike, argument: str, spec: Spec) -> Inputs:
 def random_examples(n: int, spec: Spec) -> Inputs:
     """Draw n random examples with a fixed seed.
 
-    If the values of x have a range, x is uniform in this range. Otherwise x is N(0, 1) in standardized units.
+    If the values of x have a range, they are uniform in this range. Otherwise, they are N(0, 1) in standardized units.
     """
     rng = np.random.default_rng(_SEED)
     if spec.input_range is None:

@@ -100,14 +100,14 @@ def export_vae(
         prior: p(z), such as a `vaedge.distributions.prior.Mixture`; None is N(0, I).
         conditions: Dict from the name of each further input to its description. Both modules take these inputs in this
             order, after x or z.
-        examples: Real examples, (n, *input_shape), for the comparison, the reference and the images of the card. For a
-            conditional model, a mapping from "x" and the name of each condition to an array. With None, the comparison
-            uses random examples.
+        examples: Real examples, (n, *input_shape). The export compares the graphs with the modules on them, stores some
+            of them as a reference, and shows some on the card. For a conditional model, a mapping from "x" and the name
+            of each condition to an array. With None, the export compares the graphs on random examples.
         labels: Name of the class of each example. If z has two elements, the card shows a map of the latent space with
             one color for each class. May be empty.
         calibration: At least 20 normal examples, of the same type as `examples`, on which the model was not trained.
-            `VAE.calibrate` divides them into three parts, and the bundle then detects anomalies. The comparison at a
-            false-alarm rate of 1 % needs about 250 examples. If None, the bundle has no calibration.
+            `VAE.calibrate` divides them into three parts, and the bundle then detects anomalies. A comparison of the
+            variants at a false-alarm rate of 1 % needs about 250 examples. If None, the bundle has no calibration.
         variants: Names of the variants to write in addition to "fp32", which is always written. The names are keys of
             `vaedge_export.variants.quantize.QUANTIZERS`. These variants need `examples`.
         allow_loss: Maximum loss of a variant, a decrease of the ELBO in nats per example. None means 0.3, or a
@@ -154,7 +154,7 @@ def export_vae(
         features=features,
     )
     if spec.variants and examples is None:
-        raise ExportError(f"variants {', '.join(spec.variants)} need examples, on which their loss is measured")
+        raise ExportError(f"variants {', '.join(spec.variants)} need examples, to measure the loss on them")
     real = None if examples is None else validate_examples(examples, spec)
     normal = None if calibration is None else validate_calibration(calibration, spec)
     random = random_examples(max(BATCH_SIZES), spec)
@@ -197,7 +197,7 @@ def export_vae(
 
 
 def _describe(spec: Spec, name: str, provenance: Provenance) -> Manifest:
-    """Return the manifest without the files, the results of the comparison, and the measurements of variants."""
+    """Return a manifest that lacks the files, the results of the comparison, and the measurements of variants."""
     versions = {producer: importlib.metadata.version(producer) for producer in _PRODUCERS}
     return Manifest(
         name=name,
@@ -263,7 +263,7 @@ def _make_variants(
     """Make and check each variant.
 
     Returns:
-        Dict from the name of a variant to its graphs and to the names of the layers that stay in float32.
+        Dict from the name of a variant to a pair: its graphs, and the names of the layers that stay in float32.
     """
     made = {}
     for name in spec.variants:
@@ -284,7 +284,9 @@ def _write(destination: Path, manifest: Manifest, files: Mapping[str, bytes], im
         (folder / "README.md").write_text(render_card(manifest, images), encoding="utf-8")
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         if not vaedge.check(folder).passed:
-            raise ExportError("the bundle does not reproduce its own reference on this machine; nothing was written")
+            raise ExportError(
+                "the bundle does not reproduce its own reference outputs on this machine; nothing was written"
+            )
 
 
 def _silent(_: str) -> None:

@@ -43,7 +43,8 @@ def fp32_reference(arrays: Mapping[str, Array], vae: vaedge.VAE) -> bytes:
 
     Args:
         arrays: Result of `reference_arrays`.
-        vae: The float32 graphs in ONNX Runtime. The tolerances are larger than their differences from the modules.
+        vae: The float32 graphs in ONNX Runtime. Each tolerance is larger than the difference between the output of the
+            graphs and the output of the modules.
     """
     found = outputs(vae, arrays)
     tolerances = {
@@ -95,7 +96,7 @@ def _has_contrib_operators(graph: bytes) -> bool:
 
 
 def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
-    """Return the tolerance of an output: `wanted`, or the rounding error in elements where it is larger.
+    """Return the tolerance of an output: in each element, the larger one of `wanted` and a bound on rounding errors.
 
     Args:
         expected: The output in the reference, (n, ...).
@@ -114,9 +115,9 @@ def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
 
 
 def _reduce(function: Any, array: Array, name: str) -> Array:
-    """Apply a function over the examples and over the elements that share one unit.
+    """Apply a function to each group of elements that have the same scale, over all examples.
 
-    All latents share one unit. All pixels of a channel share one unit. Each column of a table has its own unit.
+    All latents are one group. All pixels of a channel are one group. Each column of a table is a group.
 
     Args:
         function: A function such as numpy.std.

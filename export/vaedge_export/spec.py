@@ -34,7 +34,8 @@ class Spec:
         prior: p(z).
         conditions: Dict from the name of each further input of both networks to its description, in order.
         variants: Names of the variants to write in addition to fp32.
-        allow_loss: Maximum loss of a variant, in nats of the ELBO per example. None means the default budget.
+        allow_loss: Maximum loss of a variant, a decrease of the ELBO in nats per example. None means 0.3, or a
+            thousandth of the ELBO if that is more.
         fixed_batch: Batch size of the additional copies of the float32 graphs; None writes no copies.
         standardization: The map from the units of the data to those of the networks. None if the units are the same.
         encoding: "uint8" if x may also be given as uint8, which is divided by 255; otherwise None.
@@ -184,7 +185,7 @@ def _as_moment(name: str, values: npt.ArrayLike, input_shape: tuple[int, ...]) -
     except ValueError:
         fits = False
     if not fits:
-        raise ExportError(f"{name} has shape {array.shape}; expected one that broadcasts to input_shape {input_shape}")
+        raise ExportError(f"{name} has shape {array.shape}; expected a shape that broadcasts to {input_shape}")
     if not np.isfinite(array).all():
         raise ExportError(f"{name} has NaN or infinity; expected finite float32 numbers")
     return torch.from_numpy(array)
@@ -204,14 +205,15 @@ def _validate_conditions(conditions: Mapping[str, vaedge.Condition], likelihood:
     for name, condition in conditions.items():
         if not may_name_condition(name, likelihood.parameters):
             raise ExportError(
-                f"{name!r} cannot be the name of a condition; expected an identifier in lower case that is not the "
-                "name of a tensor of the graphs"
+                f"{name!r} cannot be the name of a condition; expected an identifier in lower case that differs from "
+                "the names of the other inputs and outputs, such as 'y'"
             )
         if not isinstance(condition, vaedge.Condition) or condition.dtype not in ("int64", "float32"):
             raise ExportError(f"condition {name} is {condition!r}; expected a vaedge.Condition of int64 or float32")
         if (condition.dtype == "int64") != bool(condition.classes):
             raise ExportError(
-                f"condition {name} is {condition!r}; expected names of classes for int64, and no classes for float32"
+                f"condition {name} is {condition!r}; expected a condition of int64 with names of classes, or of "
+                "float32 without classes"
             )
 
 

@@ -37,8 +37,8 @@ def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         vaedge.BundleError: The bundle is damaged.
-        ExportError: The folder is not writable, or the bundle does not reproduce its reference on this machine. The
-            bundle is unchanged.
+        ExportError: The folder is not writable, or the bundle does not reproduce its reference outputs on this machine.
+            The bundle is unchanged.
     """
     folder = Path(path)
     bundles = {bundle.variant: bundle for bundle in read_variants(folder)}
@@ -63,7 +63,7 @@ def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
 
 
 def _new_files(bundles: dict[str, Bundle]) -> dict[str, bytes]:
-    """Return a dict from file name to content, for the prior and for the reference of every variant."""
+    """Return the new content of the prior file and of the reference file of each variant, as a dict from file name."""
     fp32 = bundles["fp32"]
     manifest = fp32.manifest
     stored = read_reference(fp32)
@@ -86,9 +86,9 @@ def _new_files(bundles: dict[str, Bundle]) -> dict[str, bytes]:
 
 
 def _export_command(manifest: vaedge.Manifest) -> dict[str, str]:
-    """Return {"export": command} for the card.
+    """Return the export command that the card shows, as a dict {"export": command}.
 
-    The result is empty if the manifest has no training command, or has an export command already. The command omits
+    The dict is empty if the manifest has no training command, or already has an export command. The command omits
     `--allow-loss`, because the manifest does not contain this value.
     """
     if "command" not in manifest.training or "export" in manifest.training:
@@ -107,7 +107,9 @@ def _replace(folder: Path, files: dict[str, bytes]) -> None:
         for name, content in files.items():
             (copy / name).write_bytes(content)
         if not vaedge.check(copy).passed:
-            raise ExportError(f"{folder} does not reproduce its reference on this machine; the bundle is unchanged")
+            raise ExportError(
+                f"{folder} does not reproduce its own reference outputs on this machine; the bundle is unchanged"
+            )
         folder.rename(old)
         try:
             copy.rename(folder)

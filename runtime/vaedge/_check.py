@@ -1,4 +1,4 @@
-"""`vaedge check`: compare the outputs of this device with the outputs that the exporter stored in the bundle."""
+"""`vaedge check`: compare the outputs of a model on this device with the outputs that its exporter stored."""
 
 import os
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ _FORMAT_1_TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Result of a self-test.
+    """Result of the self-test `vaedge check`.
 
     Attributes:
         device: The device that was tested: "cpu" or "cuda:N".
         differences: Nested dict: name of a variant -> name of an output -> difference. A difference is the maximum of
-            |found - reference| / tolerance over all elements. A difference of at most 1 passes.
-        unchecked: Names of the variants that were not run, because the bundle stores no reference for them. Only
-            bundles of format 1 have such variants. Their files were verified.
+            |output - stored output| / tolerance over all elements. A difference of at most 1 passes.
+        unchecked: Names of the variants that were not run, because the bundle stores no outputs for these variants.
+            Only bundles of format 1 have such variants. The files of these variants were verified.
     """
 
     device: str
@@ -36,7 +36,7 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every difference is at most 1."""
+        """Whether every output agrees with the stored output within the tolerance of that output."""
         return all(difference <= 1 for row in self.differences.values() for difference in row.values())
 
     def __bool__(self) -> bool:
@@ -48,7 +48,7 @@ def check(
 ) -> CheckReport:
     """Verify all files, run each variant on the stored inputs, and compare the results with the stored outputs.
 
-    All inputs are run as one batch, because the results of dynamic int8 depend on the batch.
+    All stored inputs are run as one batch, because the int8 result of an example depends on the rest of its batch.
 
     Args:
         path: The bundle's folder.
@@ -60,7 +60,7 @@ def check(
         The report. `bool(report)` is `report.passed`.
 
     Raises:
-        VaedgeError: The bundle cannot be loaded (see `load`), or a stored reference is missing or invalid.
+        VaedgeError: The bundle cannot be loaded (see `load`), or the stored inputs or outputs are missing or invalid.
     """
     bundles = list(read_variants(path)) if variant is None else [read_bundle(path, variant)]
     bundles[0].verify_others()
@@ -93,7 +93,7 @@ def _differences(bundle: Bundle, vae: VAE) -> dict[str, float]:
 
 
 def outputs(vae: VAE, reference: Mapping[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
-    """Run a VAE on the inputs of a reference. Return a dict from the name of each output to the array."""
+    """Run a VAE on the stored `x`, `z` and conditions in `reference`. Return a dict from output name to output."""
     conditions: dict[str, Any] = {name: reference[name] for name in vae.manifest.conditions}
     posterior = vae.encode(reference["x"], conditions=conditions)
     return {

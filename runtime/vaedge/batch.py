@@ -1,4 +1,4 @@
-"""A picklable callable that applies an operation of a bundle to a dict of arrays, and returns a dict of arrays.
+"""A picklable callable that applies one operation of a VAE to a dict of arrays, and returns a dict of arrays.
 
 Ray Data's `map_batches` takes such a callable, as do other engines that send functions to workers.
 """
@@ -27,16 +27,18 @@ OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 class Batch:
-    """Apply one operation to one column of each batch. The result has the columns of the batch and the new columns.
+    """Apply one operation of a VAE to one column of a batch, and add the results as new columns.
+
+    Each operation reads one column, and adds one or more columns:
 
     encode       x -> mean, log_var
     decode       z -> x
     reconstruct  x -> reconstruction
-    log_prob     x -> log_prob, nats
+    log_prob     x -> log_prob (in nats)
     detect       x -> score, p_value, is_anomaly
 
     For a conditional model, each batch must hold one column per condition, with the name of the condition. Each worker
-    loads the bundle at the first call. A pickled `Batch` holds the path of the bundle, but not the files of the bundle.
+    loads the bundle at its first call. A pickled `Batch` holds the path of the bundle, but not the files of the bundle.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Batch:
             operation: "encode", "decode", "reconstruct", "log_prob" or "detect".
             device: As for `load`.
             variant: As for `load`.
-            threads: As for `load`. The default is 1, because engines start one worker per CPU.
+            threads: As for `load`. The default is 1, because Ray Data starts one worker per CPU.
             calibration: As for `load`. Every worker must be able to read this path.
             arguments: Further keyword arguments of the operation, such as `k` and `seed` of `log_prob`.
 
@@ -88,7 +90,9 @@ class Batch:
         vae, (column, added) = self._vae, OPERATIONS[self._operation]
         for name in (column, *vae.manifest.conditions):
             if name not in batch:
-                raise InputError(f"the batch has the columns {', '.join(batch)}; {self._operation} needs {name!r}")
+                raise InputError(
+                    f"the batch has the columns {', '.join(batch)}; {self._operation} needs the column {name!r}"
+                )
         conditions = {name: batch[name] for name in vae.manifest.conditions}
         result = getattr(vae, self._operation)(np.asarray(batch[column]), conditions=conditions, **self._arguments)
         if len(added) == 1:

@@ -27,7 +27,7 @@ class BundleNotFoundError(BundleError, FileNotFoundError):
 
 
 class InputError(VaedgeError, ValueError):
-    """An argument of a call (an array, a number, a file of examples) is invalid."""
+    """An argument is invalid, such as an array, a number, or a file of examples."""
 
 
 class DeviceError(VaedgeError, RuntimeError):
@@ -35,7 +35,7 @@ class DeviceError(VaedgeError, RuntimeError):
 
 
 class DependencyError(VaedgeError, ImportError):
-    """A required package is missing, or ONNX Runtime is installed twice."""
+    """A required package is missing or too old, or onnxruntime and onnxruntime-gpu are both installed."""
 
 
 class ClosedError(VaedgeError, ValueError):

@@ -37,8 +37,8 @@ class VAE:
     Immutable except for `close()`. Threads may share a VAE. Forked processes may use the VAE of their parent. A VAE can
     be pickled: unpickling loads the same bundle again. All random numbers come from the `seed` arguments.
 
-    Sessions are opened lazily. The first call that needs the encoder opens the encoder's session. This call raises
-    BundleError if ONNX Runtime cannot load the graph. ONNX Runtime can load every graph of the exporter.
+    Sessions of ONNX Runtime are opened lazily. The first call that needs the encoder opens its session. This call
+    raises BundleError if ONNX Runtime cannot load the encoder. ONNX Runtime can load every graph that was exported.
 
     A conditional model needs its conditions in every call: `vae.sample(2, conditions={"y": ["circle", "square"]})`.
     `conditions` maps the name of each condition to one value per example, or to one value for all examples. A class is
@@ -98,8 +98,8 @@ class VAE:
         """Return the posterior q(z|x) of each example. The result is deterministic.
 
         Args:
-            x: (n, *input_shape) with n >= 1, floating point, inside the manifest's input range; or uint8, if the
-                manifest has an encoding.
+            x: Examples, shape (n, *input_shape) with n >= 1. The values are floating point and inside the manifest's
+                input range. uint8 is accepted, too, if the manifest has an encoding.
             conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
 
@@ -163,16 +163,16 @@ class VAE:
         Args:
             n: Number of samples, at least 1.
             seed: The same seed gives the same z on every machine; None uses fresh entropy.
-            draw: Draw x from p(x|z) instead of taking its mean. Only draws have the spread of the data.
+            draw: Draw x from p(x|z) instead of taking its mean. The means vary less than the data.
             conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
             out: Array that receives the result and is returned, float32, shape (n, *input_shape).
 
         Returns:
-            The means of p(x|z), float32, shape (n, *input_shape).
+            The means of p(x|z), or the draws with draw=True, float32, shape (n, *input_shape).
 
         Raises:
-            InputError: `draw` is True, but p(x|z) is not a distribution (bce_surrogate).
+            InputError: `draw` is True, but the likelihood is `bce_surrogate`, which is not a distribution of x.
         """
         n = as_count(n, "n")
         values = self._as_conditions(conditions, y, n)
@@ -190,22 +190,23 @@ class VAE:
         y: npt.ArrayLike | None = None,
         out: FloatArray | None = None,
     ) -> FloatArray:
-        """Encode examples, and decode the means of their posteriors or one draw from each posterior.
+        """Encode examples, and decode the mean of each posterior or one draw from each posterior.
 
         Args:
             x: As for `encode`.
             sample: Draw z from q(z|x) instead of taking its mean.
             draw: Draw x from p(x|z) instead of taking its mean.
-            seed: Seed of the draws, only with sample=True or draw=True; None uses fresh entropy.
+            seed: Seed of the draws, allowed only with sample=True or draw=True. None uses fresh entropy.
             conditions: Values of the conditions by name, for a conditional model. Both graphs receive the same values.
             y: Shorthand for the condition "y".
             out: Array that receives the result and is returned, float32, shape (n, *input_shape). It may overlap `x`.
 
         Returns:
-            The means of p(x|z), float32, shape (n, *input_shape).
+            The means of p(x|z), or the draws with draw=True, float32, shape (n, *input_shape).
 
         Raises:
-            InputError: A seed was given, but nothing is drawn. Or `draw` is True, but p(x|z) is not a distribution.
+            InputError: A seed was given without sample=True or draw=True. Or `draw` is True, but the likelihood is
+                `bce_surrogate`, which is not a distribution of x.
         """
         x = self._as_examples(x)
         values = self._as_conditions(conditions, y, len(x))
@@ -230,7 +231,7 @@ class VAE:
 
         Args:
             x: As for `encode`. For a Bernoulli, all values must be 0 or 1.
-            k: Number of draws of z per example. More draws make the bound tighter. With k = 1, it estimates the ELBO.
+            k: Number of draws of z per example. More draws make the bound tighter. k = 1 gives an estimate of the ELBO.
             seed: The same seed gives the same draws; None uses fresh entropy.
             conditions: Values of the conditions by name. The result is then a bound on log p(x | conditions).
             y: Shorthand for the condition "y".
@@ -253,9 +254,10 @@ class VAE:
         conditions: Conditions | None = None,
         y: npt.ArrayLike | None = None,
     ) -> Bounds:
-        """Return the ELBO and the importance-weighted bound of each example, estimated from the same draws.
+        """Return the ELBO and the importance-weighted bound of each example, estimated from the same draws of z.
 
-        `bce_surrogate` is not a normalized likelihood. Compare its bounds only with other bounds of `bce_surrogate`.
+        `bce_surrogate` is not a normalized likelihood. Compare bounds of a model with this likelihood only with bounds
+        of other models with this likelihood.
 
         Args:
             x: As for `log_prob`.
@@ -288,24 +290,24 @@ class VAE:
         """Decide for each example whether it is an anomaly. The result is deterministic.
 
         `vaedge.detection.score` documents the score. The p-value is computed from the score and from the scores of the
-        calibration examples. On average over calibrations, a normal example is called an anomaly with a probability of
-        at most the false-alarm rate.
+        calibration examples. On average over all possible calibrations, a normal example is called an anomaly with a
+        probability of at most the false-alarm rate.
 
         Args:
             x: As for `encode`. For a Bernoulli, all values must be 0 or 1.
             false_alarm_rate: An example is called an anomaly if its p-value is at most this rate. The rate must be at
                 least 1 / (n + 1), where n is the number of calibration examples.
-            maps: Whether to return the distortion of each element, too.
+            maps: Whether to return the distortion of each element of x, too.
             conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
 
         Returns:
-            The score, the p-value and the decision of each example. fp32 results of an example do not depend on the
-            other examples, except for rounding in networks with convolutions.
+            The score, the p-value and the decision of each example. In fp32, the results of an example do not depend
+            on the other examples in `x`, except for rounding in networks with convolutions.
 
         Raises:
-            InputError: The bundle has no calibration, or the rate is not a number between 0 and 1, or is too small for
-                the calibration.
+            InputError: The VAE has no calibration. Or `false_alarm_rate` is not a number between 0 and 1, or is too
+                small for the number of calibration examples.
         """
         calibration = self.calibration
         if calibration is None:
@@ -339,8 +341,8 @@ class VAE:
         examples. With int8, use batches of about this size in `detect`, too, because int8 results depend on the batch.
 
         Args:
-            x: As for `detect`, at least 20 examples.
-            seed: Seed of the random division.
+            x: Normal examples, as for `detect`. At least 20 are needed.
+            seed: Seed of the random division of the examples.
             conditions: Values of the conditions by name, for a conditional model.
             y: Shorthand for the condition "y".
 
@@ -398,7 +400,7 @@ class VAE:
         return self._decode((1 - weight) * first + weight * last, values)
 
     def close(self) -> None:
-        """Release the sessions and their memory. Later calls raise ClosedError. A `with` block calls `close()`, too."""
+        """Release the sessions and their memory. Later calls raise ClosedError. Leaving a `with` block does it, too."""
         self._sessions.close()
 
     def __enter__(self) -> Self:
@@ -412,9 +414,9 @@ class VAE:
         return f"<vaedge.VAE {self.manifest.name} {shapes} {self.variant} on {self.device}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the bundle's path and SHA-256. Unpickling reads the bundle, and verifies that it is unchanged."""
+        """Pickle the bundle's path and SHA-256. Unpickling reads the bundle, and verifies that it has not changed."""
         if self._origin is None:
-            raise TypeError("this VAE was not read from a bundle and cannot be pickled")
+            raise TypeError("this VAE was not read from a bundle, so it cannot be pickled; use vaedge.load")
         return _load_pickled, self._origin
 
     def _encode(self, x: FloatArray, conditions: _Arrays) -> Posterior:
@@ -425,7 +427,7 @@ class VAE:
     ) -> FloatArray:
         """Return the means of p(x|z), or draws from p(x|z) if `draws` is given.
 
-        Draws are computed some rows at a time, because the parameters need memory.
+        The draws are computed for some rows at a time, because the parameters of p(x|z) for all rows need much memory.
         """
         decoder = self._sessions.decoder
         if draws is None:
@@ -445,7 +447,7 @@ class VAE:
     def _terms(
         self, x: FloatArray, conditions: _Arrays, maps: FloatArray | None = None, batch_size: int | None = None
     ) -> "Terms":
-        """Return the terms of the detection score, and write the distortion of each element of x to `maps`."""
+        """Return the terms of the anomaly score. Write the distortion of each element of x to `maps`, if given."""
         from vaedge.detection.terms import compute_terms
 
         size = min(batch_size or len(x), rows_per_run(self._sessions.decoder))
@@ -465,7 +467,7 @@ class VAE:
         return encode, decode
 
     def _likelihood(self, x: FloatArray) -> Likelihood:
-        """Return the likelihood p(x|z). Raise InputError if it cannot score `x`."""
+        """Return the likelihood p(x|z). Raise InputError if log p(x|z) cannot be computed for `x`."""
         limits = self.manifest.log_scale_range
         return require_scorable(self.manifest.likelihood, x, surrogate=True, log_scale_range=limits)
 

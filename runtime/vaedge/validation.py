@@ -1,6 +1,6 @@
 """Validate arguments, and raise errors that say what to do.
 
-Floating-point arrays of the right shape are accepted if all values are finite and inside the declared range.
+Floating-point arrays of the right shape are accepted if all values are finite and inside the range in the manifest.
 C-contiguous float32 arrays are used without a copy. Other floating-point types, byte orders and layouts, lists, and
 subclasses of arrays are converted.
 
@@ -40,8 +40,8 @@ def as_batch(
         name: Name of the argument, for the error.
         shape: Shape of one example.
         value_range: Smallest and largest value allowed; None allows every finite value.
-        encoding: "uint8" also accepts uint8 arrays, and divides them by 255 in float32 as in training; None refuses
-            integers.
+        encoding: If "uint8", uint8 arrays are accepted, too. They are divided by 255 in float32, as in training. If
+            None, all integers are refused.
 
     Raises:
         InputError: `value` is empty, has a wrong shape or type, or holds NaN, infinity or values outside the range.
@@ -121,7 +121,7 @@ def as_conditions(
     Args:
         given: Dict from the name of each condition to its values, as `as_condition` takes them. None means no values.
         y: Values of the condition "y"; None if `given` holds them, or the model has no condition of this name.
-        expected: Dict from name to condition, the conditions of the model.
+        expected: The conditions of the model: dict from name to condition.
         n: Number of examples in the batch.
 
     Raises:
@@ -146,8 +146,8 @@ def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDA
     """Return the values of a condition for a batch as a C-contiguous array with one value per example.
 
     Args:
-        value: Array of shape (n, *condition.shape), or one value of shape condition.shape for all examples. Classes are
-            numbers or names.
+        value: Array of shape (n, *condition.shape), or one value of shape condition.shape for all examples. A class is
+            given by its number or its name.
         name: Name of the condition, for the error.
         condition: Type, shape and classes of the condition.
         n: Number of examples in the batch.
@@ -177,16 +177,16 @@ def as_condition(value: Any, name: str, condition: Condition, n: int) -> npt.NDA
 
 
 def class_numbers(labels: npt.NDArray[Any], name: str, condition: Condition) -> npt.NDArray[Any]:
-    """Return the number of the class of each label. Arrays that hold no texts are returned as they are.
+    """Convert an array of class names to an array of class numbers. An array without texts is returned unchanged.
 
     Args:
-        labels: Array of texts. Each text is the name of a class. If no name is an integer, a text may also be the
-            number of a class. Spaces around a text are ignored.
+        labels: Array of texts, each the name of a class. If no class name is an integer, a text may also be the number
+            of a class, such as "3". Spaces around a text are ignored.
         name: Name of the condition, for the error.
-        condition: The condition. If it has no classes, texts are returned as they are, too.
+        condition: The condition that has these classes. If it has no classes, `labels` is returned unchanged.
 
     Raises:
-        InputError: A text is not a class.
+        InputError: A text is neither the name nor the number of a class.
     """
     texts = labels.ravel().tolist() if condition.classes and labels.dtype.kind in "UTO" else []
     if not texts or not all(isinstance(text, str) for text in texts):
@@ -211,7 +211,7 @@ def _class_number(label: str, name: str, numbers: Mapping[str, int]) -> int:
 def as_example(
     value: Any, name: str, shape: tuple[int, ...], value_range: Range | None, encoding: str | None = None
 ) -> FloatArray:
-    """Return one example as a batch of one.
+    """Validate one example, and return it as a batch of one example.
 
     Raises:
         InputError: `value` does not have the shape `shape`, or `as_batch` refuses it.

@@ -1,7 +1,7 @@
-"""In fp32, the result for an example depends on the rest of the batch only by rounding errors of convolutions.
+"""In fp32, the other examples of a batch change the result for an example by at most rounding errors.
 
-With several threads, ONNX Runtime splits the convolutions of small and of large batches differently. Graphs that only
-have matrix products give the same bits for every batch size, as tests of the runtime verify.
+With several threads, ONNX Runtime splits the convolutions of small and of large batches differently. Graphs without
+convolutions give the same bits for every batch size, as tests of the runtime verify.
 """
 
 import numpy as np

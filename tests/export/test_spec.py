@@ -26,16 +26,16 @@ CONDITIONS = {"y": vaedge.Condition("int64", (), ("a", "b")), "angle": vaedge.Co
         ({"allow_loss": float("nan")}, "allow_loss is nan"),
         ({"variants": "int8"}, "variants is 'int8'; expected a list"),
         ({"variants": ["int2"]}, "variant is 'int2'; expected one of fp32, fp16, int8, int4"),
-        ({"variants": ["int8"]}, "variants int8 need examples, on which their loss is measured"),
+        ({"variants": ["int8"]}, "variants int8 need examples, to measure the loss on them"),
         ({"conditions": {"X": CONDITIONS["y"]}}, "'X' cannot be the name of a condition"),
         ({"conditions": {"logits": CONDITIONS["y"]}}, "'logits' cannot be the name of a condition"),
         ({"conditions": {"y": vaedge.Condition("int32")}}, "expected a vaedge.Condition of int64 or float32"),
         ({"conditions": {"y": "label"}}, "expected a vaedge.Condition"),
         (
             {"conditions": {"y": vaedge.Condition("int64")}},
-            "expected names of classes for int64, and no classes for float32",
+            "expected a condition of int64 with names of classes, or of float32 without classes",
         ),
-        ({"conditions": {"y": vaedge.Condition("float32", (), ("a",))}}, "expected names of classes for int64"),
+        ({"conditions": {"y": vaedge.Condition("float32", (), ("a",))}}, "or of float32 without classes"),
     ],
 )
 def test_export_rejects_invalid_arguments(vae, shapes, tmp_path, change, message):

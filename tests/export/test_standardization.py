@@ -1,4 +1,4 @@
-"""Bundles of models of standardized data take inputs and return outputs in the units of the data."""
+"""A model of standardized data is exported as a bundle that takes and returns x in the units of the data."""
 
 import hashlib
 import json
@@ -199,10 +199,10 @@ def test_models_without_mean_and_standard_deviation_keep_their_units(make_spec, 
         ({"input_mean": np.inf}, "input_mean has NaN or infinity"),
         (
             {"input_mean": np.zeros(5)},
-            r"input_mean has shape \(5,\); expected one that broadcasts to input_shape \(6,\)",
+            r"input_mean has shape \(5,\); expected a shape that broadcasts to \(6,\)",
         ),
-        ({"input_std": np.ones((6, 1))}, r"input_std has shape \(6, 1\); expected one that broadcasts"),
-        ({"input_std": np.ones((2, 6))}, r"input_std has shape \(2, 6\); expected one that broadcasts"),
+        ({"input_std": np.ones((6, 1))}, r"input_std has shape \(6, 1\); expected a shape that broadcasts"),
+        ({"input_std": np.ones((2, 6))}, r"input_std has shape \(2, 6\); expected a shape that broadcasts"),
         ({"input_mean": "a"}, "input_mean is not an array of numbers"),
         ({"input_mean": [[0], [1, 2]]}, "input_mean is not an array of numbers"),
     ],

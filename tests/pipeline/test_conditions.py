@@ -166,7 +166,7 @@ def test_load_rejects_a_condition_with_a_reserved_name(bundle, tmp_path, name):
 
 
 class AttributeNetwork(torch.nn.Module):
-    """An encoder or a decoder with two conditions: three floating-point attributes, and a class."""
+    """An encoder or a decoder with two conditions: a vector of three floating-point attributes, and a class."""
 
     def __init__(self, inputs, outputs):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Known bugs of VAEs in other projects, from training to use, do not occur: one test for each bug."""
+"""Bugs that are known from VAEs of other projects do not occur in vaedge. Each test covers one bug."""
 
 import numpy as np
 import onnx

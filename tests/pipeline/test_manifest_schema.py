@@ -1,4 +1,4 @@
-"""`docs/manifest.schema.json` accepts the manifests of format 2, and rejects what the strict reader rejects."""
+"""`docs/manifest.schema.json` accepts valid manifests of format 2, and rejects invalid ones, with listed exceptions."""
 
 import copy
 import json

@@ -107,7 +107,7 @@ def test_ray_serve_notices_a_client_that_goes_away(served):
 
 
 def wait_for_metric(served, line):
-    """Wait until the replica reports the line."""
+    """Wait until the metrics of the server contain the line."""
     deadline = time.monotonic() + 120
     while True:
         connection = http.client.HTTPConnection(served, timeout=60)

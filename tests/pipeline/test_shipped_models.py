@@ -43,7 +43,7 @@ class TestEveryShippedModel:
         np.testing.assert_allclose(vae.parameters(mean)["logits"], logits, rtol=1e-5, atol=1e-4)
 
     def test_int8_does_not_saturate(self, folder):
-        """The runtime computes exact integer products on every CPU, also if the default kernels saturate."""
+        """The runtime computes exact integer products on every CPU, even if the default 8-bit kernels saturate."""
         vae = vaedge.load(folder, variant="int8")
         with np.load(folder / "reference.npz") as archive:
             x = archive["x"]

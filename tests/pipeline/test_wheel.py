@@ -71,7 +71,7 @@ def test_wheel_contains_only_the_packages(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     folders = {name.split("/")[0] for name in names}
-    assert folders - {folder for folder in folders if folder.endswith(".dist-info")} == set(PACKAGES)
+    assert folders - {folder for folder in folders if folder.endswith(".dist-info")} == {*PACKAGES, "vaedge_command.py"}
     assert "vaedge_train/data/mnist_sample/digits.npz" in names
     assert all(f"{package}/py.typed" in names for package in PACKAGES)
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -65,7 +65,7 @@ def test_unknown_operation_is_refused(bundle):
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        ({"image": np.zeros((1, 2))}, "has the columns image; encode needs 'x'"),
+        ({"image": np.zeros((1, 2))}, "has the columns image; encode needs the column 'x'"),
         ([np.zeros((1, 2))], "the batch is a list; expected a dict of arrays"),
         ({"x": np.zeros((1, 2), np.float32)}, r"x has shape \(1, 2\)"),
     ],

@@ -39,7 +39,10 @@ class LinearDecoder(nn.Module):
 
 
 class LinearEncoder(nn.Module):
-    """An encoder with the exact posterior of a linear-Gaussian model, plus optional errors of mean and variance."""
+    """An encoder that returns the exact posterior of a linear-Gaussian model.
+
+    `shift` and `log_factor` add errors to the mean and to log_var.
+    """
 
     def __init__(self, weight, shift=0.0, log_factor=0.0):
         super().__init__()
@@ -88,5 +91,5 @@ def log_evidence(weight, x):
 
 @pytest.fixture
 def bits():
-    """Twenty examples of six bits."""
+    """Twenty examples, each with six bits."""
     return (torch.rand(20, 6, generator=torch.Generator().manual_seed(3)) < 0.4).float()

@@ -15,7 +15,7 @@ SIGMA = 0.3
 
 @pytest.fixture
 def table(tmp_path):
-    """A table of 2,000 rows, whose columns are the same factor plus noise of a known scale."""
+    """A table of 2,000 rows. Each column is the sum of one common factor and noise of a known scale."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2000, 1)) @ np.ones((1, 6)) + SIGMA * rng.standard_normal((2000, 6))
     np.save(tmp_path / "x.npy", x.astype(np.float32))

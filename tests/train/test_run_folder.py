@@ -1,4 +1,4 @@
-"""A run folder can be read, and an incomplete or damaged run folder is an error."""
+"""A run folder can be read, and an incomplete or damaged run folder raises RunError."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def folder(finished, tmp_path):
-    """A copy of the finished run, which a test may damage."""
+    """A copy of the folder of a finished run. A test may damage the copy."""
     return shutil.copytree(finished.path, tmp_path / "run")
 
 
@@ -82,7 +82,7 @@ def test_weights_of_another_shape_are_an_error(folder):
 
 
 def test_config_of_an_older_version_is_read(folder):
-    """The deleted keys did not exist in the first version, so they have defaults."""
+    """The first version of vaedge wrote no keys such as "classes". If they are missing, they get default values."""
     tree = json.loads((folder / "config.json").read_text())
     for key in ("classes", "encoding", "features", "label_column", "background"):
         del tree[key]

@@ -1,4 +1,4 @@
-"""Train a variational autoencoder in PyTorch: data -> run folder.
+"""Train a variational autoencoder (VAE) in PyTorch. The result is a folder with the weights and the metrics.
 
 >>> from vaedge_train import TrainConfig, train
 >>> run = train(TrainConfig(hidden=(400,), epochs=10), "runs/first")

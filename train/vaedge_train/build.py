@@ -30,19 +30,20 @@ def build_vae(
     train: Examples | None = None,
     moments: Moments | None = None,
 ) -> VAE:
-    """Build an untrained model, with weights drawn from the seed of the configuration.
+    """Build an untrained model. The seed of the configuration determines its initial weights.
 
     Args:
         config: The configuration.
         input_shape: Shape of one example.
-        classes: Number of classes, for a conditional model.
+        classes: Number of classes of a conditional model; 0 if the model is not conditional.
         train: The training examples. The decoder starts near their mean. The first examples become the initial
             pseudo-inputs of a VampPrior. None if the weights are loaded afterward.
         moments: Mean and standard deviation of the training data, if the networks take standardized data. Otherwise,
             None.
 
     Raises:
-        ConfigError: The network does not take examples of this shape, or the VampPrior needs more training examples.
+        ConfigError: The network does not take examples of this shape, or a VampPrior has more components than there
+            are training examples.
     """
     if config.network == "conv" and len(input_shape) != 3:
         raise ConfigError(
@@ -81,7 +82,7 @@ def _encoder(config: TrainConfig, input_shape: tuple[int, ...], classes: int, hi
 def _decoder(
     config: TrainConfig, input_shape: tuple[int, ...], classes: int, hidden: tuple[int, ...], mean: Tensor | None
 ) -> nn.Module:
-    """Return the decoder, which starts near the mean of the data."""
+    """Return an untrained decoder. If `mean` is given, the mean of p(x|z) is about `mean` for every z."""
     likelihood = LIKELIHOODS[config.likelihood]
     one_scale = config.likelihood == "gaussian" and config.gaussian_scale != "element"
     parameters = 1 if one_scale else len(likelihood.parameters)
@@ -120,7 +121,7 @@ def _prior(
 def _value_range(config: TrainConfig, standardization: Standardization | None) -> tuple[float, float] | None:
     """Return the minimum and the maximum of x in the units of the networks, or None if x has no limits.
 
-    With `standardize` "auto", data that is not standardized is in [0, 1] for every likelihood.
+    With `standardize` "auto", a run standardizes all data outside [0, 1]. All other data has the limits 0 and 1.
     """
     if standardization is None and config.standardize == "auto":
         return 0.0, 1.0

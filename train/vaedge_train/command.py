@@ -27,7 +27,7 @@ _UNSCORABLE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge train`, with a flag for each field of TrainConfig."""
     parser.add_argument("--out", type=Path, help="run folder to create, for example runs/first")
-    parser.add_argument("--resume", action="store_true", help="resume the interrupted run in --out")
+    parser.add_argument("--resume", action="store_true", help="resume the interrupted run in the folder --out")
     add_device_arguments(parser)
     parser.add_argument("--recipe", metavar="NAME", help="recipe, a named set of default values (default: article)")
     parser.add_argument("--list-recipes", action=_ListRecipes, nargs=0, help="list the recipes and exit")
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def recipes() -> list[str]:
-    """Return the names of the recipes."""
+    """Return the names of the recipes. A recipe is a named set of default values for `vaedge train`."""
     return sorted(path.name.removesuffix(".toml") for path in _RECIPES.iterdir())
 
 
@@ -92,7 +92,7 @@ def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
 
 
 class _ListRecipes(argparse.Action):
-    """Print the name and the purpose of each recipe, and exit."""
+    """The action of `--list-recipes`: print the name and the purpose of each recipe, and exit."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         for name in recipes():
@@ -101,7 +101,7 @@ class _ListRecipes(argparse.Action):
 
 
 def _parser_options(setting: "Field[Any]") -> dict[str, Any]:
-    """Return the keyword arguments of `add_argument` that fit the type of a field."""
+    """Return the keyword arguments of `add_argument` for the flag of a field of TrainConfig."""
     if setting.type == str | None:
         return {"metavar": "TEXT"}
     if setting.type == int | None:

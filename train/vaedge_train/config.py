@@ -21,7 +21,7 @@ from vaedge_train.schedules import SCHEDULES
 
 
 class _Rule(NamedTuple):
-    """A rule for the values of a field.
+    """A rule for the values of a field of TrainConfig.
 
     Attributes:
         expected: Description of the valid values, for the error message.
@@ -33,7 +33,7 @@ class _Rule(NamedTuple):
 
 
 def _is_gaussian_scale(text: str) -> bool:
-    """Return whether a text is "element", "shared", or a number whose logarithm is in the range of log_scale."""
+    """Return whether a text is "element", "shared", or a number whose logarithm is from -6 to 10."""
     try:
         return text in ("element", "shared") or -6 <= math.log(float(text)) <= 10
     except ValueError:
@@ -75,7 +75,8 @@ def _choice(default: str, help: str, choices: Collection[str]) -> Any:  # noqa: 
 class TrainConfig:
     """The configuration of a run.
 
-    The defaults are those of the model `models/article`. `vaedge train --help` describes the fields.
+    By default, the fields have the values with which `models/article` was trained. `vaedge train --help` describes
+    the fields.
 
     Raises:
         ConfigError: A value is invalid. The message names the field.
@@ -212,7 +213,9 @@ class TrainConfig:
                 "0 to 1; standardize needs likelihood 'gaussian'"
             )
         if self.patience is not None and not self.validation:
-            raise ConfigError("patience needs a validation part, but validation is 0; set validation, such as to 0.1")
+            raise ConfigError(
+                "patience needs a validation part, but validation is 0; set validation to a fraction such as 0.1"
+            )
         if self.condition != "none" and self.prior == "vamp":
             raise ConfigError(
                 "prior 'vamp' does not support conditions: with condition 'label' use prior 'mixture' or "
@@ -224,12 +227,12 @@ class TrainConfig:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def differences(self, other: Mapping[str, Any]) -> list[str]:
-        """Return a text "name: other value -> own value" for each field that differs from another configuration.
+        """Return a text "name: other value -> own value" for each field that differs between two configurations.
 
         `data_dir` is not compared, because it does not change the result.
 
         Args:
-            other: Fields of another configuration, as `to_dict` returns them.
+            other: Fields of the other configuration, as `to_dict` returns them.
         """
         own = self.to_dict()
         names = [name for name in own if name != "data_dir" and own[name] != other.get(name)]
@@ -244,14 +247,14 @@ class TrainConfig:
         """
         unknown = values.keys() - {setting.name for setting in fields(cls)}
         if unknown:
-            raise ConfigError(f"unknown fields: {', '.join(sorted(unknown))}")
+            raise ConfigError(f"unknown fields: {', '.join(sorted(unknown))}; expected only fields of TrainConfig")
         return cls(**dict[str, Any](values))
 
     def command(self, name: str) -> str:
-        """Return the command that repeats the run.
+        """Return the command `vaedge train ...` that repeats the run.
 
         The command sets every field that differs from its default. It contains no folders of this machine: it omits
-        `data_dir`, and it names only the last part of the path of a data set.
+        `data_dir`, and it shortens the path of a data set to its last part.
 
         Args:
             name: Name of the run, for `--out runs/NAME`.
@@ -289,5 +292,5 @@ def _converted(name: str, value: Any, expected: Any) -> Any:
             return tuple(value)
         raise ConfigError(f"{name} is {value!r}; expected a tuple of integers, such as (400, 200)")
     if type(value) is not expected:
-        raise ConfigError(f"{name} is {value!r}; expected {expected.__name__}")
+        raise ConfigError(f"{name} is {value!r}; expected a value of type {expected.__name__}")
     return value

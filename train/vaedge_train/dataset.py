@@ -61,12 +61,12 @@ class Dataset:
 
     @property
     def encoding(self) -> str | None:
-        """Type of 8-bit data, "uint8", or None for floating-point data. `scale` divides 8-bit data by 255."""
+        """The text "uint8" for 8-bit data, which `scale` divides by 255. None for floating-point data."""
         return "uint8" if self.train.is_8_bit else None
 
     @property
     def monitored(self) -> str:
-        """Name of the part that is evaluated after each epoch: "validation", or "test" without a validation part."""
+        """Name of the part that is evaluated after each epoch: "validation" if this part exists, otherwise "test"."""
         return "validation" if len(self.validation) else "test"
 
 
@@ -95,8 +95,8 @@ def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
             into memory.
 
     Raises:
-        DataError: One of three reasons. The data set is unknown, missing, or damaged. The model is conditional, but the
-            data set has no classes. The data set has values that the likelihood cannot score.
+        DataError: The data set is unknown, missing, or damaged. Also raised if the likelihood cannot score a value of
+            the data set, or if a conditional model needs classes that the data set does not have.
         ConfigError: `standardize` is "on", and the data is 8-bit.
     """
     source = _read(config, cache_dir)
@@ -131,9 +131,9 @@ def load_test_part(run: Run, data_dir: str | None = None, cache_dir: Path | None
 
     Args:
         run: The run.
-        data_dir: Folder of the data set. None is the `data_dir` of the run.
-        cache_dir: Folder for decoded images, if the data set is a folder of images. None is the folder "cache" beside
-            the run.
+        data_dir: Folder of the data set. With None, the `data_dir` of the run is used.
+        cache_dir: Folder for decoded images, if the data set is a folder of images. With None, the folder "cache"
+            beside the run is used.
 
     Raises:
         DataError: The data set is missing, or its test examples differ from those in the run folder. `load_dataset`
@@ -150,7 +150,7 @@ def load_test_part(run: Run, data_dir: str | None = None, cache_dir: Path | None
 
 
 def _warn_about_missing_classes(y: Tensor, classes: tuple[str, ...]) -> None:
-    """Give one warning that names the classes without training examples."""
+    """Issue one warning that names the classes without training examples."""
     missing = [
         name for name, count in zip(classes, torch.bincount(y, minlength=len(classes)), strict=True) if not count
     ]
@@ -191,7 +191,7 @@ def _read(config: TrainConfig, cache_dir: Path | None) -> Source:
 
 
 def _load_sample() -> Source:
-    """Read the digits that ship with vaedge."""
+    """Read the MNIST digits that ship with vaedge."""
     resource = files("vaedge_train") / "data" / "mnist_sample" / "digits.npz"
     try:
         with resource.open("rb") as file, np.load(file, allow_pickle=False) as archive:

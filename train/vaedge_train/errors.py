@@ -23,7 +23,7 @@ class OutOfMemoryError(TrainError, MemoryError):
     """The GPU does not have enough memory for a training step."""
 
     def __init__(self, device: object, reason: str) -> None:
-        """Create a message that names the options to lower.
+        """Create a message that names the options with which a run needs less memory.
 
         Args:
             device: The GPU.

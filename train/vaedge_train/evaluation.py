@@ -1,6 +1,7 @@
 """Evaluate a model: ELBO, rate, distortion, importance-weighted bound and active units.
 
-All metrics are in nats per example, at beta = 1. The densities are those of x in the units of the data.
+Bounds, rate, and distortion are in nats per example, with the weight of the rate (beta) equal to 1. The densities are
+those of x in the units of the data, also if the networks use standardized data.
 """
 
 import math
@@ -68,7 +69,10 @@ class Evaluation:
         return {"items": values.pop("examples"), **values}
 
     def describe(self) -> str:
-        """Return the metrics as two lines of text. Only a bound on a normalized likelihood is called NLL."""
+        """Return the metrics as two lines of text.
+
+        The bound is called NLL (negative log-likelihood) only if the likelihood is normalized.
+        """
         normalized = self.likelihood != BceSurrogate.name
         bound = f"NLL <= {-self.bound:.3f}" if normalized else f"surrogate bound {self.bound:.3f}"
         bits = "" if self.bits_per_dimension is None else f", {self.bits_per_dimension:.4f} bits per dimension"
@@ -122,9 +126,11 @@ def evaluate(
             log_weights[draw : draw + draws, : len(x)] = terms.log_weight
         log_weight, log_likelihood = log_weights[:, : len(x)], log_likelihoods[:, : len(x)]
         kl = vae.prior.kl(*posterior)
-        rate[rows] = (log_likelihood - log_weight).mean(0) if kl is None else kl
+        if kl is None:
+            kl = (log_likelihood - log_weight).mean(0)
+        rate[rows] = kl
         bound[rows] = torch.logsumexp(log_weight, 0) - math.log(k)
-        elbo[rows] = log_likelihood.mean(0) - rate[rows]
+        elbo[rows] = log_likelihood.mean(0) - kl
         means[rows] = mean
         if progress is not None:
             done = slice(0, rows.stop)

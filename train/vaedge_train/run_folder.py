@@ -1,4 +1,4 @@
-"""The run folder: everything that training writes, and everything that the export needs.
+"""The run folder: the files that training writes. The export needs only this folder.
 
 - `config.json`: the configuration, the shape of x and the names of the classes.
 - `model.safetensors`: the weights.
@@ -68,7 +68,7 @@ class Run:
         labels: Name of the class of each test example, also if the model is not conditional; empty if the data set
             has no classes.
         metrics: Metrics of the last epoch whose weights were kept, in nats per example.
-        evaluations: Results of `vaedge evaluate`, one for each number of examples, k and seed.
+        evaluations: Results of `vaedge evaluate`, at most one for each combination of number of examples, k and seed.
     """
 
     path: Path
@@ -158,7 +158,10 @@ def read_config(folder: Path) -> tuple[TrainConfig, Description]:
     except FileNotFoundError as error:
         raise RunError(f"{folder / CONFIG} is missing; expected {folder} to be a run of `vaedge train`") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder / CONFIG} is damaged, or was written by another version of vaedge: {error}") from error
+        raise RunError(
+            f"{folder / CONFIG} is damaged, or was written by another version of vaedge; restore the file, or train "
+            f"again. Reason: {error}"
+        ) from error
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
@@ -180,7 +183,10 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         vae = build_vae(config, input_shape, len(classes), moments=_read_moments(weights))
         vae.load_state_dict(weights)
     except (safetensors.SafetensorError, RuntimeError) as error:
-        raise RunError(f"{folder / WEIGHTS} is damaged, or does not fit {CONFIG}: {error}") from error
+        raise RunError(
+            f"{folder / WEIGHTS} is damaged, or does not fit {CONFIG}; restore the file, or train again. Reason: "
+            f"{error}"
+        ) from error
     try:
         with np.load(folder / EXAMPLES, allow_pickle=False) as archive:
             examples = {name: archive[name] for name in ("x", *(("y",) if classes else ()))}
@@ -188,7 +194,10 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         metrics = [row for row in read_metrics(folder) if row["kept"]][-1]
         evaluations = json.loads((folder / EVALUATION).read_text("utf-8")) if (folder / EVALUATION).exists() else []
     except (*UNREADABLE, IndexError) as error:
-        raise RunError(f"{EXAMPLES}, {METRICS} or {EVALUATION} in {folder} is damaged: {error!r}") from error
+        raise RunError(
+            f"{EXAMPLES}, {METRICS} or {EVALUATION} in {folder} is damaged; restore the file, or train again. Reason: "
+            f"{error!r}"
+        ) from error
     return Run(
         folder, config, input_shape, classes, encoding, features, vae.eval(), examples, labels, metrics, evaluations
     )

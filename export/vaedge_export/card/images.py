@@ -37,8 +37,9 @@ def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Se
 
     Args:
         vae: The float32 graphs.
-        real: Real examples, or None. Without real examples, the card has only samples and the manifold.
-        random: Random examples. If `real` is None, samples and the manifold have the conditions of these examples.
+        real: Real examples, or None. Without real examples, the card has only samples, and a grid of decoded latents
+            if the model has two latents.
+        random: Random examples. If `real` is None, the images have the conditions of these examples.
         labels: Name of the class of each real example, for a map of the latent space; empty if there are no classes.
 
     Returns:
@@ -111,7 +112,7 @@ def samples_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
 def _traverse_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
     """Return a grid of decoded latents as PNG. Each row varies one of the most active latents from -3 to 3.
 
-    All other latents keep their values in the posterior mean of the first example.
+    All other latents have the values of the posterior mean of the first example.
     """
     means = vae.encode(examples.x, conditions=examples.conditions).mean.reshape(len(examples.x), -1)
     chosen = np.argsort(-means.var(0), kind="stable")[:_TRAVERSED]

@@ -56,12 +56,12 @@ def _shape(sizes: Iterable[object]) -> str:
 
 
 def _metric(value: object) -> str:
-    """Return a metric as text for a cell of a table. Floats are in nats."""
+    """Return a metric as text for a cell of a table. A float is a value in nats per example."""
     return f"{value:.3f} nats per example" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
 def _percent(share: str | float) -> str:
-    """Return a share between 0 and 1 in percent: a text exactly, a number with two decimals."""
+    """Return a share between 0 and 1 as a percentage. A text keeps its digits, and a number gets two decimals."""
     return f"{100 * float(share):g} %" if isinstance(share, str) else f"{100 * share:.2f} %"
 
 

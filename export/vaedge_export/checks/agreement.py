@@ -28,8 +28,8 @@ class Difference:
 
     Attributes:
         absolute: Maximum of |found - expected|.
-        scaled: Maximum of |found - expected| / max(unit, |expected|). The unit is 1 or a standard deviation. The export
-            fails if this number exceeds the tolerance.
+        scaled: Maximum of |found - expected| / max(unit, |expected|). The unit is 1, or the standard deviation of
+            standardized data. The export fails if this number exceeds the tolerance.
         magnitude: Maximum of |expected|.
     """
 
@@ -53,9 +53,10 @@ def compare(
 ) -> dict[str, Any]:
     """Compare the float32 graphs with the modules, and return the value of `verification` in the manifest.
 
-    If there are real examples, graphs without convolutions are compared only on these. In a trained perceptron, random
-    examples produce large terms that cancel, so rounding errors would exceed any useful tolerance. Graphs with
-    convolutions are compared on real and on random examples, because their tolerance is wider.
+    Without real examples, the graphs are compared on random examples. With real examples, graphs without convolutions
+    are compared only on the real ones. In a trained perceptron, random examples produce large terms that cancel, so
+    rounding errors would exceed any useful tolerance. Graphs with convolutions have a wider tolerance, and are compared
+    on both kinds of examples.
 
     Args:
         spec: The specification of the export.

@@ -85,7 +85,7 @@ def check_purity(content: bytes, name: str, *, contrib: bool = False) -> None:
     try:
         onnx.checker.check_model(model, full_check=is_standard)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise PurityError(f"{name}: not a valid ONNX graph: {error}") from error
+        raise PurityError(f"{name}: the graph is not valid ONNX: {error}") from error
     versions = {opset.domain: opset.version for opset in model.opset_import}
     if contrib:
         versions.pop(CONTRIB, None)

@@ -192,8 +192,9 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
     standardized units, with the prior N(0, I) and the noise `examples.z`. A model passes if all readings give about the
     same ELBO. This is the case for an untrained model.
 
-    The reading (mean, log sigma) takes twice the second output as log_var. It counts only if it is better than 1.5
-    times and 3 times the second output. Otherwise, the posterior is only too wide, because the training was too short.
+    For the reading (mean, log sigma), log_var is twice the second output. The check ignores this reading if a factor of
+    1.5 or 3 gives a better ELBO than the factor of 2. In this case, the posterior is only too wide, because the
+    training was too short.
 
     Args:
         spec: The specification of the export.

@@ -28,7 +28,7 @@ Open = Callable[[str, Graphs], vaedge.VAE]
 
 @dataclass(frozen=True)
 class Measurements:
-    """The properties of a variant, in comparison with float32 on the same examples with the same noise.
+    """The properties of a variant, in comparison with the float32 graphs on the same examples with the same noise.
 
     Attributes:
         bytes: Size of both graphs together, in bytes.
@@ -59,7 +59,7 @@ class Measurements:
     threads: int
 
     def to_manifest(self) -> dict[str, object]:
-        """Return the value of `measured` in the manifest. Two of its keys differ from the names of the attributes."""
+        """Return the value of `measured` in the manifest, where `examples` is "items", and `cpu` is "processor"."""
         keys = {"examples": "items", "cpu": "processor"}
         return {keys.get(name, name): value for name, value in {**asdict(self), "kept": list(self.kept)}.items()}
 
@@ -94,7 +94,7 @@ class Comparison:
         return -change if np.isfinite(change) else float("inf")
 
     def time(self, variants: Mapping[str, Graphs]) -> dict[str, dict[str, float]]:
-        """Time `reconstruct` of all variants in turn.
+        """Measure the time of `reconstruct` for each variant. The variants take turns.
 
         Returns:
             Nested dict: name of a variant -> batch size -> median time of a call in microseconds.
@@ -153,7 +153,7 @@ def with_measurements(
     Args:
         manifest: The manifest.
         comparison: The comparison with the float32 graphs.
-        made: Dict from the name of each other variant to its graphs and to the names of the layers that stay in
+        made: Dict from the name of each other variant to a pair: its graphs, and the names of the layers that stay in
             float32.
         say: Function that receives one line of text for each variant other than fp32.
     """
@@ -207,6 +207,6 @@ def psnr(error: float, peak: float) -> float | None:
 
     Args:
         error: Mean squared error.
-        peak: Difference between the maximum and the minimum of the signal.
+        peak: Difference between the maximum and the minimum of the values of x.
     """
     return float(10 * np.log10(peak**2 / error)) if error > 0 else None

@@ -1,4 +1,4 @@
-"""Convert a float32 graph to the same graph with fewer bits.
+"""Convert a float32 graph to a variant: the same graph, whose numbers have fewer bits.
 
 To add a variant, write its quantizer and add it to QUANTIZERS. All other modules read the names of the variants from
 QUANTIZERS.
@@ -48,14 +48,15 @@ def to_int8(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
     """Quantize to 8 bits, with signed weights and one scale per channel.
 
     A graph of matrix products is quantized dynamically: it computes the scales of its activations from each batch.
-    First, outlier channels are scaled down. This is the idea of SmoothQuant (Xiao et al. 2023), for outliers only.
+    First, channels of the activations with much larger values than the others are scaled down, as in SmoothQuant
+    (Xiao et al. 2023).
 
     A graph with convolutions is quantized statically: the scales of its activations come from the given examples. The
     graph has the QDQ format, for which ONNX Runtime has fast kernels.
 
     Args:
         content: The serialized float32 graph.
-        inputs: Dict from the name of each input to (n, ...) examples for calibration.
+        inputs: Dict from the name of each input to (n, ...) examples, on which activations are measured.
         keep: Names of the layers to keep in float32.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
@@ -110,7 +111,7 @@ def to_int4(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
 
 
 def to_fp16(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Convert all but the inputs and outputs to half precision. The graph is half as large, and fast on CUDA.
+    """Convert a graph to half precision, except its inputs and outputs. It is then half as large, and fast on CUDA.
 
     Args:
         content: The serialized float32 graph.
@@ -180,7 +181,7 @@ def _attribute(node: onnx.NodeProto, name: str, default: float = 0) -> Any:
 
 
 def _scale_outliers_down(model: onnx.ModelProto, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Divide outlier channels of the activations by factors, and multiply their weights by the same factors."""
+    """Divide outlier channels of the activations by factors, and multiply the matching weights by the same factors."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     products = {
         node.name: node.input[0]
@@ -207,10 +208,10 @@ def _scale_outliers_down(model: onnx.ModelProto, inputs: Mapping[str, Array], ke
 
 
 def outlier_factors(activations: Array) -> Array:
-    """Return the factor by which each channel is too large.
+    """Return the factor by which to divide each channel of the activations.
 
-    An outlier is a channel whose maximum exceeds the 90th percentile of the maxima of all channels. Its factor is its
-    maximum divided by this percentile. The factor of all other channels is 1.
+    An outlier is a channel whose maximum exceeds the 90th percentile of the maxima of all channels. The factor of an
+    outlier is its maximum divided by this percentile. The factor of all other channels is 1.
 
     Args:
         activations: (n, channels) float32.
@@ -227,7 +228,7 @@ def outlier_factors(activations: Array) -> Array:
 
 
 def _activations(model: onnx.ModelProto, inputs: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
-    """Run the graph. Return a dict from name to values, for those of the given tensors that have two axes."""
+    """Run the graph, and return a dict from name to value for the named tensors that have two axes."""
     if not names:
         return {}
     probe = onnx.ModelProto()

@@ -1,4 +1,4 @@
-"""Make a variant whose loss is within the budget. Layers stay in float32 only if this is necessary."""
+"""Make a variant whose loss of ELBO is within a budget. If necessary, some of its layers stay in float32."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -21,14 +21,16 @@ def make_variant(
 ) -> tuple[Graphs, list[str]]:
     """Quantize both graphs, and keep layers in float32 until the loss is within the budget.
 
-    If the loss of the fully quantized model exceeds the budget, one layer after another is kept in float32. Layers
-    that recover more nats per weight come first. The recovery of a layer is measured with only this layer in float32.
+    If the loss of the fully quantized model exceeds the budget, one layer after another is kept in float32. The layer
+    that recovers the most nats per weight comes first. The nats that a layer recovers are the decrease of the loss if
+    only this layer is in float32.
 
     Args:
         name: Name of the variant, a key of QUANTIZERS.
         networks: The encoder and the decoder.
         comparison: The comparison with the float32 graphs.
-        allow_loss: The budget, in nats per example. None means the default budget of the comparison.
+        allow_loss: The budget: the maximum decrease of the ELBO, in nats per example. None means the default budget of
+            the comparison.
 
     Returns:
         The graphs, and the names of the layers that stay in float32.
@@ -86,7 +88,7 @@ def keeping_order(weights: Mapping[_Layer, int], recovered: Mapping[_Layer, floa
 
 
 def _rounded_up(loss: float) -> float:
-    """Return the loss, rounded up to thousandths."""
+    """Return the loss, rounded up to a multiple of 0.001."""
     return math.ceil(1000 * loss) / 1000 if math.isfinite(loss) else loss
 
 

@@ -12,6 +12,8 @@ from typing import IO, Any
 
 import numpy as np
 
+# The bytes that a process writes before its first message. Other programs write something else, or nothing.
+GREETING = b"vaedge\n"
 _SIZE = struct.Struct("<Q")
 _FIELDS = "message.fields"  # no array has this name, because names of conditions have no dot
 

@@ -1,6 +1,7 @@
 """Draw measurements with matplotlib."""
 
 import io
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -27,7 +28,10 @@ def draw_throughput(report: Report, suffix: str) -> bytes:
                 [row.batch_size for row in line], [row.examples_per_second for row in line], marker="o", label=name
             )
         axes.set(title=operation, xlabel="batch size", ylabel="examples per second")
+        _number_plainly(axes.xaxis)
+        _number_plainly(axes.yaxis)
     axes.legend()
+    figure.suptitle(f"Throughput of {report.bundles[0].name}, at the median time of a call")
     return _image(figure, suffix)
 
 
@@ -53,7 +57,7 @@ def draw_quality(report: Report, suffix: str) -> bytes:
         f"microseconds to {operation} a batch of {size}": lambda entry, size=size: times[entry.name, size]  # type: ignore[misc]
         for size in dict.fromkeys((min(sizes), max(sizes)))
     }
-    panels["size in bytes"] = lambda entry: entry.bytes
+    panels["size in MB"] = lambda entry: entry.bytes / 1e6
     shown = [entry for entry in report.candidates if entry.kind == "vaedge" and entry.nats is not None]
     likelihood_of = {bundle.name: bundle.likelihood for bundle in report.bundles}
     likelihoods = list(dict.fromkeys(likelihood_of[entry.bundle] for entry in shown))
@@ -66,6 +70,10 @@ def draw_quality(report: Report, suffix: str) -> bytes:
             axes.set_xlabel(label)
         row[0].set_ylabel(f"negative ELBO ({likelihood})\nin nats per example")
         row[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.suptitle(
+        "Quality against time and size: smaller is better on each axis. The line connects the candidates that no other "
+        "candidate beats in both."
+    )
     return _image(figure, suffix)
 
 
@@ -79,18 +87,31 @@ def pareto_front(points: Iterable[Point]) -> list[Point]:
 
 
 def _draw_front(axes: Any, points: Mapping[str, Point]) -> None:
-    """Draw named points over a logarithmic axis, and the Pareto front as a line of steps."""
-    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
-
+    """Draw named points over a logarithmic axis, and the Pareto front as a line with the names of its points."""
     front = pareto_front(points.values())
-    axes.step([x for x, _ in front], [y for _, y in front], where="post", color="gray", linewidth=1)
-    for name, (x, y) in points.items():
-        axes.plot(x, y, "o", label=name)
+    axes.step(
+        [x for x, _ in front], [y for _, y in front], where="post", color="gray", linewidth=1, label="Pareto front"
+    )
+    for name, point in points.items():
+        axes.plot(*point, "o", label=name)
+        if point in front:
+            axes.annotate(name, point, (4, 3), textcoords="offset points", fontsize="small")
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.margins(0.15)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.margins(0.1, 0.2)
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high * math.sqrt(high / low))  # space for the names, which are to the right of their points
+    _number_plainly(axes.xaxis)
+
+
+def _number_plainly(axis: Any) -> None:
+    """Label a logarithmic axis with numbers such as 5 and 20,000, and not with powers of 10."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 20 * low else (1, 3)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(StrMethodFormatter("{x:,.12g}"))
 
 
 def _image(figure: Any, suffix: str) -> bytes:

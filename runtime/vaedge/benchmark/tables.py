@@ -1,8 +1,9 @@
 """Describe measurements as tables and lines of text."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from vaedge.benchmark.compare import Change, verdict
+from vaedge.benchmark.compare import EQUAL, FASTER, SLOWER, UNDECIDED, Change, verdict
 from vaedge.benchmark.intervals import MIN_VALUES
 from vaedge.benchmark.report import MeasuredCandidate, Report, Row
 from vaedge.benchmark.table import Table
@@ -58,9 +59,31 @@ def rows(report: Report) -> Table:
     return Table(_ROW_COLUMNS, [_row(row) for row in report.rows])
 
 
+def changes_head(old: str, new: str) -> str:
+    """Return the line above the table of a comparison, which names the files of the reports.
+
+    Args:
+        old: Name of the file of the old report.
+        new: Name of the file of the new report.
+    """
+    return (
+        f"The old report is {old}, and the new report is {new}. Times are medians of the blocks, in microseconds. The "
+        "change is the ratio of these medians, new / old, minus 1, with its 99 % interval."
+    )
+
+
 def changes(found: Sequence[Change]) -> Table:
     """Return the table of a comparison."""
     return Table(_CHANGE_COLUMNS, [_change(change) for change in found])
+
+
+def summary(found: Sequence[Change]) -> str:
+    """Return the line below the table of a comparison, which counts the verdicts."""
+    counts = Counter(change.verdict for change in found)
+    return (
+        f"{len(found)} rows: {counts[SLOWER]} slower, {counts[FASTER]} faster, {counts[EQUAL]} cannot be "
+        f"distinguished, {counts[UNDECIDED]} with too few blocks."
+    )
 
 
 def remarks(report: Report) -> Iterator[str]:

@@ -12,7 +12,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of the bundle.
+    """One file of a bundle, as the manifest lists it.
 
     Attributes:
         sha256: SHA-256 of the content, 64 lower-case hexadecimal digits.
@@ -33,9 +33,9 @@ class Variant:
         opset: Version of the standard ONNX operators that the graphs use.
         ir_version: Version of the ONNX file format.
         reference: Name of the file with the inputs and the expected outputs for `vaedge check`. In bundles of format 1,
-            it is None for every variant except fp32.
+            only fp32 has such a file, and this attribute is None for the other variants.
         calibration: Name of the file with the calibration of anomaly detection. None if the variant has no calibration.
-        measured: Speed, size and loss compared with fp32. May be empty.
+        measured: Measurements by the exporter, such as size, times, and change of the ELBO from fp32. May be empty.
     """
 
     encoder: str
@@ -52,14 +52,17 @@ class Variant:
 
 
 def read_file(entry: Fields) -> FileEntry:
-    """Read an entry of `files`."""
+    """Read one entry of the field `files` of a manifest."""
     file = FileEntry(sha256=entry.matching("sha256", _SHA256), bytes=entry.integer("bytes"))
     entry.finish()
     return file
 
 
 def read_variants(top: Fields, version: int) -> dict[str, Variant]:
-    """Read the variants. In format 1 only fp32 has a reference, and `reference` is a field of the whole manifest."""
+    """Read the variants that a manifest lists.
+
+    In format 1, `reference` is a top-level field of the manifest, and names the file of expected outputs of fp32.
+    """
     entries = top.fields("variants").entries()
     if version > 1:
         return {name: _read_variant(entry, entry.text("reference")) for name, entry in entries}

@@ -21,7 +21,7 @@ def parse_json(text: str, file: str) -> object:
         file: Name of the file, for errors.
 
     Raises:
-        BundleError: The text is not valid JSON, or contains one of the errors above. The message names the file.
+        BundleError: The text is not valid JSON, or contains one of these errors. The message names the file.
     """
     try:
         tree: object = json.loads(
@@ -130,7 +130,7 @@ class Fields:
 
         Args:
             key: Name of the field.
-            scalar: Whether an empty list is allowed, which is the shape of a single number.
+            scalar: Whether an empty list is allowed. It is the shape of a single number.
         """
         value = self._get(key)
         if not isinstance(value, list) or not (value or scalar) or len(value) > MAX_AXES:
@@ -151,18 +151,18 @@ class Fields:
         return float(value[0]), float(value[1])
 
     def mapping(self, key: str) -> dict[str, Any]:
-        """Read an object as a dict. The fields of the object are not validated."""
+        """Read a field that holds an object. Return the object as a dict, without validating its content."""
         value = self._get(key)
         if not isinstance(value, dict):
             raise self.error(key, "an object")
         return value
 
     def fields(self, key: str) -> "Fields":
-        """Read an object as a `Fields` object."""
+        """Read a field that holds an object, and wrap the object in `Fields`."""
         return Fields(self.mapping(key), self._path_of(key), self._file)
 
     def entries(self) -> list[tuple[str, "Fields"]]:
-        """Read all fields as pairs of a name and a `Fields` object. Every value must be an object."""
+        """Read all fields, each of which must hold an object. Return pairs of field name and wrapped object."""
         return [(key, self.fields(key)) for key in self._tree]
 
     def _get(self, key: str) -> Any:

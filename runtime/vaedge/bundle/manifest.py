@@ -43,7 +43,7 @@ def optional_field(read: Callable[[Fields, str], Any]) -> Any:
 
 
 def _mapping_field() -> Any:
-    """Declare an attribute of Manifest that is a required object of `manifest.json`. Its fields are not validated."""
+    """Declare an attribute of Manifest for a required field of `manifest.json` that holds any JSON object."""
     return field(default_factory=dict, metadata={"read": Fields.mapping})
 
 
@@ -52,7 +52,7 @@ def may_name_condition(name: str, parameters: Collection[str]) -> bool:
 
     Args:
         name: The name. It must be a lower-case identifier, and must differ from the names of all other arrays in the
-            graphs and in the reference.
+            graphs and in the file of the expected outputs.
         parameters: Names of the parameters of p(x|z), which are outputs of the decoder.
     """
     return bool(_CONDITION_NAME.fullmatch(name)) and name not in _RESERVED and name not in parameters
@@ -68,7 +68,8 @@ class Manifest:
         input_range: Minimum and maximum of the values of `x`. None allows every finite value.
         latent_shape: Shape of one `z`, without the batch axis; float32.
         likelihood: Name of the likelihood p(x|z).
-        conditions: Dict from name to condition. Both graphs take the conditions in this order, after `x` or `z`.
+        conditions: Dict from name to condition. The inputs of the encoder are `x` and the conditions in this order. The
+            inputs of the decoder are `z` and the conditions in this order.
         parameters: Names of the parameters of p(x|z), in the order of the decoder's outputs after `x`.
         prior: Name of the prior p(z), one of PRIORS.
         prior_file: Name of the file with the prior's constants. None if the prior has no constants.
@@ -76,11 +77,12 @@ class Manifest:
         files: Dict from file name to SHA-256 and size, for every file that the runtime may open.
         minimum_onnxruntime: Oldest release of ONNX Runtime that runs the graphs.
         producers: Versions of the packages that made the bundle.
-        verification: How the exporter compared the graphs with PyTorch, and the differences.
+        verification: How the exporter compared the graphs with PyTorch, and which differences it found.
         metrics: Measured metrics (nats per example), and how they were measured.
-        training: Description of the training, with its command.
+        training: Description of the training, including its command.
         format_version: Format version of the file that was read. A manifest is always written in the newest version.
-        log_scale_range: Limits to which the runtime clips log_scale. None if the graphs limit log_scale themselves.
+        log_scale_range: Minimum and maximum to which the runtime clips log_scale, a parameter of p(x|z). None if the
+            graphs limit log_scale themselves.
         encoding: "uint8" if `x` may also be given as uint8, which is divided by 255 in float32; otherwise None.
         features: Names of the elements of `x`, for tables; empty if they have no names.
     """
@@ -151,7 +153,7 @@ class Manifest:
 
     @classmethod
     def _readers(cls) -> dict[str, Callable[[Fields, str], Any]]:
-        """Return a dict from attribute name to reading function, for the attributes that have a reading function."""
+        """Return a dict from the name of an attribute to the function that reads the field of this name."""
         return {entry.name: entry.metadata["read"] for entry in fields(cls) if "read" in entry.metadata}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Readers of the optional fields of a manifest: the encoding and the features of the input, and limits of log_scale."""
+"""Read the optional fields of a manifest: encoding and feature names of the input, and limits of log_scale."""
 
 from collections.abc import Collection, Mapping
 
@@ -44,9 +44,9 @@ def read_features(example: Fields) -> tuple[str, ...]:
 
 
 def read_log_scale_range(likelihood: Fields, version: int) -> tuple[float, float] | None:
-    """Read the optional field `likelihood.log_scale_range`.
+    """Read the optional field `likelihood.log_scale_range`. Return None if the field is missing.
 
-    In format 1, this field does not exist. The name of the likelihood then determines the range.
+    Bundles of format 1 never have this field. For them, the name of the likelihood determines the result.
     """
     if version == 1:
         return LOG_SCALE_RANGES.get(likelihood.text("name"))

@@ -85,7 +85,7 @@ def varint(value: int) -> bytes:
 
 
 def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Return the value of the varint at a position, and the position after the varint."""
+    """Return the value of the varint that starts at `position`, and the position after the varint."""
     value = 0
     for index in range(_MAX_VARINT_BYTES):
         if position + index >= len(message):

@@ -21,7 +21,7 @@ _MAX_CALIBRATION_BYTES = 2**26
 
 
 class CalibrationFile(NamedTuple):
-    """A file with the calibration of a variant.
+    """A file with the calibration of anomaly detection for one variant.
 
     Attributes:
         location: Location of the file, for error messages.
@@ -42,7 +42,7 @@ class ModelFiles:
         encoder: Serialized graph of the encoder.
         decoder: Serialized graph of the decoder.
         prior: Content of the prior's file, or None for N(0, I).
-        calibration: The calibration of anomaly detection, or None.
+        calibration: The file with the calibration of anomaly detection, or None.
     """
 
     manifest: Manifest
@@ -102,7 +102,7 @@ class Bundle(ModelFiles):
         return _read_verified(self.path, name, self.manifest)
 
     def verify_others(self) -> None:
-        """Verify every file that was not read for this variant. Check the content of the graphs among these files.
+        """Verify the files that were not read for this variant. Also check the content of the graphs of other variants.
 
         Raises:
             BundleNotFoundError: A file is missing.
@@ -210,7 +210,7 @@ def _read_variant(folder: Path, manifest: Manifest, sha256: str, variant: str) -
 
 
 def variant_sha256(manifest: Manifest, variant: str) -> str:
-    """Return the SHA-256 that identifies the graphs and the prior of a variant, from the digests in the manifest."""
+    """Compute the SHA-256 that identifies the graphs and the prior of a variant from the digests in the manifest."""
     graphs = manifest.variants[variant]
     names = (graphs.encoder, graphs.decoder, manifest.prior_file)
     return _join_sha256(bytes.fromhex(manifest.files[name].sha256) for name in names if name is not None)
@@ -219,7 +219,7 @@ def variant_sha256(manifest: Manifest, variant: str) -> str:
 def read_calibration(folder: Path, manifest: Manifest, variant: str) -> CalibrationFile | None:
     """Read and verify the calibration of a variant. Return None if the variant has no calibration.
 
-    The graphs are not read.
+    The graphs of the variant are not read.
 
     Raises:
         BundleNotFoundError: The file is missing.

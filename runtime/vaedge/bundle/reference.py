@@ -1,4 +1,4 @@
-"""The arrays that the exporter stored for each variant: real inputs, the expected outputs, and tolerances."""
+"""The inputs, expected outputs and tolerances that the exporter stored for `vaedge check`, for each variant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ TOLERANCE_PREFIX = "tolerance."
 
 
 def read_reference(bundle: Bundle) -> dict[str, npt.NDArray[Any]]:
-    """Read the reference of the bundle's variant.
+    """Read the inputs, the expected outputs, and the tolerances that the exporter stored for the bundle's variant.
 
     Returns:
         Dict from the name of each array to the array. The inputs are `x`, `z` and the conditions. The outputs are
@@ -24,9 +24,9 @@ def read_reference(bundle: Bundle) -> dict[str, npt.NDArray[Any]]:
         float32 array that broadcasts to the output of one example.
 
     Raises:
-        BundleNotFoundError: The file with the reference is missing.
+        BundleNotFoundError: The file with these arrays is missing.
         BundleError: The file does not match the manifest, or an array is missing. This error also occurs if the variant
-            has no reference: bundles of format 1 store one only for fp32.
+            has no such file: bundles of format 1 have one only for fp32.
     """
     manifest = bundle.manifest
     name = manifest.variants[bundle.variant].reference
@@ -67,7 +67,7 @@ def _validate_tolerance(arrays: Mapping[str, npt.NDArray[Any]], output: str, fil
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs on which the operations of a VAE can be run: examples, latents and conditions.
+    """Inputs for the operations of a VAE: examples, latents and conditions.
 
     Attributes:
         x: Examples, float32, shape (n, *input_shape).

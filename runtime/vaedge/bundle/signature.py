@@ -26,8 +26,8 @@ class Signature:
     """The inputs and outputs of a graph, in their order. The first axis of each tensor is the batch, of any size.
 
     Attributes:
-        inputs: Dict from the name of each input to its element type, and its shape without the batch axis.
-        outputs: Dict from the name of each output to its element type, and its shape without the batch axis.
+        inputs: Dict from the name of each input to a pair: element type, and shape without the batch axis.
+        outputs: Dict from the name of each output to a pair: element type, and shape without the batch axis.
     """
 
     inputs: Mapping[str, Tensor]
@@ -91,8 +91,8 @@ def tensor(element_type: str, shape: list[int | str]) -> Tensor:
         shape: Shape of the tensor with the batch axis. A string means an axis of any size.
 
     Returns:
-        The element type, and the shape without the batch axis. If the batch axis is missing or has a fixed size, the
-        element type contains a note about this. It then differs from every element type that a manifest can require.
+        The element type, and the shape without the batch axis. If the batch axis is missing or has a fixed size, a
+        note about this is added to the element type. The type then differs from every type that a manifest requires.
     """
     batch, *example = shape or [0]
     sizes = tuple(size if isinstance(size, int) else 0 for size in example)
@@ -125,5 +125,5 @@ def _declared_tensor(value: memoryview) -> tuple[str, Tensor]:
 
 
 def _messages(message: memoryview, number: int) -> list[memoryview]:
-    """Return the content of each field that has the given number."""
+    """Return the content of each field of a message that has the given number."""
     return [content for found, _, _, content in protobuf.fields(message) if found == number]

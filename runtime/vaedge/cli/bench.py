@@ -1,6 +1,7 @@
 """The command `vaedge bench BUNDLE`."""
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
@@ -10,21 +11,22 @@ import vaedge
 from vaedge import DependencyError, InputError
 from vaedge.benchmark import tables
 from vaedge.benchmark.baselines import BASELINES
-from vaedge.benchmark.compare import SLOWER, UNDECIDED, compare, conflicts
-from vaedge.benchmark.intervals import MIN_VALUES
 from vaedge.benchmark.machine import Hardware, software
 from vaedge.benchmark.plot import draw_quality, draw_throughput
-from vaedge.benchmark.report import MeasuredBundle, Report, read_report
+from vaedge.benchmark.report import MeasuredBundle, Report
 from vaedge.benchmark.rounds import BundleCandidates, Group, groups_of, run_rounds
 from vaedge.benchmark.timing import BATCH_SIZES, OPERATIONS
 from vaedge.bundle.reader import Bundle, read_bundle
 from vaedge.bundle.reference import Inputs
 from vaedge.cli.arguments import DEVICE_HELP, positive
 from vaedge.cli.bench_candidates import Loaded, load_candidates, validate_baselines
+from vaedge.cli.bench_compare import compare_reports
 from vaedge.cli.bench_process import WorkerProcess
 from vaedge.cli.output import Output
 from vaedge.cli.progress import progress_bar
+from vaedge.engine.cpus import usable_cpus
 from vaedge.engine.int8 import int8_kernels
+from vaedge.errors import install_hint
 from vaedge.files.atomic import write_atomically
 
 _STANDARD_OUTPUT = Path("-")
@@ -77,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument("--seconds", type=_seconds, help=_BUDGET_HELP)
-    parser.add_argument("--precision", type=_percent, default=0.02, metavar="PERCENT", help=_PERCENT_HELP)
+    parser.add_argument("--precision", type=_precision, default=0.02, metavar="PERCENT", help=_PERCENT_HELP)
     parser.add_argument(
         "--json",
         type=Path,
@@ -117,16 +119,12 @@ def run(args: argparse.Namespace) -> int:
 
     Ctrl-C ends the rounds, and the report is then partial.
     """
-    if bool(args.bundles) == (args.compare is not None):
-        args.wrong_call("expected either BUNDLE or --compare OLD NEW")
+    _validate_call(args)
     if args.compare is not None:
-        if any(file is not None for file in (args.json, args.markdown, args.plot)):
-            args.wrong_call("--json, --markdown and --plot need BUNDLE, because --compare only prints a table")
-        return _compare(args)
-    if args.fail_above is not None or args.force:
-        args.wrong_call("--fail-above and --force need --compare OLD NEW")
+        return compare_reports(args)
     outputs = _outputs(args)
     validate_baselines(args.against)
+    _validate_threads(args.threads or ())
     read = [read_bundle(path) for path in dict.fromkeys(args.bundles)]
     bundles = dict(zip(_names(read), read, strict=True))
     with ExitStack() as processes:
@@ -154,6 +152,33 @@ def run(args: argparse.Namespace) -> int:
     return 0 if finished else 130
 
 
+def _validate_call(args: argparse.Namespace) -> None:
+    """End with the exit status 2 if options contradict each other."""
+    file = None if args.json == _STANDARD_OUTPUT else args.json
+    if args.compare is None and file is not None and (not args.bundles or file.is_dir()):
+        args.wrong_call(f"{file} was taken as the report FILE of --json: put BUNDLE first, or write --json=FILE")
+    if bool(args.bundles) == (args.compare is not None):
+        args.wrong_call(
+            "expected either BUNDLE or --compare OLD NEW: put BUNDLE before options with several values, such as "
+            "--variants"
+        )
+    if args.compare is not None and any(file is not None for file in (args.json, args.markdown, args.plot)):
+        args.wrong_call("--json, --markdown and --plot need BUNDLE, because --compare only prints a table")
+    if args.compare is None and (args.fail_above is not None or args.force):
+        args.wrong_call("--fail-above and --force need --compare OLD NEW")
+
+
+def _validate_threads(threads: Sequence[int]) -> None:
+    """Raise InputError if a number of threads is larger than the number of CPUs that this process may use."""
+    cpus = usable_cpus()
+    for number in threads:
+        if number > cpus:
+            raise InputError(
+                f"--threads {number} is larger than the number of CPUs that this process may use; expected an integer "
+                f"from 1 to {cpus}"
+            )
+
+
 def _outputs(args: argparse.Namespace) -> list[Output]:
     """Validate the files to write, and import matplotlib, before the measurement begins."""
     outputs = []
@@ -166,7 +191,8 @@ def _outputs(args: argparse.Namespace) -> list[Output]:
         try:
             import matplotlib  # noqa: F401
         except ImportError as error:
-            raise DependencyError("--plot needs matplotlib, which is not installed: pip install matplotlib") from error
+            hint = install_hint("plot")
+            raise DependencyError(f"--plot needs matplotlib, which is not installed: {hint}") from error
     return outputs
 
 
@@ -200,7 +226,7 @@ def _run_rounds(groups: Sequence[Group], seconds: float, precision: float, proce
             process.restart()
 
     try:
-        with progress_bar(round(total), "timing", "seconds") as advance:
+        with progress_bar(round(total), "timing", "seconds", rate=False) as advance:
             run_rounds(groups, seconds, precision, restart, advance)
     except KeyboardInterrupt:
         return False
@@ -238,50 +264,31 @@ def _write(report: Report, outputs: Sequence[Output], *, as_json: bool) -> None:
             write_atomically(output.path, draw(report, output.suffix))
 
 
-def _compare(args: argparse.Namespace) -> int:
-    """Print the comparison of two reports. Return 3 if a row became slower by more than --fail-above.
-
-    Raises:
-        InputError: The reports are not comparable, or --fail-above cannot be checked because a row has no interval.
-    """
-    old, new = map(read_report, args.compare)
-    reasons = list(conflicts(old, new))
-    if reasons and not args.force:
-        raise InputError(
-            f"{args.compare[0]} and {args.compare[1]} are not comparable: {'; '.join(reasons)}. Measure both on one "
-            "machine with the same options, or add --force"
-        )
-    changes = compare(old, new)
-    warnings = [f"warning: the reports are not comparable: {reason}" for reason in reasons]
-    print(*warnings, *tables.changes(changes).text(), sep="\n")
-    if args.fail_above is None:
-        return 0
-    if any(change.verdict == SLOWER and change.relative > args.fail_above for change in changes):
-        return 3
-    undecided = sum(change.verdict == UNDECIDED for change in changes)
-    if undecided or not changes:
-        raise InputError(
-            f"--fail-above cannot be checked: {undecided} of {len(changes)} rows have fewer than {MIN_VALUES} blocks "
-            "in one of the reports; measure both again with a longer --seconds"
-        )
-    return 0
-
-
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds that is 0 or larger")
+    seconds = _number(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; expected a number larger than 0")
     return seconds
 
 
+def _precision(text: str) -> float:
+    percent = _number(text.strip().removesuffix("%"))
+    if not 0 < percent < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a precision; expected a percentage larger than 0, such as 2%"
+        )
+    return percent / 100
+
+
 def _percent(text: str) -> float:
-    try:
-        percent = float(text.strip().removesuffix("%"))
-    except ValueError:
-        percent = -1.0
-    if not 0 <= percent < float("inf"):
+    percent = _number(text.strip().removesuffix("%"))
+    if not 0 <= percent < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage that is 0 or larger, such as 2%")
     return percent / 100
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -13,13 +13,15 @@ from typing import Any, Self
 
 import numpy as np
 
+import vaedge
 from vaedge._types import FloatArray
-from vaedge.benchmark.messages import read_message, write_message
+from vaedge.benchmark.messages import GREETING, read_message, write_message
 from vaedge.benchmark.timing import Call, Timed
 from vaedge.bundle.reference import Inputs
 from vaedge.errors import InferenceError, InputError
 
 _WORKER = Path(__file__).with_name("bench_worker.py")
+_END_SECONDS = 1.0  # for a process that has closed its output, until it is killed
 
 
 class WorkerProcess:
@@ -39,8 +41,8 @@ class WorkerProcess:
             interpreter: Path of a Python interpreter that has numpy and ONNX Runtime. None means this interpreter.
 
         Raises:
-            InputError: The interpreter cannot be started.
-            InferenceError: The process failed. The message holds the last line that it printed.
+            InputError: The interpreter cannot be started, or lacks numpy or ONNX Runtime.
+            VaedgeError: The process failed; see `request`.
         """
         self._options, self._inputs, self._interpreter = options, inputs, interpreter
         self._operations: list[tuple[str, Inputs]] = []
@@ -66,12 +68,23 @@ class WorkerProcess:
             )
         except OSError as error:
             self._errors.close()
-            raise InputError(f"{self._interpreter} is not a Python interpreter that can be started: {error}") from error
+            raise self._unsuitable(str(error)) from error
+        if not self._has_greeted():
+            raise self._unsuitable(self._end())
         example = self._inputs.repeated(1)
         fields, _ = self.request(self._options, {"x": example.x, **example.conditions})
         self.start_seconds.append(time.perf_counter() - start)
         peak: int | None = fields["peak_bytes"]
         return peak
+
+    def _has_greeted(self) -> bool:
+        """Return whether the script runs, with numpy and ONNX Runtime. Another program prints something else."""
+        assert self._process.stdout is not None
+        try:
+            return self._process.stdout.read(len(GREETING)) == GREETING
+        except BaseException:
+            self.close()
+            raise
 
     def restart(self) -> None:
         """Replace the process by a new one, which prepares the same calls."""
@@ -86,23 +99,43 @@ class WorkerProcess:
         """Send a request and return the reply.
 
         Raises:
+            VaedgeError: The process raised this error.
             InferenceError: The process ended. The message holds the last line that it printed.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
             write_message(self._process.stdin, fields, arrays)
-            return read_message(self._process.stdout)
+            reply, found = read_message(self._process.stdout)
         except (EOFError, OSError) as error:
-            self._process.kill()
-            status = self._process.wait()
-            self._errors.seek(0)
-            lines = self._errors.read().decode(errors="replace").splitlines() or [f"exit status {status}"]
-            self.close()
-            raise InferenceError(f"{self._interpreter or 'the new process'} failed: {lines[-1]}") from error
+            raise InferenceError(f"{self._interpreter or 'the new process'} failed: {self._end()}") from error
         except BaseException:
             self.close()
             raise
+        if "error" in reply:
+            self.close()
+            interpreter = "" if self._interpreter is None else f"{self._interpreter}: "
+            raise getattr(vaedge, reply["error"])(interpreter + reply["message"])
+        return reply, found
+
+    def _end(self) -> str:
+        """End the process. Return the last line that it printed to stderr, or its exit status if it printed nothing."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        self._process.kill()
+        status = self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").splitlines() or [f"exit status {status}"]
+        self.close()
+        return lines[-1]
+
+    def _unsuitable(self, reason: str) -> InputError:
+        """Return the error about an interpreter that cannot run the script of the process."""
+        interpreter = self._interpreter or sys.executable
+        return InputError(
+            f"{interpreter} is not a Python interpreter, 3.11 or newer, with numpy and onnxruntime ({reason}). "
+            "Give the path of such an interpreter, or install both packages for this one"
+        )
 
     def operation_call(self, operation: str, rows: Inputs) -> Call:
         """Return a call that runs an operation on all rows in the process."""

@@ -31,7 +31,23 @@ def _import_vaedge() -> None:
 
 
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
-    """Load a bundle and reconstruct one example. Then answer requests until the stream ends."""
+    """Load a bundle and reconstruct one example. Then answer requests until the stream ends.
+
+    An error that vaedge raises on purpose is the last reply.
+    """
+    from vaedge.benchmark.messages import GREETING, write_message
+    from vaedge.errors import VaedgeError
+
+    importlib.import_module("onnxruntime")
+    replies.write(GREETING)
+    replies.flush()
+    try:
+        _answer(requests, replies)
+    except VaedgeError as error:
+        write_message(replies, {"error": type(error).__name__, "message": str(error)})
+
+
+def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
     from vaedge.benchmark.messages import read_message, write_message
     from vaedge.benchmark.timing import LocalCall, operation_call
     from vaedge.bundle.reference import Inputs

@@ -9,11 +9,13 @@ from typing import Any, TextIO
 _DELAY = 2.0  # seconds before a bar appears
 _LINE_SECONDS = 10.0
 _LINE = "{desc}: {percentage:.0f}%, {n:,.0f} of {total:,}{unit}, {rate_noinv_fmt}, {remaining} left{postfix}"
+_LINE_WITHOUT_RATE = "{desc}: {percentage:.0f}%, {n:,.0f} of {total:,}{unit}{postfix}"
+_BAR_WITHOUT_RATE = "{l_bar}{bar}| {n:,.0f} of {total:,}{unit}{postfix}"
 
 
 @contextmanager
 def progress_bar(
-    total: int, description: str, unit: str, *, initial: int = 0, shown: bool = True
+    total: int, description: str, unit: str, *, initial: int = 0, rate: bool = True, shown: bool = True
 ) -> Iterator[Callable[..., None]]:
     """Show the progress of an operation on stderr.
 
@@ -24,6 +26,7 @@ def progress_bar(
         description: Description of the work, for example "reading images".
         unit: Plural of the unit of work, for example "examples".
         initial: Amount of work that is done already.
+        rate: Whether to show the speed and the remaining time. Both are useless if the work is a time.
         shown: Whether to show anything.
 
     Yields:
@@ -35,12 +38,12 @@ def progress_bar(
     except ImportError:
         yield lambda *_: None
         return
-    options: dict[str, Any] = {"delay": _DELAY, "unit_scale": True}
+    options: dict[str, Any] = {"delay": _DELAY, "unit_scale": True, "bar_format": None if rate else _BAR_WITHOUT_RATE}
     interval = 0.5
     if not sys.stderr.isatty():
         interval = _LINE_SECONDS
         options = {"delay": interval, "mininterval": interval, "maxinterval": interval, "miniters": 1}
-        options |= {"file": _Lines(sys.stderr), "bar_format": _LINE, "leave": False}
+        options |= {"file": _Lines(sys.stderr), "bar_format": _LINE if rate else _LINE_WITHOUT_RATE, "leave": False}
     described = time.monotonic()
 
     def advance(amount: int, describe: Callable[[], str] | None = None) -> None:

@@ -40,8 +40,8 @@ def estimate_bounds(
     Args:
         x: Examples, float32, shape (n, *input_shape), already validated.
         encode: Function that takes a slice of the rows of x, and returns q(z|x) of these rows.
-        decode: Function that takes latents and a slice of the rows of x, and returns the parameters of p(x|z). Each row
-            of x has the same number of consecutive latents.
+        decode: Function that takes latents and a slice of the rows of x, and returns the parameters of p(x|z). The
+            latents of a row are consecutive, and all rows have the same number of latents.
         prior: The prior p(z).
         likelihood: The likelihood p(x|z).
         k: Number of draws per example.

@@ -1,7 +1,7 @@
 """Draws of x from p(x|z), for the likelihoods that a manifest can name.
 
-The noise comes from the third stream of a seed, `default_rng((seed, 2))`, one float64 number per element of x in C
-order. A draw is computed in float64 and rounded once to float32.
+The noise comes from `numpy.random.default_rng((seed, 2))`, which is independent of the noise for z. Each element of x
+takes one float64 number, in C order. A draw is computed in float64 and rounded once to float32.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,12 @@ class Draws:
         """Draw the next rows.
 
         Args:
-            parameters: The parameters of p(x|z) in the order of the manifest, each (n, *input_shape).
-            out: C-contiguous float32 (n, *input_shape) array to write into and return. None allocates a new array.
+            parameters: The parameters of p(x|z) in the order of the manifest, each of shape (n, *input_shape).
+            out: C-contiguous float32 array of shape (n, *input_shape) that receives the draws and is returned. None
+                allocates a new array.
 
         Returns:
-            (n, *input_shape) float32.
+            The draws, float32, shape (n, *input_shape).
         """
         result = np.empty(parameters[0].shape, np.float32) if out is None else out
         drawn = result.reshape(-1)

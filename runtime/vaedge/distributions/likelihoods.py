@@ -1,8 +1,8 @@
 """The likelihoods p(x|z) that a manifest can name: log-densities and draws of each element, with numpy.
 
-Training uses the same log-densities, and a test compares both implementations. The log-densities take float32 arrays
-and return float32 arrays in nats. The caller sums the elements of each example in float64. The draws take and return
-float64 arrays.
+Training has a second implementation of the log-densities in PyTorch, and a test compares both. The log-densities take
+float32 arrays and return float32 arrays in nats. The caller sums the elements of each example in float64. The draws
+take and return float64 arrays.
 """
 
 import math
@@ -29,8 +29,8 @@ class Likelihood:
     Attributes:
         log_prob: Function that takes x and the parameters, and returns log p(x|z) of each element in nats. All arrays
             have shapes that end in input_shape.
-        draw: Function that takes noise and the parameters, and returns one draw of each element. It applies the inverse
-            of the cumulative distribution function to uniform noise. `draw` is None if p(x|z) is not normalized.
+        draw: Function that takes noise and the parameters, and returns one draw of each element. With uniform noise, it
+            applies the inverse of the cumulative distribution function. None if p(x|z) is not normalized.
         normal_noise: Whether `draw` takes N(0, 1) noise instead of uniform noise in [0, 1).
         normalized: Whether p(x|z) is a normalized distribution over x. Otherwise log p(x) does not exist.
         binary: Whether all values of x must be 0 or 1.
@@ -51,12 +51,12 @@ def require_scorable(
     Args:
         name: Name of the likelihood, from the manifest.
         x: Data to score, or None.
-        surrogate: Whether a likelihood that is not normalized is allowed.
+        surrogate: Whether a likelihood that is not normalized, such as bce_surrogate, is allowed.
         log_scale_range: Minimum and maximum to which log_scale is clipped, from the manifest. None if the graphs limit
             log_scale.
 
     Raises:
-        InputError: The likelihood is unknown, is not normalized, or cannot score values of `x`.
+        InputError: The likelihood is unknown or not normalized, or `x` holds values that it does not allow.
     """
     likelihood = LIKELIHOODS.get(name)
     if likelihood is None:
@@ -91,14 +91,14 @@ def require_drawable(name: str, log_scale_range: Range | None = None) -> tuple[C
     draw = (likelihood if log_scale_range is None else _clipped(likelihood, log_scale_range)).draw
     if draw is None:
         raise InputError(
-            f"this model was trained with {name}, which is not a distribution of x: nothing can be drawn from it. Use "
-            "the means (without draw or --draw), or train with another likelihood"
+            f"this model was trained with {name}, which is not a distribution of x: nothing can be drawn from it. Omit "
+            "draw=True or --draw to get the means, or train with another likelihood"
         )
     return draw, likelihood.normal_noise
 
 
 def _clipped(likelihood: Likelihood, limits: Range) -> Likelihood:
-    """Return a copy of a likelihood that clips log_scale to the limits. Its parameters must be loc and log_scale."""
+    """Return a copy of a likelihood that clips log_scale to `limits`. The parameters must be loc and log_scale."""
 
     def clip(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda first, loc, log_scale: function(first, loc, np.clip(log_scale, *limits))
@@ -139,8 +139,8 @@ def _gaussian(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArr
 def _discretized_logistic(x: FloatArray, loc: FloatArray, log_scale: FloatArray) -> FloatArray:
     """Return the logarithm of the mass that a logistic distribution has in the bin of x.
 
-    There are 256 bins. The first and the last bin extend to infinity. S is the sigmoid. Let a
-    and b be the edges of a bin, minus loc and divided by the scale. The mass of the bin is S(b) - S(a) =
+    There are 256 bins. The first and the last bin extend to infinity. Subtract loc from both edges of the bin, divide
+    by the scale, and call the results a and b. With the sigmoid S, the mass of the bin is S(b) - S(a) =
     S(b) S(-a) (1 - exp(a - b)).
     """
     inverse_scale = np.exp(-log_scale)
@@ -172,7 +172,7 @@ def _draw_gaussian(normal: _Array, loc: _Array, log_scale: _Array) -> _Array:
 
 
 def _draw_discretized_logistic(u: _Array, loc: _Array, log_scale: _Array) -> _Array:
-    """Return the level that is nearest to the x for which the logistic's cumulative distribution function is u."""
+    """Find the x at which the cumulative distribution function is u. Return the nearest multiple of 1/255 in [0, 1]."""
     x = loc + np.exp(log_scale) * (np.log(u) - np.log1p(-u))
     result: _Array = np.rint(np.clip(x, 0, 1) * _LEVELS) / _LEVELS
     return result

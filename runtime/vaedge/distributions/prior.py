@@ -49,17 +49,17 @@ class Prior(Protocol):
         """Return log p(z) of each z in nats, float64, shape (n,). The shape of `z` is (n, *latent_shape)."""
 
     def log_prob_by_row(self, z: FloatArray) -> Nats:
-        """Return log p(z), as `log_prob`. The bits of a result do not depend on the other rows."""
+        """Return the same as `log_prob`. Each result depends only on its row of `z`, even in the last bit."""
 
     def to_npz(self) -> bytes | None:
-        """Return the content of the file of constants, or None if the prior has no constants."""
+        """Return the content of a .npz file with the prior's constants, or None if the prior has no constants."""
 
     @classmethod
     def from_npz(cls, content: bytes | None, latent_shape: tuple[int, ...]) -> Self:
         """Return the prior that `to_npz` serialized. `latent_shape` is the shape of one z.
 
         Raises:
-            BundleError: The content is invalid, or describes a prior over latents of another shape.
+            BundleError: The content is invalid, or belongs to a prior over latents of another shape.
         """
 
 
@@ -197,9 +197,9 @@ class Mixture:
         return _log_sum_exp(constant + flat @ weighted_mean.T - 0.5 * flat**2 @ precision.T)
 
     def log_prob_by_row(self, z: FloatArray) -> Nats:
-        """Return log p(z), as `log_prob`. The bits of a result do not depend on the other rows.
+        """Return the same as `log_prob`. Each result depends only on its row of `z`, even in the last bit.
 
-        The last bits of a matrix product may depend on its size. Therefore every row is multiplied alone.
+        The last bits of a matrix product may depend on the number of rows. Therefore every row is multiplied alone.
         """
         constant, weighted_mean, precision = self._density_constants
         rows = z.reshape(len(z), 1, -1).astype(np.float64)
@@ -207,10 +207,10 @@ class Mixture:
 
     @cached_property
     def _density_constants(self) -> tuple[npt.NDArray[np.float64], ...]:
-        """The constants in the formula of log p(z), for each of the K components, float64.
+        """The constants in the formula of log p(z), float64, for K components and latents of d elements.
 
-        The tuple holds the constant terms, shape (K,), then mean / variance, shape (K, latents), and 1 / variance,
-        shape (K, latents).
+        The tuple holds the constant terms, shape (K,), then mean / variance, shape (K, d), and 1 / variance, shape
+        (K, d).
         """
         mean, std = (part.reshape(len(part), -1).astype(np.float64) for part in (self.mean, self.std))
         weights = np.diff(self.cumulative, prepend=0) / _UNIT
@@ -232,7 +232,8 @@ class Mixture:
         The file holds mean, std and cumulative. In bundles of format 1 the file holds log_weights, mean and log_var.
 
         Raises:
-            BundleError: The content is not an archive of these arrays, or the arrays do not describe a mixture over z.
+            BundleError: The content is not an archive of these arrays, or the arrays do not describe a mixture over
+                latents of shape `latent_shape`.
         """
         from vaedge.bundle.npz import read_npz  # imports zipfile, which is slow; the prior N(0, I) does not need it
 
@@ -273,6 +274,6 @@ def read_prior(name: str, content: bytes | None, latent_shape: tuple[int, ...]) 
         latent_shape: Shape of one z.
 
     Raises:
-        BundleError: The content is invalid, or describes a prior over latents of another shape.
+        BundleError: The content is invalid, or belongs to a prior over latents of another shape.
     """
     return _PRIORS[name].from_npz(content, latent_shape)

@@ -31,8 +31,8 @@ def run(
         graph: The graph.
         inputs: Dict from the name of each input to an array of n rows.
         outputs: Names of the outputs to compute.
-        out: Array for the first output, which is then the first array of the result. It may share memory with the
-            inputs. None allocates a new array.
+        out: Array that receives the first output. It is also the first array of the result, and may share memory with
+            the inputs. None allocates a new array.
 
     Returns:
         One float32 array of n rows per output.
@@ -58,7 +58,7 @@ def run(
 
 
 def as_output(out: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
-    """Validate and return `out`. Return a new float32 array if `out` is None.
+    """Validate and return `out`. If `out` is None, return a new float32 array of shape `shape`.
 
     Raises:
         InputError: `out` has a wrong shape or type, or is read-only.

@@ -50,7 +50,7 @@ def describe_cpu() -> str:
 
 
 def peak_memory() -> int | None:
-    """Return the peak of this process's resident memory in bytes; None if the system does not report it."""
+    """Return the maximum resident memory of this process so far, in bytes; None if the system does not report it."""
     try:
         # Linux: ru_maxrss would contain the peak of the parent process before exec, and VmHWM does not.
         status = Path("/proc/self/status").read_text()

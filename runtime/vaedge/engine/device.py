@@ -43,7 +43,7 @@ def open_session(graph: bytes, device: str, threads: int) -> tuple[Any, str]:
 
     Raises:
         InputError: `device` is not 'cpu', 'cuda', 'cuda:N' or 'auto'.
-        DependencyError: ONNX Runtime is missing, or installed twice.
+        DependencyError: ONNX Runtime is missing, or onnxruntime and onnxruntime-gpu are both installed.
         DeviceError: CUDA was requested but does not work. The message states the reason.
         BundleError: ONNX Runtime cannot load the graph.
     """
@@ -54,7 +54,7 @@ def open_session(graph: bytes, device: str, threads: int) -> tuple[Any, str]:
     options = _session_options(ort, graph, threads)
     index = int(match["index"] or 0)
     if device == "cpu":
-        return _session(ort, graph, options, [_CPU]), "cpu"
+        return _session(ort, graph, options, "cpu", _CPU), "cpu"
     if device != "auto":
         return _cuda_session(ort, graph, options, index), f"cuda:{index}"
     try:
@@ -62,7 +62,7 @@ def open_session(graph: bytes, device: str, threads: int) -> tuple[Any, str]:
     except DeviceError as error:
         level = logging.WARNING if _CUDA in ort.get_available_providers() else logging.INFO
         logger.log(level, "device='auto' chose cpu: %s", error)
-        return _session(ort, graph, options, [_CPU]), "cpu"
+        return _session(ort, graph, options, "cpu", _CPU), "cpu"
     logger.info("device='auto' chose cuda:%d", index)
     return session, f"cuda:{index}"
 
@@ -101,7 +101,9 @@ def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> An
         )
     # TF32 results would differ from CPU results by about 1e-3. The default search for convolution algorithms would take
     # seconds for every new batch size.
-    cuda = (_CUDA, {"device_id": index, "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"})
+    settings = {"use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"}
+    if index > 0:
+        settings["device_id"] = index  # with this option, ONNX Runtime 1.26 and later print a warning, even for 0
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -114,7 +116,7 @@ def _cuda_session(ort: ModuleType, graph: bytes, options: Any, index: int) -> An
                 f"the driver is installed (nvidia-smi) and that the extra 'gpu' installed CUDA and cuDNN, or use "
                 "device='cpu'"
             )
-        session = _session(ort, graph, options, [cuda])
+        session = _session(ort, graph, options, device, (_CUDA, settings))
     if session.get_providers()[0] != _CUDA:
         messages = " ".join([printed.getvalue(), *(str(warning.message) for warning in warned)]).split()
         raise DeviceError(
@@ -131,9 +133,9 @@ def _missing_library(ort: ModuleType) -> str | None:
     ONNX Runtime would log the reason to stderr, and would raise no error. Therefore this function loads the library
     itself, and returns the error of the system's loader.
 
-    One error is expected: the library needs a symbol that exists only when ONNX Runtime loads the library. The loader
-    resolves symbols after it has found all dependencies. An error about this symbol therefore means that no dependency
-    is missing.
+    One error is expected: the library needs a symbol that exists only when ONNX Runtime loads the library. The system's
+    loader searches for symbols after it has found all libraries. An error about this symbol therefore means that no
+    library is missing.
     """
     name = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
     library = Path(str(ort.__file__)).parent / "capi" / name
@@ -146,13 +148,16 @@ def _missing_library(ort: ModuleType) -> str | None:
     return None
 
 
-def _session(ort: ModuleType, graph: bytes, options: Any, providers: list[Any]) -> Any:
+def _session(ort: ModuleType, graph: bytes, options: Any, device: str, provider: Any) -> Any:
     try:
         # With enable_fallback=0, ONNX Runtime does not use the CPU if the requested provider fails. With
         # read_config_from_model=0, a model file cannot set session options.
         with no_fork():
-            return ort.InferenceSession(graph, options, providers, enable_fallback=0, read_config_from_model=0)
+            return ort.InferenceSession(graph, options, [provider], enable_fallback=0, read_config_from_model=0)
     except Exception as error:  # the exceptions of ONNX Runtime have no common base class
-        if providers != [_CPU]:
-            raise DeviceError(f"ONNX Runtime cannot open the graph on {providers[0][0]}: {error}") from error
+        if device != "cpu":
+            raise DeviceError(
+                f"{device} is not available: ONNX Runtime cannot open the graph on this GPU: {error}. See nvidia-smi "
+                "for the GPUs of this machine, or use device='cpu'"
+            ) from error
         raise BundleError(f"ONNX Runtime {ort.__version__} cannot load a graph of this bundle: {error}") from error

@@ -1,7 +1,7 @@
 """Fork safety for sessions.
 
-A forked child inherits the session objects of its parent, but not their worker threads. Calling or destroying such a
-session would wait forever. Therefore the child never calls or destroys the inherited sessions, and opens new ones.
+A forked child inherits the session objects of its parent, but not their worker threads. The child would wait forever
+if it called or destroyed such a session. Therefore it never does so, and opens new sessions.
 
 ONNX Runtime would be in an inconsistent state in the child if another thread opened or destroyed a session during the
 fork. Therefore each fork waits until no thread opens or destroys a session.
@@ -33,7 +33,7 @@ _no_fork_blocks = 0  # number of `no_fork` blocks that all threads run at this m
 
 
 def watch(forkable: Forkable) -> None:
-    """Register an object, which is then notified in every forked child.
+    """Register an object that must be notified in every forked child.
 
     The registration does not keep the object alive.
     """
@@ -42,7 +42,7 @@ def watch(forkable: Forkable) -> None:
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """Make forks wait until the `with` block has ended. Blocks of different threads do not wait for each other."""
+    """Make forks wait until the `with` block has ended. Several threads can be in such a block at once."""
     global _no_fork_blocks
     with _no_fork_ended:
         _no_fork_blocks += 1

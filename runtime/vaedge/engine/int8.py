@@ -29,7 +29,7 @@ def has_int8_products(graph: bytes) -> bool:
 
 
 def int8_kernels() -> str:
-    """Return which 8-bit kernels sessions use on this CPU: "default", or "x64quantprecision"."""
+    """Return "default" or "x64quantprecision", the name of the 8-bit kernels that sessions use on this CPU."""
     return "default" if default_kernels_are_exact() else "x64quantprecision"
 
 
@@ -80,7 +80,7 @@ def _probe() -> bytes:
 
 
 def _value_info(name: bytes, element_type: int) -> bytes:
-    """Return the declaration of an input or output that is a matrix of any size."""
+    """Return the serialized declaration of an input or output that is a matrix of any size."""
     shape = protobuf.bytes_field(2, 2 * protobuf.bytes_field(1, b""))
     return protobuf.bytes_field(1, name) + protobuf.bytes_field(
         2, protobuf.bytes_field(1, protobuf.varint_field(1, element_type) + shape)

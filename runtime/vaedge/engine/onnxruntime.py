@@ -1,4 +1,4 @@
-"""Import ONNX Runtime, and check its version."""
+"""Import ONNX Runtime, and require the version that a bundle needs."""
 
 import functools
 import re
@@ -32,7 +32,7 @@ def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime.
 
     Raises:
-        DependencyError: ONNX Runtime is missing or broken, or two wheels have overwritten each other's files.
+        DependencyError: ONNX Runtime is missing or broken, or onnxruntime and onnxruntime-gpu are both installed.
     """
     try:
         import onnxruntime

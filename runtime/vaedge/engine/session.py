@@ -27,7 +27,7 @@ class Graph:
         """Wrap a session, and compare its inputs and outputs with a signature.
 
         `vaedge.bundle.reader` has already compared the shapes that the file declares. ONNX Runtime also infers shapes
-        from the operators. Therefore this second comparison finds operators that fix the batch size, for example.
+        from the operators. This second comparison therefore finds further errors, such as a fixed batch size.
 
         Args:
             session: An onnxruntime.InferenceSession.

@@ -18,8 +18,8 @@ _ENCODER, _DECODER, _RECONSTRUCTOR = "encoder", "decoder", "reconstructor"
 class Sessions:
     """The sessions of one variant, all on one device. Threads may share this object.
 
-    The constructor opens the decoder. The other sessions are opened when they are first needed, so sampling never opens
-    the encoder or the merged graph. A forked child starts without open sessions, because a fork does not copy the
+    The constructor opens the session of the decoder. The other sessions are opened when they are first needed. Sampling
+    never opens them. A forked child starts without open sessions, because a fork does not copy the
     worker threads. Only the set of open sessions is mutable, and a lock protects it.
 
     Attributes:
@@ -28,7 +28,7 @@ class Sessions:
     """
 
     def __init__(self, files: ModelFiles, device: str, threads: int | None) -> None:
-        """Open the decoder. `vaedge.load` documents the errors."""
+        """Open the session of the decoder. `vaedge.load` documents the errors."""
         manifest = files.manifest
         require_onnxruntime(manifest.minimum_onnxruntime)
         self.threads = thread_count(threads)
@@ -74,7 +74,8 @@ class Sessions:
     def inherited(self) -> list[object]:
         """Replace the lock and the sessions in a forked child. Return the inherited sessions.
 
-        At the fork, another thread of the parent may have held the lock. This thread does not exist in the child.
+        At the fork, another thread of the parent may have held the lock. This thread does not exist in the child, so it
+        would never release the lock.
         """
         sessions = [graph.session for graph in self._open.values()]
         self._lock = threading.Lock()

@@ -17,7 +17,7 @@ from vaedge.errors import InputError, VaedgeError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 SPLITS = ("train", "test")
-LABEL_NAMES = "train_labels and test_labels beside train and test, or y beside x"
+LABEL_NAMES = "the arrays train_labels and test_labels for train and test, or the array y for x"
 # The exceptions that numpy.load raises for a file that is damaged, or that holds pickled objects.
 UNREADABLE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, NotImplementedError, SyntaxError, MemoryError),
@@ -39,7 +39,7 @@ def read_array(path: Path, key: str) -> FloatArray:
     file holds only one array, that array may have any name.
 
     Raises:
-        InputError: The file cannot be read. Or the file has no array `key`, and does not hold exactly one array.
+        InputError: The file cannot be read. Or it has no array `key`, and holds several other arrays or no array.
     """
     with _opened(path) as loaded:
         if isinstance(loaded, np.ndarray):
@@ -72,12 +72,12 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 class Part(NamedTuple):
-    """Examples as a file stores them.
+    """Examples and their labels, as a file stores them.
 
     Attributes:
-        name: Name of the array x in the file.
-        x: (n, ...) array.
-        labels_name: Name under which the file stores the labels, or would store them if it had labels.
+        name: Name of the array of examples in the file.
+        x: The examples, shape (n, ...).
+        labels_name: Name of the array of labels in the file. The file may lack this array.
         labels: Array of the classes, or None if the file has no labels.
     """
 
@@ -91,10 +91,10 @@ def read_parts(path: Path, splits: Sequence[str] = SPLITS, *, required: bool = F
     """Read the examples of a .npy or .npz file, with their labels.
 
     Args:
-        path: A .npy file, which is memory-mapped; or a .npz archive with the arrays `train` and `test`, with `x`, or
-            with only one array. The labels are `train_labels` and `test_labels`, or `y`.
+        path: A .npy file, which is memory-mapped, or a .npz archive. The archive holds the arrays `train` and `test`,
+            or the array `x`, or only one array. Labels are the arrays `train_labels` and `test_labels`, or `y`.
         splits: The parts to read from an archive with `train` and `test`.
-        required: Whether a file without these parts is an error.
+        required: Whether a file without the arrays in `splits` is an error.
 
     Returns:
         One part for each of `splits`, or the only part of a file without `train` and `test`.
@@ -116,7 +116,7 @@ def read_parts(path: Path, splits: Sequence[str] = SPLITS, *, required: bool = F
 
 
 def _part_names(names: Sequence[str], path: Path, splits: Sequence[str], required: bool) -> list[tuple[str, str]]:
-    """Return pairs of names of the arrays to read: the examples, and their labels."""
+    """Return one pair for each part to read: the name of the array of examples, and the name of the array of labels."""
     held = f"{path} has the arrays {', '.join(names) or '(none)'}"
     if required or set(SPLITS) <= set(names):
         missing = [split for split in splits if split not in names]
@@ -132,7 +132,7 @@ def _part_names(names: Sequence[str], path: Path, splits: Sequence[str], require
             if alone
             else ""
         )
-        raise InputError(f"{held}; expected train and test, or x. Labels are {LABEL_NAMES}{hint}")
+        raise InputError(f"{held}; expected train and test, or x. Labels are stored as {LABEL_NAMES}{hint}")
     return [(names[0], "y")]
 
 

@@ -3,8 +3,9 @@
 Only the training package uses this module. The module is in the runtime package, because each process imports the
 module, and an import of torch would take seconds and hundreds of megabytes.
 
-`python -m vaedge.files.decoding` is one of these processes. It reads one JSON object per line, the fields of a `Job`.
-For each object, it writes one line, a JSON list of failures.
+Each process runs `python -m vaedge.files.decoding`. It reads lines from stdin. Each line is a JSON object with the
+fields of a `Job`. For each job, the process writes one line to stdout: a JSON list of failures, or a JSON object that
+describes an OSError.
 """
 
 import json
@@ -31,11 +32,12 @@ BROKEN, TRANSPARENT, COLOR, SIZE = "broken", "transparent", "color", "size"
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that was not decoded. Its pixels are zeros.
+    """An image that was not decoded. The file of pixels holds zeros for this image.
 
     Attributes:
-        index: Index of the image.
-        kind: "broken", "transparent", "color" (but gray was expected), or "size" (other than expected).
+        index: Index of the image among all images.
+        kind: "broken", "transparent" (no background was given), "color" (gray was expected), or "size" (another size
+            was expected).
         message: Description for the user.
     """
 
@@ -49,10 +51,10 @@ class Job:
     """Images that one process decodes.
 
     Attributes:
-        paths: The images.
-        first: Index of the first image in `paths`.
-        file: File for the pixels.
-        offset: Offset of the pixels of the image with index 0, in bytes.
+        paths: Paths of the images of this job.
+        first: Index of the first image of this job among all images.
+        file: Existing file that receives the pixels of all images.
+        offset: Position in the file of the first pixel of all images, in bytes.
         shape: (channels, height, width) of each image.
         resize: Whether to resize the images. If False, the images must have the size in `shape`.
         background: Color on which transparent images are composited; None refuses them.
@@ -115,16 +117,16 @@ def decode_images(
     """Decode images in several processes.
 
     Args:
-        paths: The images.
-        file: Existing file for the pixels, (n, channels, height, width) uint8.
-        offset: Offset of the first pixel in the file, in bytes.
+        paths: Paths of the images.
+        file: Existing file that receives the pixels, uint8, shape (n, channels, height, width).
+        offset: Position in the file of the first pixel, in bytes.
         shape: (channels, height, width) of each image.
         resize: Whether to resize the images. If False, the images must have the size in `shape`.
         background: Color on which transparent images are composited; None refuses them.
-        processes: Maximum number of processes to start. If there are few images, this process decodes them itself.
+        processes: Maximum number of processes to start. If there are few images, no process is started.
 
     Yields:
-        For each part of the images, in order, the number of images in the part, and their failures.
+        One pair for each part of the images, in order: the number of images in the part, and the failures among them.
 
     Raises:
         OSError: The disk is full.
@@ -166,7 +168,7 @@ def decode_images(
 class _Process:
     """A child process that decodes images.
 
-    When the parent process ends, the input of the child ends, and the child exits.
+    When the parent process ends, the stdin of the child ends, and the child exits.
     """
 
     def __enter__(self) -> "_Process":
@@ -200,7 +202,7 @@ class _Process:
 
 
 def _main() -> None:
-    """Run the jobs that arrive on stdin, and write the answers to stdout."""
+    """Run the jobs that arrive on stdin, and write the failures of each job to stdout."""
     for line in sys.stdin:
         fields = json.loads(line)
         for name in ("shape", "background"):

@@ -18,13 +18,15 @@ class ReadOptions:
     """Options for reading examples.
 
     Attributes:
-        split: "train" or "test", the part to read of a .npz archive that has both; None means "test".
+        split: Part to read from a .npz archive that has the arrays `train` and `test`: "train" or "test". None means
+            "test".
         label_column: Name of the column of a .csv file that holds the class of each row.
-        features: Names of the columns that a .csv file must have; empty allows all names.
+        features: Required names of all columns of a .csv file except the label column, in this order. Empty allows all
+            names.
         resize: Whether to resize images to the expected size. If False, images of another size are refused.
         background: Color on which transparent images are composited; None refuses them.
-        skip_broken: True leaves out the images of a folder that cannot be read. False raises an error that names the
-            option --skip-broken. None raises an error that does not name this option.
+        skip_broken: Whether to leave out unreadable images of a folder instead of raising an error. With False, the
+            error message suggests the option --skip-broken. With None, it does not.
     """
 
     split: str | None = None
@@ -40,10 +42,11 @@ class ExampleSet:
     """Examples that were read.
 
     Attributes:
-        x: An array from a .npy or .npz file as it is stored there. From other files, (n, *shape) float32; values from
-            images are in [0, 1].
-        labels: The class of each example, numbers (n,) or names; None if the file has no labels.
-        names: Names of the image files, relative to their folder; empty for other files.
+        x: The examples. An array from a .npy or .npz file keeps its stored type. Examples from other files are float32
+            of shape (n, *shape). Values from images are in [0, 1].
+        labels: The class of each example, as an array of numbers of shape (n,) or as a tuple of names. None if the file
+            has no labels.
+        names: Paths of the image files, relative to the folder; empty for other files.
         skipped: Reasons why images were left out, one message per image.
         lines: Line number of each row of a table, counted from 1, shape (n,); None for other files.
     """
@@ -55,7 +58,7 @@ class ExampleSet:
     lines: npt.NDArray[np.int64] | None = None
 
     def name_of(self, index: int) -> str:
-        """Return a name by which a user can find an example: the file name, or the row (from 0) and the line."""
+        """Return a name by which a user can find an example: the file of an image, or the row (from 0) and the line."""
         if self.names:
             return self.names[index]
         return f"row {index}" if self.lines is None else f"row {index} in line {self.lines[index]}"
@@ -65,9 +68,10 @@ def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = Rea
     """Read a batch of examples, or one example, from a file or folder. `vaedge train` reads the same formats.
 
     Args:
-        path: A .npy file with an array (n, *shape) or one example; a .npz archive with `train` and `test`, with `x`, or
-            with one array; a .csv table; an image; or a folder of images, with its subfolders, in the order of their
-            names. uint8 arrays (n, height, width) are gray images.
+        path: A .npy file, a .npz archive, a .csv table, an image, or a folder of images. A .npy file holds an array of
+            shape (n, *shape), or one example. A .npz archive holds the arrays `train` and `test`, or the array `x`, or
+            only one array. uint8 arrays of shape (n, height, width) are gray images. Images in subfolders are read,
+            too, and images are sorted by path.
         shape: Shape of one example.
         options: Options for reading.
 
@@ -132,7 +136,7 @@ def _read_arrays(path: Path, shape: tuple[int, ...], options: ReadOptions) -> Ex
     if labels is not None and (labels.dtype.kind not in "iu" or labels.shape != (len(x),)):
         raise InputError(
             f"{path}: {part.labels_name} is an array of {labels.dtype} with shape {labels.shape}; expected integers, "
-            f"one for each of the {len(x)} examples of {part.name}. Labels are {LABEL_NAMES}"
+            f"one for each of the {len(x)} examples of {part.name}. A .npz file stores labels as {LABEL_NAMES}"
         )
     return ExampleSet(x, labels)
 
@@ -154,7 +158,7 @@ def _read_folder(folder: Path, shape: tuple[int, ...], options: ReadOptions) -> 
 
     paths = find_images(folder)
     if not paths:
-        raise InputError(f"{folder} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise InputError(f"{folder} holds no images; expected {', '.join(sorted(IMAGE_SUFFIXES))} files")
     if not is_image_shape(shape):
         raise InputError(f"{folder} holds images, but {_expected(shape, options)}")
     images, names, skipped = [], [], []

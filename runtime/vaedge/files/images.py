@@ -30,17 +30,17 @@ _MAX_IMAGES = 10_000  # maximum for a grid; larger grids take minutes to write
 
 
 def is_image_shape(shape: tuple[int, ...]) -> bool:
-    """Return whether examples of this shape can be shown: (1 or 3, height, width)."""
+    """Return whether examples of this shape can be shown as images. The shape must be (1 or 3, height, width)."""
     return len(shape) == 3 and shape[0] in (1, 3)
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the image files of a folder and its subfolders, in the order of their names."""
+    """Return the image files of a folder and its subfolders, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def subfolder_labels(paths: Sequence[Path]) -> tuple[str, ...] | None:
-    """Return the first subfolder of each image as its label. Return None if an image is in no subfolder.
+    """Return the name of the first subfolder of each image as its label, or None if an image is in no subfolder.
 
     The paths of the images must be relative to the folder that was read.
     """
@@ -54,7 +54,7 @@ class TransparentImageError(InputError):
 def open_image(path: Path, background: Color | None = None) -> Image.Image:
     """Open an image, and return it with 8-bit pixels.
 
-    The image is rotated as the EXIF orientation says. 16-bit gray is scaled to 8 bits.
+    The image is rotated according to its EXIF orientation. 16-bit gray values are scaled to 8 bits.
 
     Args:
         path: The file.
@@ -85,7 +85,7 @@ def read_image(path: Path, shape: tuple[int, ...], resize: bool = False, backgro
     Args:
         path: The file.
         shape: (channels, height, width) of the result, as `is_image_shape` allows.
-        resize: Resize an image of another size instead of refusing it.
+        resize: Whether to resize an image of another size. If False, such an image is refused.
         background: Color on which transparent parts are composited; None refuses them.
 
     Returns:
@@ -172,7 +172,8 @@ def overlay_png(image: FloatArray, distortion: FloatArray, scale: tuple[float, f
     Args:
         image: (channels, height, width), 1 or 3 channels; values outside [0, 1] are clipped.
         distortion: The distortion of each pixel in nats, shape (height, width). NaN is shown as full red.
-        scale: Two distortions. The first is shown without red, the second is shown as full red.
+        scale: Two distortions in nats. Pixels with at most the first are shown without red. Pixels with at least the
+            second are shown in full red.
     """
     channels, height, width = image.shape
     low, high = scale
@@ -201,7 +202,7 @@ def _paste(grid: npt.NDArray[np.uint8], image: npt.NDArray[np.uint8], top: int, 
 
 
 def _caption(text: str) -> npt.NDArray[np.uint8]:
-    """Return an image of white text on the background of the grid, shape (height, width, 1)."""
+    """Return an image of white text on the background color of grids, shape (height, width, 1)."""
     font = ImageFont.load_default()
     shown = text if len(text) <= _MAX_CAPTION else text[: _MAX_CAPTION - 3] + "..."
     letters = (letter for letter in unicodedata.normalize("NFKD", shown) if not unicodedata.combining(letter))

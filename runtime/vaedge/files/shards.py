@@ -1,4 +1,4 @@
-"""Write results that are larger than memory as one file, or as a folder of shards. Some rows are computed at a time.
+"""Write results that are larger than memory, as one file or as a folder of shards. Rows are computed in parts.
 
 Writing a folder of shards can be resumed after an interruption. Each shard is written completely or not at all, and
 `job.json` describes the content of the folder.
@@ -41,7 +41,7 @@ class Source(Protocol):
     def take(self, count: int) -> Arrays:
         """Compute the next `count` rows. Return a dict from name to array; each array has `count` rows.
 
-        The arrays stay valid during the next call. The call after the next one may overwrite them.
+        The arrays stay valid during the next call of `take`. The call after that may overwrite them.
         """
 
     def skip(self, count: int) -> None:
@@ -84,7 +84,7 @@ def write_table(path: Path, source: Source, names: Sequence[str], progress: Call
 
 
 def _blocks(source: Source, progress: Callable[[int], object]) -> Iterator[tuple[int, Arrays]]:
-    """Compute the rows of a source in blocks. Yield the index of the first row and the arrays of each block."""
+    """Compute the rows of a source in parts. Yield one pair per part: the index of its first row, and its arrays."""
     size = _rows_per_shard(source)
     for start in range(0, source.n, size):
         rows = min(size, source.n - start)
@@ -98,14 +98,14 @@ def write_shards(folder: Path, source: Source, job: Mapping[str, Any], progress:
     Args:
         folder: Folder to write. It is created if it does not exist.
         source: Rows to write. One array becomes .npy files, several arrays become .npz files.
-        job: Description of the folder's content, which `job.json` stores. A folder of another job is refused.
+        job: Description of the folder's content, which `job.json` stores. A folder with another description is refused.
         progress: Function that is called for each shard with its number of rows, also if the shard existed already.
 
     Returns:
         Number of shards that existed already.
 
     Raises:
-        InputError: The folder exists, and is not a folder of shards or belongs to another job.
+        InputError: The folder exists, but it is not a folder of shards, or it holds the shards of another job.
         OSError: The disk is full, or the folder cannot be written to. The shards that exist are complete.
     """
     size = _rows_per_shard(source)

@@ -27,9 +27,9 @@ class Table:
 
     Attributes:
         names: Names of the columns of `values`.
-        values: (n, columns) float32.
-        labels: (n,) texts of the label column. None if no label column was named.
-        lines: (n,) number of the line where each row ends. Lines count from 1; the header is a line, too.
+        values: The numbers, float32, one row per row of the file, and one column for each of `names`.
+        labels: The texts in the label column, one per row. None if no label column was named.
+        lines: Number of the line where each row ends, shape (n,). Lines count from 1, and the header is a line, too.
     """
 
     names: tuple[str, ...]
@@ -46,8 +46,8 @@ def read_table(
     Args:
         path: The file, in UTF-8, with commas between the columns.
         label_column: Name of the column that holds the class of each row.
-        features: Names of the other columns in the required order. Empty allows any names.
-        columns: Names of the columns to read. The file may have further columns. Empty reads all columns.
+        features: Required names of all columns except the label column, in this order. Empty allows all names.
+        columns: Names of the columns to read from a file that may have further columns. Empty reads all columns.
 
     Raises:
         InputError: The file cannot be read, or its columns are not the expected ones. Or a value is missing, is not a
@@ -86,7 +86,7 @@ def format_rows(*columns: npt.NDArray[Any]) -> Iterator[bytes]:
     """Yield the lines of a table, some rows at a time. Each number has enough digits to be read back exactly.
 
     Args:
-        columns: Arrays (n, ...), which are written side by side; each element of a row is one field.
+        columns: Arrays of n rows, which are written side by side. Each element of a row is one field.
     """
     n = len(columns[0])
     size = max(1, _VALUES // max(1, sum(column[:1].size for column in columns)))
@@ -130,7 +130,7 @@ def _read_header(names: list[str], path: Path) -> list[str]:
 def _choose_columns(
     header: list[str], path: Path, label_column: str | None, features: Sequence[str], columns: Sequence[str]
 ) -> list[int]:
-    """Return the indices of the columns that hold the features."""
+    """Return the indices of the columns of numbers to read."""
     if label_column is not None and label_column not in header:
         raise InputError(
             f"{path} has no column {label_column!r}, which --label-column names; its columns are {shown_names(header)}"
@@ -232,7 +232,7 @@ def _read_label(text: str, path: Path, line: int, column: str) -> str:
 
 
 def _field_error(path: Path, line: int, names: Sequence[str], fields: Any, column: int | None = None) -> InputError:
-    """Return the error for the field `column` of a row. None means the first field that is not a number."""
+    """Return the error for one field of a row. If `column` is None, it is the first field that is not a number."""
     if column is None:
         column = next(index for index, field in enumerate(fields) if not _is_number(field))
     text = str(fields[column]).strip()
@@ -247,7 +247,7 @@ def _field_error(path: Path, line: int, names: Sequence[str], fields: Any, colum
 
 
 def _missing_error(path: Path, names: Sequence[str]) -> InputError:
-    """Read the file again, and return the error for the missing values of these columns."""
+    """Read the file again, and return an error with the first missing value and the number of missing values."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file, restval="0")  # a row that is too short has its own error message
         rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
@@ -274,7 +274,7 @@ def _is_number(text: str) -> bool:
 
 
 def _is_numbering(names: Sequence[str]) -> bool:
-    """Return whether names are increasing integers, such as years, or the numbers that pandas gives to columns."""
+    """Return whether the names are increasing integers, such as years or the column numbers of pandas."""
     numbers = [float(name) for name in names]
     return all(map(str.isdecimal, names)) and all(first < second for first, second in pairwise(numbers))
 

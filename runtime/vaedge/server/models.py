@@ -84,7 +84,8 @@ class Model:
     Attributes:
         name: The name of the bundle, a dot, and the operation.
         vae: The loaded bundle.
-        joins: Whether calls may run together. This needs fp32, because results of int8 depend on the batch.
+        joins: Whether calls may run together. This needs fp32 on the CPU: results of int8 depend on the batch, and
+            GPUs round differently for each batch size.
         inputs: The inputs.
         outputs: The outputs.
     """
@@ -93,7 +94,8 @@ class Model:
         """Describe the operation. `runs` are the functions that all models of the bundle share."""
         self.name = f"{vae.manifest.name}.{operation}"
         self.vae = vae
-        self.joins = vae.variant == "fp32" and operation not in ("log_prob", "detect")
+        is_independent = vae.variant == "fp32" and vae.device == "cpu"
+        self.joins = is_independent and operation not in ("log_prob", "detect")
         self._operation, self._runs, self._limits = operation, runs, limits
         first, self.outputs = _signature(vae, operation)
         conditions = [

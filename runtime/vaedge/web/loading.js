@@ -19,6 +19,7 @@ import { openFiles, readVerified, sha256 } from "./files.js";
 import { checkGraph, requireSignature, signature } from "./graphs.js";
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, readManifest } from "./manifest.js";
 import { readNpz } from "./npz.js";
+import { asOptions } from "./options.js";
 import { readPrior } from "./prior.js";
 import { Graph } from "./session.js";
 import { VAE } from "./vae.js";
@@ -28,15 +29,18 @@ import { VAE } from "./vae.js";
  *
  * @param {string | URL | Map<string, Uint8Array | ArrayBuffer | Blob> | Record<string, Uint8Array | ArrayBuffer | Blob>} source
  *   URL of the bundle's folder, or the files of the bundle by name.
- * @param {{variant?: string, sha256?: string | null, ort?: any}} [options] `variant`: name of the variant.
- *   `sha256`: expected SHA-256 of manifest.json; null accepts any manifest. `ort`: the module onnxruntime-web; by
- *   default it is imported.
+ * @param {{variant?: string, sha256?: string | null, ort?: any}} [options] `variant`: name of the variant, "fp32" by
+ *   default. `sha256`: expected SHA-256 of manifest.json; null accepts any manifest. `ort`: the module onnxruntime-web;
+ *   by default it is imported.
  * @returns {Promise<VAE>}
  * @throws {BundleNotFoundError} A file is missing.
  * @throws {BundleError} A file is invalid, or differs from the manifest.
- * @throws {InputError} The bundle does not have the variant, or `sha256` is not 64 hexadecimal digits.
+ * @throws {InputError} The bundle does not have the variant, `sha256` is not 64 hexadecimal digits, or an option is
+ *   unknown.
  */
-export async function load(source, { variant = "fp32", sha256: expected = null, ort } = {}) {
+export async function load(source, options) {
+  const defaults = { variant: "fp32", sha256: null, ort: undefined };
+  const { variant, sha256: expected, ort } = asOptions("load", options, defaults);
   const files = openFiles(source);
   const { where } = files;
   const bytes = await files.read(MANIFEST_NAME, MAX_MANIFEST_BYTES);

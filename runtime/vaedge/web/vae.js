@@ -23,10 +23,13 @@ import { computeTerms } from "./detection.js";
 import { ClosedError, InputError } from "./errors.js";
 import { draw as drawFrom, requireDrawable, requireScorable } from "./likelihoods.js";
 import { samplePosterior } from "./posterior.js";
+import { asOptions } from "./options.js";
 import { thirdGenerator } from "./random.js";
 import { asBatch, asConditions, asCount, asExample, MAX_LATENT } from "./validation.js";
 
 const LATENT_RANGE = [-MAX_LATENT, MAX_LATENT];
+const ONLY_CONDITIONS = { conditions: undefined };
+const BOUNDS_OPTIONS = { k: 100, seed: null, conditions: undefined };
 
 export class VAE {
   /** @param {Model} model What `load` read. */
@@ -61,7 +64,8 @@ export class VAE {
    * @param {{conditions?: Conditions}} [options]
    * @returns {Promise<Posterior>} Its `mean` and `logVar` have the shape [n, ...latentShape].
    */
-  async encode(x, { conditions } = {}) {
+  async encode(x, options) {
+    const { conditions } = asOptions("encode", options, ONLY_CONDITIONS);
     const examples = this.asExamples(x, "x");
     return this.runEncoder(examples, this.asConditions(conditions, examples.shape[0]));
   }
@@ -73,7 +77,8 @@ export class VAE {
    * @param {{conditions?: Conditions}} [options]
    * @returns {Promise<Batch>}
    */
-  async decode(z, { conditions } = {}) {
+  async decode(z, options) {
+    const { conditions } = asOptions("decode", options, ONLY_CONDITIONS);
     const latents = asBatch(z, "z", this.latentShape, LATENT_RANGE, null);
     return this.runDecoder(latents, this.asConditions(conditions, latents.shape[0]));
   }
@@ -85,7 +90,8 @@ export class VAE {
    * @param {{conditions?: Conditions}} [options]
    * @returns {Promise<Record<string, Batch>>}
    */
-  async parameters(z, { conditions } = {}) {
+  async parameters(z, options) {
+    const { conditions } = asOptions("parameters", options, ONLY_CONDITIONS);
     const latents = asBatch(z, "z", this.latentShape, LATENT_RANGE, null);
     const found = await this.runParameters(latents, this.asConditions(conditions, latents.shape[0]));
     return Object.fromEntries(this.manifest.parameters.map((name, index) => [name, found[index]]));
@@ -98,7 +104,8 @@ export class VAE {
    * @param {{seed?: unknown}} [options] `seed`: number, BigInt or decimal string; null uses fresh entropy.
    * @returns {Batch}
    */
-  samplePrior(n, { seed = null } = {}) {
+  samplePrior(n, options) {
+    const { seed } = asOptions("samplePrior", options, { seed: null });
     return this.prior.sample(asCount(n, "n"), seed);
   }
 
@@ -110,7 +117,9 @@ export class VAE {
    *   taking its mean.
    * @returns {Promise<Batch>}
    */
-  async sample(n, { seed = null, draw = false, conditions } = {}) {
+  async sample(n, options) {
+    const defaults = { seed: null, draw: false, conditions: undefined };
+    const { seed, draw, conditions } = asOptions("sample", options, defaults);
     const values = this.asConditions(conditions, asCount(n, "n"));
     return this.runDecoder(this.prior.sample(n, seed), values, draw, seed);
   }
@@ -123,7 +132,9 @@ export class VAE {
    *   q(z|x) instead of taking its mean. `draw`: draw x from p(x|z).
    * @returns {Promise<Batch>}
    */
-  async reconstruct(x, { sample = false, draw = false, seed = null, conditions } = {}) {
+  async reconstruct(x, options) {
+    const defaults = { sample: false, draw: false, seed: null, conditions: undefined };
+    const { sample, draw, seed, conditions } = asOptions("reconstruct", options, defaults);
     if (seed !== null && !sample && !draw) {
       throw new InputError("a seed was given, but reconstruct draws nothing unless sample=true or draw=true");
     }
@@ -141,7 +152,8 @@ export class VAE {
    * @param {{steps?: number, conditions?: Conditions}} [options] `steps`: number of latents, including both ends.
    * @returns {Promise<Batch>} [steps, ...inputShape].
    */
-  async interpolate(a, b, { steps = 8, conditions } = {}) {
+  async interpolate(a, b, options) {
+    const { steps, conditions } = asOptions("interpolate", options, { steps: 8, conditions: undefined });
     const n = asCount(steps, "steps", 2);
     const { inputRange, encoding } = this.manifest;
     const ends = [asExample(a, "a", this.inputShape, inputRange, encoding)];
@@ -170,9 +182,10 @@ export class VAE {
    * @param {{k?: number, seed?: unknown, conditions?: Conditions}} [options] `k`: number of draws of z per example.
    * @returns {Promise<Float64Array>} One bound per example.
    */
-  async logProb(x, options = {}) {
+  async logProb(x, options) {
+    const values = asOptions("logProb", options, BOUNDS_OPTIONS);
     requireScorable(this.manifest.likelihood);
-    return (await this.bounds(x, options)).bound;
+    return (await this.bounds(x, values)).bound;
   }
 
   /**
@@ -182,7 +195,8 @@ export class VAE {
    * @param {{k?: number, seed?: unknown, conditions?: Conditions}} [options] As for `logProb`.
    * @returns {Promise<Bounds>}
    */
-  async bounds(x, { k = 100, seed = null, conditions } = {}) {
+  async bounds(x, options) {
+    const { k, seed, conditions } = asOptions("bounds", options, BOUNDS_OPTIONS);
     const draws = asCount(k, "k");
     const examples = this.asExamples(x, "x");
     const likelihood = this.likelihoodOf(examples);
@@ -198,7 +212,9 @@ export class VAE {
    *   distortion of each element, too.
    * @returns {Promise<Detection>}
    */
-  async detect(x, { falseAlarmRate = 0.01, maps = false, conditions } = {}) {
+  async detect(x, options) {
+    const defaults = { falseAlarmRate: 0.01, maps: false, conditions: undefined };
+    const { falseAlarmRate, maps, conditions } = asOptions("detect", options, defaults);
     if (!this.calibration) {
       throw new InputError(
         `variant ${this.variant} of ${this.manifest.name} has no calibration, which turns scores into p-values: run ` +

@@ -182,7 +182,7 @@ def test_parameters_other_than_logits_may_be_between_0_and_1():
 
 
 class Outputs(nn.Module):
-    """An encoder that returns two constant outputs, in any order."""
+    """An encoder that returns two constants, which may be (mean, log_var) or (log_var, mean)."""
 
     def __init__(self, first, second):
         super().__init__()
@@ -332,7 +332,7 @@ NOISE = 0.1
 
 @pytest.fixture
 def factors():
-    """A table whose columns are noisy copies of two factors, and a VAE with the exact posterior; returns (vae, x)."""
+    """Return (vae, x): a VAE with the exact posterior, and a table whose columns are noisy copies of two factors."""
     rng = np.random.default_rng(0)
     x = np.tile(rng.standard_normal((64, 2)), 3) + NOISE * rng.standard_normal((64, 6))
     vae = VAE(Posterior(), Repeats(), LIKELIHOODS["gaussian"], StandardNormal(2)).eval()

@@ -58,7 +58,11 @@ def test_variant_over_its_budget_is_refused_with_its_loss(spec, comparison):
 
 @pytest.fixture
 def unchanged(monkeypatch):
-    """Replace the quantizers by functions that return the graph unchanged; return the lists of layers to keep."""
+    """Replace the quantizers by functions that return the graph unchanged.
+
+    Returns:
+        A list to which each call of a quantizer appends the names of the layers to keep in float32.
+    """
     kept = []
 
     def quantize(content, inputs, keep):

@@ -24,8 +24,9 @@ def test_throughput_is_drawn_over_the_batch_size(monkeypatch):
         SimpleNamespace(operation="decode", candidate="a", batch_size=n, examples_per_second=s)
         for n, s in ((1, 50.0), (8, 90.0))
     ]
-    draw_throughput(SimpleNamespace(rows=rows), ".svg")
+    image = draw_throughput(SimpleNamespace(rows=rows, bundles=[SimpleNamespace(name="digits")]), ".svg").decode()
     assert lines == [([1, 8], [50.0, 90.0])]
+    assert "<!-- Throughput of digits, at the median time of a call -->" in image
 
 
 def test_quality_of_one_bundle_is_drawn_against_each_time_and_the_size(monkeypatch):
@@ -37,4 +38,28 @@ def test_quality_of_one_bundle_is_drawn_against_each_time_and_the_size(monkeypat
     bundle = SimpleNamespace(name="m", likelihood="bernoulli")
     draw_quality(SimpleNamespace(rows=rows, candidates=[candidate], bundles=[bundle]), ".svg")
     batches = [f"microseconds to decode a batch of {size}" for size in (1, 8)]
-    assert labels == [*batches, "size in bytes"]
+    assert labels == [*batches, "size in MB"]
+
+
+def test_front_is_labeled_and_axes_have_plain_numbers(monkeypatch):
+    axes = pytest.importorskip("matplotlib.axes")
+    names = []
+    annotate = axes.Axes.annotate
+    monkeypatch.setattr(
+        axes.Axes, "annotate", lambda self, *args, **kw: names.append(args[:2]) or annotate(self, *args, **kw)
+    )
+    values = {"fast": (90.0, 3e5, 2e6), "good": (80.0, 6e6, 9e6), "worse": (91.0, 4e5, 3e6)}
+    candidates = [
+        SimpleNamespace(name=name, kind="vaedge", bundle="m", nats=nats, bytes=size)
+        for name, (nats, _, size) in values.items()
+    ]
+    rows = [
+        SimpleNamespace(operation="decode", candidate=name, batch_size=1, p50=time)
+        for name, (_, time, _) in values.items()
+    ]
+    bundle = SimpleNamespace(name="m", likelihood="bernoulli")
+    report = SimpleNamespace(rows=rows, candidates=candidates, bundles=[bundle])
+    image = draw_quality(report, ".svg").decode()
+    assert names == [("fast", (3e5, 90.0)), ("good", (6e6, 80.0)), ("fast", (2.0, 90.0)), ("good", (9.0, 80.0))]
+    for text in ("Pareto front", "1,000,000", "Quality against time and size: smaller is better on each axis."):
+        assert f"<!-- {text}" in image

@@ -173,7 +173,7 @@ def test_long_values_are_shortened_in_messages(length, shortened):
 
 
 class CountedName(str):
-    """A name that counts comparisons with other names."""
+    """A name that counts how often names are compared."""
 
     comparisons = 0
     __hash__ = str.__hash__
@@ -184,7 +184,7 @@ class CountedName(str):
 
 
 def test_search_for_a_duplicate_compares_few_names():
-    """The number of comparisons grows with the number of names, and not with its square."""
+    """A search that compares all pairs of the 1001 names would need about 500,000 comparisons."""
     pairs = [(CountedName(f"n{index}"), 0) for index in (*range(1000), 999)]
     with pytest.raises(ValueError, match="'n999' occurs more than once"):
         json_reader._unique_names(pairs)

@@ -173,7 +173,7 @@ def test_format_1_has_the_limits_of_its_likelihood(bundle, name, limits):
 
 @dataclass(frozen=True, kw_only=True)
 class ExtendedManifest(vaedge.Manifest):
-    """A manifest with a new field, which is added as CONTRIBUTING.md describes."""
+    """A manifest with a new optional field, declared in the way that CONTRIBUTING.md describes."""
 
     license: str | None = optional_field(Fields.text)
 

@@ -1,4 +1,4 @@
-"""Archives of arrays are read up to exact limits of size and number."""
+"""Archives are read only if their size and their number of arrays are at most the limits."""
 
 import io
 import zipfile
@@ -50,7 +50,7 @@ def test_number_of_arrays_is_limited(arrays, allowed):
 
 @pytest.mark.parametrize("excess", [0, 4])
 def test_bytes_of_all_arrays_are_limited(monkeypatch, excess):
-    """Besides MAX_BYTES of data, the limit includes 4096 bytes for each of 64 headers."""
+    """The limit for the archive is MAX_BYTES of data, plus 4096 bytes for each of 64 headers."""
     monkeypatch.setattr(npz, "MAX_BYTES", 400)
     data = bytes(400 + 64 * 4096 - HEADER_BYTES + excess)
     content = archive(a=npy(shape=f"({len(data) // 4},)", data=data))

@@ -1,4 +1,4 @@
-"""Optional fields of the manifest."""
+"""Invalid encodings in a manifest are refused."""
 
 import pytest
 

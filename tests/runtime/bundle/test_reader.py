@@ -14,7 +14,7 @@ GRAPHS = ("encoder.onnx", "decoder.onnx")
 
 @pytest.fixture(autouse=True)
 def no_session(monkeypatch):
-    """Fail a test in which ONNX Runtime receives a graph."""
+    """Make the test fail if ONNX Runtime receives a graph."""
 
     def refuse(*_):
         pytest.fail("ONNX Runtime received a bundle that should have been refused")
@@ -84,7 +84,7 @@ def test_load_rejects_file_that_is_not_a_manifest(copied, content):
 
 
 def padded_manifest(folder, size):
-    """Pad the manifest with spaces to a number of bytes, and return its SHA-256."""
+    """Pad the manifest with spaces to `size` bytes, and return its SHA-256."""
     path = folder / "manifest.json"
     path.write_bytes(path.read_bytes().ljust(size))
     return hashlib.sha256(path.read_bytes()).hexdigest()

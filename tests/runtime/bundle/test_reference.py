@@ -1,4 +1,4 @@
-"""Tolerances of a reference must broadcast to one example of the output."""
+"""The stored tolerance of an output is refused if it does not broadcast to one example of the output."""
 
 from types import SimpleNamespace
 
@@ -12,7 +12,10 @@ from vaedge.bundle.reference import read_reference
 
 @pytest.fixture
 def read(monkeypatch, tmp_path):
-    """Return a function that reads a reference whose tolerance of `decoded`, (n, 2, 3, 4), has a given shape."""
+    """Return a function that reads stored arrays in which the tolerance of `decoded` has a given shape.
+
+    The shape of `decoded` is (8, 2, 3, 4), and the first axis is the batch.
+    """
     names = ("x", "z", "mean", "log_var", "decoded")
     arrays = {name: np.ones((8, 2, 3, 4), np.float32) for name in names}
     arrays |= {f"tolerance.{name}": np.ones(1, np.float32) for name in ("mean", "log_var")}

@@ -15,6 +15,8 @@ from vaedge.benchmark.timing import LocalCall, operation_call
 from vaedge.cli import bench, bench_candidates
 from vaedge.cli.main import main
 
+ONE_ROUND = ("--seconds", "1e-9")
+
 
 class LocalProcess:
     """A replacement of WorkerProcess that runs the candidate in this process, because processes take time to start."""
@@ -40,8 +42,9 @@ def local_processes(monkeypatch):
     monkeypatch.setattr(bench_candidates, "WorkerProcess", lambda *args: contextlib.nullcontext(LocalProcess(*args)))
 
 
-def test_every_candidate_is_timed(bundle, capsys):
-    argv = ["bench", str(bundle), "--batches", "1", "4", "--seconds", "0", "--threads", "1", "2", "--json"]
+def test_every_candidate_is_timed(bundle, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "usable_cpus", lambda: 2)
+    argv = ["bench", str(bundle), "--batches", "1", "4", *ONE_ROUND, "--threads", "1", "2", "--json"]
     assert main(argv) == 0
     tree = json.loads(capsys.readouterr().out)
     candidates = ["fp32 x1", "int8 x1", "fp32 x2", "int8 x2"]
@@ -69,13 +72,13 @@ def test_every_candidate_is_timed(bundle, capsys):
         "blocks",
     ]
     assert lines[heading + 1].split()[:4] == ["fp32", "x1", "encode", "1"]
-    assert "32 rows spent their time of 0 seconds before they reached the precision of 2 %." in lines
+    assert "32 rows spent their time of 1e-09 seconds before they reached the precision of 2 %." in lines
 
 
 @pytest.fixture
 def decode(bundle):
     return [
-        *("bench", str(bundle), "--batches", "2", "--seconds", "0"),
+        *("bench", str(bundle), "--batches", "2", *ONE_ROUND),
         *("--variants", "fp32", "--operations", "decode"),
     ]
 
@@ -134,7 +137,8 @@ def test_plot_needs_matplotlib_before_anything_is_timed(decode, tmp_path, capsys
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main([*decode, "--plot", str(tmp_path / "plot.png")]) == 1
     captured = capsys.readouterr()
-    assert "--plot needs matplotlib" in captured.err
+    assert "--plot needs matplotlib, which is not installed: in a clone of vaedge, run: pip install" in captured.err
+    assert "[plot]" in captured.err
     assert captured.out == ""
     assert main([*decode, "--plot", str(tmp_path / "plot.jpg")]) == 1
     assert "must end in .png or .svg" in capsys.readouterr().err
@@ -147,12 +151,44 @@ def test_plot_is_drawn(decode, tmp_path, suffix):
     assert (tmp_path / f"plot.{suffix}").read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
 
 
-@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "soon"])
-def test_invalid_seconds_are_a_wrong_call(bundle, capsys, seconds):
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon"])
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("--seconds", "is not a number of seconds; expected a number larger than 0"),
+        ("--precision", "is not a precision; expected a percentage larger than 0, such as 2%"),
+    ],
+)
+def test_invalid_numbers_are_a_wrong_call(bundle, capsys, option, text, expected):
     with pytest.raises(SystemExit) as stop:
-        main(["bench", str(bundle), "--seconds", seconds])
+        main(["bench", str(bundle), option, text])
     assert stop.value.code == 2
-    assert f"{seconds!r} is not a number of seconds" in capsys.readouterr().err
+    assert f"{text!r} {expected}" in capsys.readouterr().err
+
+
+def test_more_threads_than_cpus_are_refused(decode, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "usable_cpus", lambda: 4)
+    assert main([*decode, "--threads", "1", "5"]) == 1
+    error = capsys.readouterr().err
+    assert "--threads 5 is larger than the number of CPUs that this process may use" in error
+    assert "expected an integer from 1 to 4" in error
+
+
+def test_bundle_after_json_is_a_wrong_call(bundle, capsys):
+    """FILE is optional, so argparse takes the path of the bundle as the file of the report."""
+    for argv in (["--json", str(bundle)], ["--json", str(bundle), str(bundle)]):
+        with pytest.raises(SystemExit) as stop:
+            main(["bench", *argv])
+        assert stop.value.code == 2
+        error = capsys.readouterr().err
+        assert f"{bundle} was taken as the report FILE of --json: put BUNDLE first, or write --json=FILE" in error
+
+
+def test_bundle_after_a_list_is_a_wrong_call(bundle, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--variants", "fp32", str(bundle)])
+    assert stop.value.code == 2
+    assert "put BUNDLE before options with several values, such as --variants" in capsys.readouterr().err
 
 
 def test_report_is_read_again_and_fits_the_schema(decode, bundle, tmp_path, capsys):
@@ -191,7 +227,7 @@ def test_ctrl_c_keeps_complete_rounds(decode, tmp_path, capsys, monkeypatch):
 def test_several_bundles_are_measured_in_turn(bundle, tmp_path, capsys):
     """All candidates are compared with the first one. The plot shows the quality of each bundle."""
     pytest.importorskip("matplotlib")
-    argv = ["bench", str(bundle), str(bundle.parent / "mnist"), "--batches", "1", "--seconds", "0", "--threads", "1"]
+    argv = ["bench", str(bundle), str(bundle.parent / "mnist"), "--batches", "1", *ONE_ROUND, "--threads", "1"]
     assert main([*argv, "--operations", "reconstruct", "--plot", str(tmp_path / "plot.svg"), "--json"]) == 0
     report = Report.from_json(capsys.readouterr().out, "report.json")
     names = [f"{name} {variant} x1" for name in ("article", "mnist") for variant in ("fp32", "int8")]
@@ -204,7 +240,7 @@ def test_several_bundles_are_measured_in_turn(bundle, tmp_path, capsys):
 
 def test_bundles_with_equal_names_are_named_by_their_folders(bundle, tmp_path, capsys):
     copy = shutil.copytree(bundle, tmp_path / "copy")
-    argv = ["bench", str(bundle), str(copy), "--batches", "1", "--seconds", "0", "--threads", "1", "--variants", "fp32"]
+    argv = ["bench", str(bundle), str(copy), "--batches", "1", *ONE_ROUND, "--threads", "1", "--variants", "fp32"]
     assert main([*argv, "--operations", "decode", "--json"]) == 0
     tree = json.loads(capsys.readouterr().out)
     assert [entry["name"] for entry in tree["bundles"]] == [str(bundle), str(copy)]
@@ -221,7 +257,7 @@ def test_plot_of_bundles_without_an_elbo_is_refused_before_anything_is_timed(bun
 def test_variants_without_a_reference_are_measured(capsys):
     """Bundles of format 1 have a reference only for fp32. Its inputs are used for all variants."""
     bundle = Path(__file__).parents[2] / "data" / "format-1"
-    argv = ["bench", str(bundle), "--batches", "1", "--seconds", "0", "--threads", "1", "--operations", "decode"]
+    argv = ["bench", str(bundle), "--batches", "1", *ONE_ROUND, "--threads", "1", "--operations", "decode"]
     assert main([*argv, "--json"]) == 0
     report = Report.from_json(capsys.readouterr().out, "report.json")
     assert [entry.difference for entry in report.candidates] == [None] * len(report.rows)

@@ -75,7 +75,17 @@ def run(tmp_path):
 )
 def test_changes_are_named_and_slow_downs_fail(run, capsys, factor, verdict, status):
     assert run(report(), report(factor), "--fail-above", "5%") == status
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f"  {verdict}")
+    assert capsys.readouterr().out.splitlines()[2].endswith(f"  {verdict}")
+
+
+def test_comparison_names_the_files_its_statistic_and_the_numbers_of_verdicts(run, capsys, tmp_path):
+    assert run(report(), report(1.1)) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(
+        f"The old report is {tmp_path / 'old.json'}, and the new report is {tmp_path / 'new.json'}."
+    )
+    assert "The change is the ratio of these medians, new / old, minus 1, with its 99 % interval." in first
+    assert last == "1 rows: 1 slower, 0 faster, 0 cannot be distinguished, 0 with too few blocks."
 
 
 def test_rows_without_an_interval_do_not_pass_a_limit(run, capsys):

@@ -1,6 +1,7 @@
 """`vaedge bench` measures cold starts in new processes, and runs bundles in other interpreters."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -34,8 +35,22 @@ def test_cold_start_is_measured_in_a_new_process(bundle, inputs, kind):
 
 
 def test_cold_start_that_fails_is_an_error(tmp_path, inputs):
-    with pytest.raises(vaedge.InferenceError, match="the new process failed: .*is not a folder"):
+    with pytest.raises(vaedge.BundleNotFoundError) as expected:
+        vaedge.load(tmp_path / "absent")
+    with pytest.raises(vaedge.BundleNotFoundError) as error:
         WorkerProcess(options(tmp_path / "absent"), inputs)
+    assert str(error.value) == str(expected.value)
+
+
+def test_error_of_another_interpreter_names_it(tmp_path, inputs):
+    with pytest.raises(vaedge.BundleNotFoundError, match=f"^{re.escape(sys.executable)}: .*absent"):
+        WorkerProcess(options(tmp_path / "absent"), inputs, sys.executable)
+
+
+def test_process_that_ends_is_an_error(bundle, inputs):
+    process = WorkerProcess(options(bundle), inputs)
+    with pytest.raises(vaedge.InferenceError, match="the new process failed: KeyError: 'request'"):
+        process.request({})
 
 
 def test_process_runs_the_operations(bundle, inputs, vae):
@@ -56,7 +71,18 @@ def test_other_interpreter_needs_no_vaedge(bundle, capsys, monkeypatch, tmp_path
     """The interpreter is started without the paths of this process. It finds vaedge by the location of the script."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "numpy.py").write_text("raise ImportError('PYTHONPATH was not removed')")
-    argv = ["bench", str(bundle), "--batches", "2", "--seconds", "0", "--variants", "int8", "--operations", "decode"]
+    argv = [
+        "bench",
+        str(bundle),
+        "--batches",
+        "2",
+        "--seconds",
+        "1e-9",
+        "--variants",
+        "int8",
+        "--operations",
+        "decode",
+    ]
     assert main([*argv, "--threads", "1", "--against", f"python={sys.executable}", "--json"]) == 0
     report = Report.from_json(capsys.readouterr().out, "report.json")
     own, other = report.candidates
@@ -68,15 +94,26 @@ def test_other_interpreter_needs_no_vaedge(bundle, capsys, monkeypatch, tmp_path
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the test writes a shell script")
-def test_interpreter_without_onnxruntime_is_one_clear_error(bundle, capsys, tmp_path):
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo \"ModuleNotFoundError: No module named 'onnxruntime'\" >&2; exit 1", "No module named 'onnxruntime'"),
+        ("exit 0", "exit status 0"),
+        ('cat "$1"', "exit status 0"),
+        ("while true; do echo y; done", "exit status -9"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_program_that_cannot_run_bundles_is_one_clear_error(inputs, tmp_path, script, reason):
     interpreter = tmp_path / "python"
-    interpreter.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'onnxruntime'\" >&2\nexit 1\n")
-    interpreter.chmod(0o755)
-    argv = ["bench", str(bundle), "--variants", "fp32", "--against"]
-    assert main([*argv, f"python={interpreter}"]) == 1
-    assert f"{interpreter} failed: ModuleNotFoundError: No module named 'onnxruntime'" in capsys.readouterr().err
-    assert main([*argv, f"python={tmp_path / 'absent'}"]) == 1
-    assert "is not a Python interpreter that can be started" in capsys.readouterr().err
+    if script is not None:
+        interpreter.write_text(f"#!/bin/sh\n{script}\n")
+        interpreter.chmod(0o755)
+    with pytest.raises(vaedge.InputError) as error:
+        WorkerProcess(options(tmp_path), inputs, str(interpreter))
+    assert str(error.value).startswith(f"{interpreter} is not a Python interpreter, 3.11 or newer, with numpy and onnx")
+    assert reason in str(error.value)
+    assert str(error.value).endswith("Give the path of such an interpreter, or install both packages for this one")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs process groups")

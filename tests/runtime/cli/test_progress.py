@@ -65,6 +65,18 @@ def test_resumed_work_counts_what_was_done_before(clock, capsys):
     assert capsys.readouterr().err.startswith("training: 75%, 1,500 of 2,000 examples, 50.00 examples/s, 00:10 left")
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_times_have_no_rate(clock, capsys, monkeypatch, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    with progress_bar(90, "timing", "seconds", rate=False) as advance:
+        clock.now += 18
+        advance(18.2)
+    printed = capsys.readouterr().err
+    assert "timing:" in printed
+    assert "20%" in printed
+    assert printed.strip().endswith("18 of 90 seconds")
+
+
 def test_error_inside_the_block_is_raised():
     with pytest.raises(KeyError), progress_bar(10, "reading", "images"):
         raise KeyError

@@ -7,7 +7,7 @@ from vaedge.errors import BundleError
 
 
 def correlated(n, seed=0):
-    """Return distortions around 100 nats, and rates that depend on them: float32, shape (n, 2)."""
+    """Return (n, 2) float32: a distortion of about 100 nats, and a rate that depends on it, for n examples."""
     rng = np.random.default_rng(seed)
     distortion = rng.normal(100, 20, n)
     return np.stack([distortion, 30 + 0.2 * distortion + rng.normal(0, 2, n)], 1).astype(np.float32)

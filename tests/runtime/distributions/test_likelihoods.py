@@ -1,4 +1,4 @@
-"""Likelihoods agree with independent formulas in float64, and are normalized."""
+"""Log-densities agree with independent formulas in float64, and the likelihoods are normalized."""
 
 import math
 
@@ -68,7 +68,7 @@ def test_gaussian_is_the_normal_density_whose_scale_is_clipped_to_the_given_limi
 
 
 def test_scale_is_not_clipped_without_limits():
-    """In new bundles, the graphs limit log_scale, so the runtime does not."""
+    """A manifest without limits means that the graphs already limit log_scale."""
     for log_scale in (-9.0, 12.0):
         expected = -0.5 * (0.5 * math.exp(-log_scale)) ** 2 - log_scale - 0.5 * math.log(2 * math.pi)
         assert log_prob("gaussian", 0.5, 1, log_scale) == pytest.approx(expected, rel=1e-5)
@@ -76,7 +76,7 @@ def test_scale_is_not_clipped_without_limits():
 
 
 def logistic_probability(pixel, loc, scale):
-    """Return the mass of one of 256 bins; the outer bins extend to infinity."""
+    """Return the mass of a logistic distribution in bin `pixel` of 256 bins; the outer bins extend to infinity."""
     edges = -np.inf if pixel == 0 else (pixel - 0.5) / 255, np.inf if pixel == 255 else (pixel + 0.5) / 255
     below, above = (0.5 * (1 + math.tanh((edge - loc) / (2 * scale))) for edge in edges)
     return above - below

@@ -36,7 +36,7 @@ def test_samples_have_the_moments_of_the_mixture(mixture, parameters):
 
 
 def test_draws_are_the_documented_formula(mixture):
-    """The components are drawn with the seed `(seed, 1)`, and the noise is drawn with `seed`."""
+    """`default_rng((seed, 1))` chooses the components, and `default_rng(seed)` draws the noise."""
     position = np.random.default_rng((6, 1)).random(50)
     chosen = [int((value >= mixture.cumulative / 2**53).sum()) for value in position]
     noise = np.random.default_rng(6).standard_normal((50, 2)).astype(np.float32)
@@ -60,7 +60,7 @@ def test_same_seed_gives_same_z_and_first_rows_do_not_depend_on_n(mixture, kind)
 
 
 def test_density_is_that_of_the_parameters(mixture, parameters):
-    """The density agrees with the definition of a mixture, computed in float64."""
+    """`log_prob` agrees with the definition of a mixture's density, computed in float64."""
     z = np.random.default_rng(2).standard_normal((50, 2)).astype(np.float32) * 4
     std = np.exp(parameters["log_var"].astype(float) / 2)
     squares = ((z[:, None] - parameters["mean"]) / std) ** 2
@@ -210,7 +210,7 @@ def test_file_that_is_not_an_archive_is_refused():
 
 @pytest.fixture
 def with_mixture(copied, edit_manifest):
-    """A copy of the bundle whose prior has a single narrow component far from zero."""
+    """A copy of the bundle. Its prior is a mixture with a single narrow component far from zero."""
     mean, log_var = np.full((1, 20), 2, np.float32), np.full((1, 20), -30, np.float32)
     content = Mixture.from_parameters(np.zeros(1, np.float32), mean, log_var).to_npz()
     (copied / "own_prior.npz").write_bytes(content)

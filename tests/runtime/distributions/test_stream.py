@@ -1,4 +1,4 @@
-"""A stream of a prior gives the same draws as one call, and the density of a prior is normalized."""
+"""Several draws from a prior's stream equal one call of `sample`, and the density of a prior is normalized."""
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ from vaedge.engine import chunks
 
 
 class FakeGraph:
-    """A graph that doubles its input and records its batch sizes."""
+    """A graph that doubles its input, and records the batch size of each run."""
 
     def __init__(self, elements=1):
         self.example_elements = elements

@@ -74,7 +74,7 @@ class FakeSession:
 
 
 def fake_onnxruntime(monkeypatch, works):
-    """Replace ONNX Runtime by a fake with CUDA support; return the list to which it adds the requested providers.
+    """Replace ONNX Runtime by a fake with CUDA support. Return the list to which the fake adds the requested providers.
 
     If `works` is False, the fake warns and falls back to the CPU, as ONNX Runtime does.
     """
@@ -113,6 +113,7 @@ def test_cuda_is_opened_on_the_requested_device(bundle, monkeypatch, capsys):
     assert name == "CUDAExecutionProvider"
     assert options["device_id"] == 1
     assert options["use_tf32"] == 0
+    assert "device_id" not in requested[-1][0][1]  # ONNX Runtime prints a warning if the option is given
     assert capsys.readouterr().out == ""
 
 
@@ -120,6 +121,17 @@ def test_load_rejects_fallback_to_the_cpu_with_the_reason(bundle, monkeypatch):
     fake_onnxruntime(monkeypatch, works=False)
     with pytest.raises(vaedge.DeviceError, match=r"fell back.*libcudnn.so.9.*libcublas.so.13"):
         vaedge.load(bundle, device="cuda")
+
+
+def test_load_rejects_a_gpu_that_does_not_exist(bundle, monkeypatch):
+    fake_onnxruntime(monkeypatch, works=True)
+
+    def session(graph, options, providers, **_):
+        raise RuntimeError("Invalid device ID: 99, must be between 0 (inclusive) and 1 (exclusive)")
+
+    monkeypatch.setattr(engine.import_onnxruntime(), "InferenceSession", session)
+    with pytest.raises(vaedge.DeviceError, match=r"cuda:99 is not available: .*Invalid device ID: 99.*nvidia-smi"):
+        vaedge.load(bundle, device="cuda:99")
 
 
 def test_auto_warns_if_cuda_is_built_in_but_fails(bundle, monkeypatch, caplog):
@@ -154,7 +166,7 @@ def test_load_rejects_two_installed_onnxruntimes(bundle, monkeypatch, tmp_path):
 
 
 def test_missing_library_is_found_before_onnxruntime_opens_a_session(bundle, monkeypatch, tmp_path, capfd):
-    """The error contains the message of the dynamic loader of the operating system."""
+    """The error contains the message of the system's loader, and no session was requested from ONNX Runtime."""
     requested = fake_onnxruntime(monkeypatch, works=True)
     capi = tmp_path / "capi"
     capi.mkdir()
@@ -168,7 +180,7 @@ def test_missing_library_is_found_before_onnxruntime_opens_a_session(bundle, mon
 
 
 def test_undefined_symbol_of_onnxruntime_itself_is_not_an_error(bundle, monkeypatch, tmp_path):
-    """The loader misses only a symbol that ONNX Runtime provides when it loads the library."""
+    """The only symbol that the loader cannot find is one that ONNX Runtime provides when it loads the library."""
 
     def load(path):
         raise OSError(f"{path}: undefined symbol: Provider_GetHost")

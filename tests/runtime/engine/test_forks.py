@@ -88,7 +88,7 @@ sys.exit(status != 0)
 @pytest.mark.parametrize("forks", [30, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.heavy
 def test_fork_waits_for_threads_that_open_sessions(bundle, forks):
-    """Threads load and call VAEs during the forks. No child waits for a lock of a thread that it does not have."""
+    """A child would wait forever for a lock that another thread held at the fork, because it lacks this thread."""
     subprocess.run([sys.executable, "-c", _UNDER_LOAD, str(bundle), str(forks)], check=True)
 
 
@@ -106,5 +106,5 @@ with multiprocessing.get_context(sys.argv[2]).Pool(2) as pool:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_pools_of_processes_use_the_vae(bundle, method):
-    """The pool runs in a new process, because a library such as Ray may change the signal handlers of this one."""
+    """The pool runs in a new process, because libraries such as Ray may have changed the signal handlers of pytest."""
     subprocess.run([sys.executable, "-c", _POOL, str(bundle), method], check=True)

@@ -1,4 +1,4 @@
-"""8-bit products are exact on every CPU. The precise kernels run only if the default kernels saturate."""
+"""8-bit products are exact on every CPU. The exact but slower kernels run only if the default kernels saturate."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ ENTRY = "session.x64quantprecision"
 
 
 def kernel_option(graph):
-    """Return the value of the session option that selects the kernels for a graph; None if it is not set."""
+    """Return the value of the session option that selects the kernels for a graph; None if the option is not set."""
     options = device._session_options(import_onnxruntime(), graph, 1)
     try:
         return options.get_session_config_entry(ENTRY)
@@ -54,7 +54,7 @@ def test_probe_runs_once_per_process(bundle, monkeypatch):
 
 
 def test_probe_finds_saturating_products(monkeypatch):
-    """The probe detects a session with clipped 8-bit products, which occur on CPUs without VNNI."""
+    """The test of the default kernels fails if their sums of two products are clipped to 16 bits."""
 
     class Saturating:
         def __init__(self, *_, **__):
@@ -75,7 +75,7 @@ def test_probe_finds_saturating_products(monkeypatch):
 
 @pytest.mark.parametrize("exact", [pytest.param(True, id="default"), pytest.param(False, id="precise")])
 def test_exact_kernels_reproduce_the_reference(bundle, monkeypatch, exact):
-    """The precise kernels are exact on every CPU. The default kernels are exact only on some CPUs."""
+    """The kernels of the session option pass the check on every CPU. The default kernels pass only on some CPUs."""
     if exact and not int8.default_kernels_are_exact():
         pytest.skip("the default kernels of this CPU saturate")
     monkeypatch.setattr(device, "default_kernels_are_exact", lambda: exact)
@@ -97,7 +97,7 @@ print(vaedge.check(sys.argv[1], variant="int8").passed)
 @pytest.mark.parametrize("model", ["article", "mnist", "mnist-conv"])
 @pytest.mark.heavy
 def test_check_fails_if_kernels_saturate(bundle, model):
-    """On an emulated Haswell CPU, which has no VNNI, the default kernels saturate, and a check with them fails."""
+    """On an emulated Haswell CPU, which has no VNNI, the default kernels saturate, and `vaedge.check` reports this."""
     words = ["qemu-x86_64", "-cpu", "Haswell", sys.executable, "-c", EMULATED, str(bundle.parent / model)]
     result = subprocess.run(words, capture_output=True, text=True, cwd=RUNTIME)
     assert result.stdout.split() == ["x64quantprecision", "True", "False"], result.stderr

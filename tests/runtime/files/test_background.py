@@ -1,4 +1,4 @@
-"""The text of a background color."""
+"""Texts that name a background color are read, and other texts are refused."""
 
 import pytest
 

@@ -27,7 +27,7 @@ def pixels():
 
 @pytest.fixture(scope="module")
 def paths(pixels, tmp_path_factory):
-    """Paths of gray images of 3 x 4 pixels."""
+    """Paths of gray images with the width 3 and the height 4."""
     folder = tmp_path_factory.mktemp("images")
     paths = [folder / f"{index:03}.png" for index in range(COUNT)]
     for path, values in zip(paths, pixels, strict=True):
@@ -43,7 +43,7 @@ def file(tmp_path):
 
 
 def decode(paths, file, shape=GRAY, *, resize=False, background=None):
-    """Decode images; return the number of images in each part, the failures, and the pixels in the file."""
+    """Decode images. Return the number of images in each part, the failures, and the pixels in the file."""
     parts = list(decode_images(paths, file, 7, shape, resize=resize, background=background, processes=2))
     content = file.read_bytes()
     assert content[:7] == b"header:"
@@ -82,7 +82,7 @@ def test_a_few_images_are_decoded_without_other_processes(paths, pixels, file, p
 
 
 def test_processes_find_the_same_as_this_process(paths, file, tmp_path, monkeypatch):
-    """The jobs contain broken, transparent, colored and larger images, and give the same failures as this process."""
+    """Broken, transparent, colored and larger images give the same failures in other processes as in this process."""
     mixed = list(paths)
     for index, image in ((3, None), (70, "LA"), (140, "RGB"), (200, "large"), (COUNT - 1, None)):
         mixed[index] = tmp_path / f"{index}.png"
@@ -151,7 +151,7 @@ for _ in decode_images(paths, Path(sys.argv[2]), 7, (1, 4, 3), resize=False, bac
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the test uses POSIX signals")
 def test_ctrl_c_interrupts_only_the_caller(paths, file):
-    """A terminal sends SIGINT to all processes of a group. The child processes must not print tracebacks."""
+    """At Ctrl-C, a terminal interrupts all processes of the group. The child processes must not print tracebacks."""
     process = subprocess.Popen(
         [sys.executable, "-c", _INTERRUPTED, paths[0].parent, file],
         stdout=subprocess.PIPE,
@@ -168,7 +168,7 @@ def test_ctrl_c_interrupts_only_the_caller(paths, file):
 @pytest.mark.skipif(sys.platform == "win32", reason="the test uses POSIX resource limits")
 @pytest.mark.parametrize("count", [COUNT, 130], ids=["processes", "one process"])
 def test_full_disk_is_an_error(paths, file, count):
-    """The test limits the size of files, because such a limit has the same effect as a full disk."""
+    """The test limits the size of files. To the program, such a limit looks like a full disk."""
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

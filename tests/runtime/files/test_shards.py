@@ -1,4 +1,4 @@
-"""Sources are written as one file or as shards of exact sizes. A later call can write missing shards."""
+"""Rows are written as one file, or as shards of exact sizes. A later call writes missing shards."""
 
 import json
 
@@ -28,7 +28,7 @@ class Rows:
 
 
 def ignore(_):
-    """Ignore a progress report."""
+    """Accept a progress report, and do nothing."""
 
 
 def expected(n):
@@ -100,7 +100,7 @@ def test_several_arrays_are_written_as_archives(tmp_path):
 
 
 def damage_nothing(path):
-    """Do not change the shard."""
+    """Leave the shard undamaged."""
 
 
 def truncate(path):

@@ -1,4 +1,4 @@
-"""Tables are written to CSV files and read from them without a change of the numbers."""
+"""Numbers that were written to a CSV file are read without a change. Invalid CSV files are refused."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_numbered_columns_are_names(write, header):
 
 
 def test_repeated_integers_are_no_names(write):
-    """Numbers that increase can be the numbers of columns. A first row of other numbers is data."""
+    """A first line of numbers is a header only if the numbers increase. Otherwise the header is missing."""
     with pytest.raises(vaedge.InputError, match="header"):
         read_table(write("9,9\n5,6\n"))
 

@@ -1,6 +1,7 @@
 """Each model computes what the method of VAE computes."""
 
 import asyncio
+import copy
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import vaedge
 from vaedge.server import create_app
 from vaedge.server.limits import Limits
+from vaedge.server.models import models_of
 
 rng = np.random.default_rng(0)
 X = rng.integers(0, 2, (3, 1, 28, 28)).astype(np.float32)
@@ -22,6 +24,16 @@ def binary(request):
 @pytest.fixture(scope="module")
 def small(mnist):
     return create_app([mnist], limits=Limits(result_bytes=10 * 3136, draws=100))
+
+
+@pytest.mark.parametrize(("device", "joins"), [("cpu", True), ("cuda:0", False)])
+def test_calls_are_joined_on_the_cpu_only(mnist, device, joins):
+    """A GPU rounds differently for each batch size, so that joined calls would give other bits."""
+    vae = copy.copy(mnist)
+    vae.device = device
+    models = models_of([vae], Limits())
+    assert models["mnist.decode"].joins == joins
+    assert not models["mnist.log_prob"].joins
 
 
 def test_encode_equals_the_method(app, client, mnist, binary):

@@ -47,7 +47,7 @@ VALUES = np.random.default_rng(0).integers(0, 256, (40, 2, 3))
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", ["u1", "<f2", "<f4", "<f8", ">f4", ">f8"])
 def test_file_keeps_its_type_and_stays_memory_mapped(tmp_path, dtype, order):
-    """Big-endian numbers are the exception: torch has no such types, so they become float64 in memory."""
+    """Big-endian numbers do not keep their type: torch has no such types, so they become float64 in memory."""
     np.save(tmp_path / "x.npy", np.asarray(VALUES, dtype, order=order))
     source = load_arrays(tmp_path / "x.npy")
     stored = source.train.stored

@@ -83,6 +83,18 @@ def test_number_of_threads_is_restored():
         pass
 
 
+def test_training_uses_deterministic_convolutions(config, tmp_path, monkeypatch):
+    """On a GPU, a resumed run would otherwise end with other bits."""
+    used, honest = set(), Trainer.step
+    monkeypatch.setattr(
+        Trainer, "step", lambda self, batch: used.add(torch.backends.cudnn.deterministic) or honest(self, batch)
+    )
+    before = torch.backends.cudnn.deterministic
+    train(config, tmp_path / "run", progress=False)
+    assert used == {True}
+    assert torch.backends.cudnn.deterministic == before
+
+
 def test_training_uses_the_given_number_of_threads(config, tmp_path, monkeypatch):
     before, used, honest = torch.get_num_threads(), set(), Trainer.step
     monkeypatch.setattr(Trainer, "step", lambda self, batch: used.add(torch.get_num_threads()) or honest(self, batch))

@@ -115,7 +115,7 @@ def test_table_trains_with_a_gaussian(tmp_path):
 
 
 def test_label_replaces_what_z_would_have_to_encode(tmp_path):
-    """The label determines each example, so a conditional model does not need z."""
+    """All examples of a class are equal, so a conditional model does not need z."""
     y = np.random.default_rng(0).integers(0, 4, 400)
     x = np.zeros((400, 8), np.uint8)
     x[np.arange(400), 2 * y] = x[np.arange(400), 2 * y + 1] = 255

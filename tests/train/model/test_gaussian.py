@@ -16,7 +16,7 @@ def posterior(mean, log_var):
 
 
 def test_reparameterize_scales_by_the_standard_deviation():
-    """log_var is log sigma^2, not log sigma."""
+    """The standard deviation is exp(log_var / 2), because log_var is log sigma^2, not log sigma."""
     log_var = torch.tensor([[-2.0, 0.0, 1.5]], dtype=torch.float64)
     mean = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
     z = reparameterize(mean, log_var, torch.ones(1, 1, 3, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Losses and gradients agree with a linear-Gaussian VAE with known log p(x), and with finite differences."""
+"""Losses agree with the known log p(x) of a linear-Gaussian VAE, and gradients agree with finite differences."""
 
 import math
 

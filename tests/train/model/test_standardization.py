@@ -87,7 +87,7 @@ def test_log_volume_counts_every_element(shape):
 
 
 class Pair(nn.Module):
-    """A network with two outputs, each of which is linear."""
+    """A network with two linear outputs."""
 
     def __init__(self, inputs, outputs):
         super().__init__()

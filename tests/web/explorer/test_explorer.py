@@ -156,7 +156,7 @@ def test_damaged_pages_show_one_message(node, chromium, pages, tmp_path):
             "",
             r"ort-wasm-simd-threaded\.wasm inside this page is damaged or missing; make the page again",
         ),
-        "variant": (original, "#variant=int9", 'This page has no variant "int9"; it has fp32'),
+        "variant": (original, "#variant=int9", 'This page has no variant "int9"; it has fp32. Change #variant='),
     }
     rows = []
     for name, (text, fragment, message) in cases.items():

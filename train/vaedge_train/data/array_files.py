@@ -23,7 +23,7 @@ def load_arrays(path: Path) -> Source:
 
     Args:
         path: A .npy file or a .npz archive. An archive has the arrays `train` and `test`, or the array `x`, or only one
-            array of any name. It may also have one class for each example, an integer from 0. The classes are in the
+            array of any name. It may also have the class of each example, as an integer from 0. The classes are in the
             arrays `train_labels` and `test_labels`, or in `y` if the examples are in `x`.
 
     Returns:
@@ -48,20 +48,23 @@ def load_arrays(path: Path) -> Source:
 
 
 def _examples(part: Part, path: Path) -> Examples:
-    """Validate a part of a file, and return it as tensors."""
+    """Validate the training part or the test part of a file, and return its examples."""
     x, y = _tensor(part.x, f"{path}: {part.name}"), part.labels
     if y is None:
         return Examples(x)
     if y.dtype.kind not in "iu" or y.shape != (len(x),) or int(y.min()) < 0:
         raise DataError(
             f"{path}: {part.labels_name} is an array of {y.dtype} with shape {y.shape}; expected integers from 0, one "
-            f"for each of the {len(x)} examples. Labels are {LABEL_NAMES}"
+            f"for each of the {len(x)} examples. A .npz file stores labels as {LABEL_NAMES}"
         )
     return Examples(x, torch.from_numpy(y.astype(np.int64)))
 
 
 def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
-    """Return the examples of an array, (n, *input_shape) uint8 or floating-point, without a copy."""
+    """Validate an array of examples, and return it as a tensor (n, *input_shape), uint8 or floating-point.
+
+    The tensor shares the memory of the array. If torch does not support the type of the array, it is a copy.
+    """
     if array.dtype != np.uint8:
         if array.dtype.kind != "f":
             raise DataError(f"{name} is an array of {array.dtype}; expected uint8 pixels, or floating-point numbers")

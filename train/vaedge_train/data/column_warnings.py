@@ -15,7 +15,7 @@ _MAX_NAMED = 5  # maximum number of columns that one warning names
 
 
 def warn_about_scales(moments: Moments, features: Sequence[str]) -> None:
-    """Give one warning that names the columns with a very large or a very small standard deviation.
+    """Issue one warning that names the columns with a very large or a very small standard deviation.
 
     Args:
         moments: Mean and standard deviation of the data.
@@ -33,7 +33,7 @@ def warn_about_scales(moments: Moments, features: Sequence[str]) -> None:
 
 
 def warn_about_precision(chunks: Iterable[npt.NDArray[np.floating[Any]]], features: Sequence[str] = ()) -> None:
-    """Give one warning that names the columns that lose digits in float32, because their mean is far from 0.
+    """Issue one warning that names the columns that lose digits in float32, because their mean is far from 0.
 
     Args:
         chunks: The data as it was read, before its conversion to float32, in chunks (n, *input_shape).
@@ -56,7 +56,7 @@ def _kind(std: npt.NDArray[Any]) -> str:
 
 
 def _listed(chosen: npt.NDArray[np.bool_], std: npt.NDArray[Any], features: Sequence[str]) -> str:
-    """Return the first chosen columns with their standard deviations, and the number of the remaining ones."""
+    """Return a text with the first chosen columns, their standard deviations, and the number of further columns."""
     indices = np.flatnonzero(chosen)
     named = [f"{features[index] if features else index} ({std.flat[index]:.3g})" for index in indices[:_MAX_NAMED]]
     others = len(indices) - len(named)

@@ -20,7 +20,7 @@ _CHUNK_BYTES = 2**24
 class Examples:
     """Examples of a data set. They may be in a memory-mapped file that is larger than memory.
 
-    Indexing copies the chosen examples into memory. If `rows` is None, indexing with a slice returns a view.
+    Indexing copies the chosen examples into memory, with one exception: if `rows` is None, a slice is a view.
 
     Attributes:
         stored: (N, *input_shape) uint8 or floating-point numbers, in memory or memory-mapped. `scale` converts a batch
@@ -52,7 +52,7 @@ class Examples:
 
     @property
     def x(self) -> Tensor:
-        """(n, *input_shape): all examples in memory."""
+        """The values of all examples, (n, *input_shape). If `rows` is not None, they are a copy in memory."""
         return self.stored if self.rows is None else self[:].stored
 
     @property
@@ -72,7 +72,7 @@ class Examples:
         """Yield the examples in order, in chunks of about 16 MiB, and show a progress bar if reading takes long.
 
         Args:
-            purpose: What is done with the examples, for the progress bar.
+            purpose: Label of the progress bar, such as "hashing data".
         """
         size = max(1, _CHUNK_BYTES // max(1, self.stored[:1].nbytes))
         with progress_bar(len(self), purpose, "examples") as progress:
@@ -108,7 +108,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it was read.
+    """A data set as it is in its files, before a validation part is held out.
 
     Attributes:
         train: Examples for training, of which a validation part may be held out.
@@ -135,7 +135,7 @@ def with_test_part(examples: Examples, classes: tuple[str, ...] = (), features: 
 
 
 def numbered_classes(*parts: Examples) -> tuple[str, ...]:
-    """Return the names "0", "1", ... up to the largest class in the parts, or () if a part has no classes."""
+    """Return the names "0", "1", ... for the numbers of all classes. Return () if a part of the data has no classes."""
     largest = [int(part.y.max()) for part in parts if part.y is not None]
     return tuple(map(str, range(max(largest) + 1))) if len(largest) == len(parts) else ()
 

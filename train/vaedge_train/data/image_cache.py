@@ -85,7 +85,7 @@ def cached_images(
 
 
 def _state(folder: Path, paths: Sequence[Path], image_size: tuple[int, ...] | None, background: Color | None) -> str:
-    """Return a digest of the options, and of the names, sizes, and modification times of the images."""
+    """Return a digest of `image_size`, `background`, and the names, sizes, and modification times of the images."""
     digest = hashlib.sha256(repr((_FORMAT, image_size, background)).encode())
     for path in paths:
         try:

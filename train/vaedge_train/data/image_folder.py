@@ -67,7 +67,9 @@ def load_folder(
 
 
 class _LeftOut:
-    """The images of a folder that cannot be used. They are left out, or they stop the run.
+    """A counter of the images of a folder that cannot be used.
+
+    With `skip_broken`, broken and transparent images are left out. Otherwise, they cause an error.
 
     Args:
         folder: The folder.
@@ -110,7 +112,7 @@ class _LeftOut:
                 f"{self._total:,} in {self._folder}"
             )
             if not self._skip_broken:
-                raise DataError(f"{message}. --skip-broken leaves them out")
+                raise DataError(f"{message}. Leave out these images with --skip-broken")
             _print(f"skipped: {message}")
         count = self._broken + len(self._transparent)
         if count:

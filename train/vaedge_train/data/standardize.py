@@ -11,7 +11,7 @@ from vaedge_train.model.standardization import Moments, measure
 
 
 def moments_of(train: Examples, config: TrainConfig, features: Sequence[str] = ()) -> Moments | None:
-    """Return the moments of the training data if the run standardizes its data, otherwise None.
+    """Return mean and standard deviation of the training data. Return None if the run does not standardize its data.
 
     With `standardize` "off", one warning names the columns with a very large or a very small standard deviation.
 

@@ -47,7 +47,7 @@ def load_table(path: Path, label_column: str | None) -> Source:
 def _values_as_read(path: Path, table: Table) -> npt.NDArray[np.floating[Any]]:
     """Return the values of a table, (n, columns). Columns that are constant in float32 are read again, as float64.
 
-    The values of such a column may differ in the file by less than float32 can represent.
+    In the file, the values of such a column may differ by less than float32 can represent.
     """
     constant = np.flatnonzero((table.values == table.values[0]).all(0))
     if not len(constant):

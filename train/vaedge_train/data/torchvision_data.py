@@ -16,7 +16,7 @@ from vaedge_train.errors import DataError
 
 
 def import_torchvision() -> ModuleType:
-    """Import torchvision, also if it was built for CUDA and torch was built for CPU only.
+    """Import torchvision, even if torchvision was built for CUDA and torch for the CPU only.
 
     With these two builds, torchvision cannot load its compiled operators, and the import fails with "operator
     torchvision::nms does not exist". Data sets do not need the operators. This function therefore declares the
@@ -50,8 +50,8 @@ def load_torchvision(name: str, data_dir: str) -> Source:
         Train and test images, each (n, channels, height, width) uint8, with the classes that torchvision provides.
 
     Raises:
-        DataError: torchvision has no data set of this name, or cannot find or download the files. The data set has no
-            train and test part, or does not consist of 8-bit images of one size.
+        DataError: The data set is unknown, cannot be found or downloaded, has no train and test part, or does not
+            consist of 8-bit images of one size.
     """
     dataset = _classes().get(_normalized(name))
     if dataset is None:
@@ -85,7 +85,7 @@ def is_torchvision(name: str) -> bool:
 
 
 def _classes() -> dict[str, Any]:
-    """Return a dict from the normalized name of each data set of torchvision to its class."""
+    """Return a dict from the normalized name of each data set of torchvision to its Python class."""
     import_torchvision()
     from torchvision import datasets
 

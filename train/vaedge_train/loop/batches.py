@@ -19,9 +19,9 @@ class Batch:
     """The part of a batch that one process computes, on the device of this process.
 
     Attributes:
-        x: (n, *input_shape) uint8 or floating-point values, as they are stored.
+        x: (n, *input_shape) uint8 or floating-point values, as the data set stores them.
         y: (n,) int64, the class of each example, or None.
-        size: Number of examples in the whole batch.
+        size: Number of examples in the whole batch, including the parts of other processes.
     """
 
     x: Tensor

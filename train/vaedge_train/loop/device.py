@@ -47,7 +47,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache-dir",
         type=Path,
         metavar="DIR",
-        help="folder for decoded images, if the data set is a folder of images (default: folder cache beside the run)",
+        help="folder for decoded images, if the data set is an image folder (default: the folder cache beside the run)",
     )
 
 
@@ -69,6 +69,20 @@ def limited_threads(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def deterministic_convolutions() -> Iterator[None]:
+    """Make cuDNN use only algorithms that give the same bits in every run, while the `with` block runs.
+
+    Without this setting, a resumed run of the conv network on a GPU would end with other bits.
+    """
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 def describe_device(device: torch.device) -> str:

@@ -22,7 +22,7 @@ class Workers:
     count: int = 1
 
     def share(self, batch_size: int) -> slice:
-        """Return the rows of a batch that this process computes.
+        """Return the rows of a batch that this process computes, as a slice.
 
         If the batch has fewer rows than there are processes, every process computes all rows.
         """
@@ -42,7 +42,8 @@ class Workers:
 
         Args:
             values: Sums over the share of this process. They may be changed in place.
-            batch_size: Number of examples in the whole batch.
+            batch_size: Number of examples in the whole batch. If it is below the number of processes, each process has
+                computed the whole batch, and the sums are already complete.
         """
         if self.count > 1 and batch_size >= self.count:
             distributed.all_reduce(values)
@@ -55,7 +56,10 @@ class Workers:
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Run a block in the process of rank 0 first. The other processes then run it, and find the files of rank 0."""
+        """Run a `with` block in the process of rank 0 first, and then in the other processes.
+
+        The other processes can therefore use the files that rank 0 wrote in the block.
+        """
         if self.rank:
             self.wait()
         try:
@@ -65,7 +69,7 @@ class Workers:
                 self.wait()
 
     def distribute(self, objective: torch.nn.Module) -> torch.nn.Module:
-        """Return a module whose gradients are averaged over the processes."""
+        """Wrap the module that computes the loss, so that its gradients are averaged over the processes."""
         return objective if self.count == 1 else torch.nn.parallel.DistributedDataParallel(objective)
 
 

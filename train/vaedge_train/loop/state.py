@@ -1,4 +1,4 @@
-"""The state of a run. A checkpoint holds the whole state, so a resumed run gives the bits of an uninterrupted one."""
+"""The state of a run. A checkpoint holds the whole state, so a resumed run has the same results, bit for bit."""
 
 import copy
 import io
@@ -28,7 +28,7 @@ class TrainingState:
     Attributes:
         vae: The model that is trained.
         config: The configuration of the run.
-        average: Moving average of the model, or None if `config.average` is 0.
+        average: The model with the moving average of the weights, or None if `config.average` is 0.
         optimizer: AdamW with its moments. If the weight decay is 0, AdamW is the same as Adam.
         device: The device of the model.
         generator: Source of the random numbers for the binarization and the noise, on the device.
@@ -132,16 +132,17 @@ class TrainingState:
 
         Raises:
             RunError: The checkpoint is missing, damaged, or was written by another version of vaedge.
-            ConfigError: The checkpoint has another configuration.
+            ConfigError: The run was trained with another configuration.
             DataError: The run was trained on other examples.
         """
         path = folder / CHECKPOINT
         try:
             saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         except FileNotFoundError as error:
-            raise RunError(f"{path} is missing; there is nothing to resume") from error
+            raise RunError(f"{path} is missing; expected the checkpoint of a run. Start a new run instead") from error
         except Exception as error:  # torch.load may raise almost any exception
-            raise RunError(f"{path} is damaged: {(str(error) or repr(error)).splitlines()[0]}") from error
+            reason = (str(error) or repr(error)).splitlines()[0]
+            raise RunError(f"{path} is damaged; start a new run. Reason: {reason}") from error
         if not isinstance(saved, dict) or saved.get("format") != _FORMAT:
             raise RunError(f"{path} was written by another version of vaedge; resume with that version")
         # A checkpoint of an earlier version lacks newer fields. Their defaults give the behavior of that version.
@@ -170,7 +171,7 @@ class TrainingState:
 
 
 def _mixed_seed(*numbers: int) -> int:
-    """Return a seed that depends on all of the numbers."""
+    """Combine several numbers into one seed, which depends on each of them."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 

@@ -20,7 +20,12 @@ from vaedge_train.dataset import Dataset, binarize, load_dataset
 from vaedge_train.errors import NonFiniteError, OutOfMemoryError
 from vaedge_train.evaluation import flushed_denormals, mean_terms
 from vaedge_train.loop.batches import Batch, prepare_batches
-from vaedge_train.loop.device import choose_device, describe_device, limited_threads
+from vaedge_train.loop.device import (
+    choose_device,
+    describe_device,
+    deterministic_convolutions,
+    limited_threads,
+)
 from vaedge_train.loop.distributed import Workers, joined_workers
 from vaedge_train.loop.interrupts import delayed_interrupt
 from vaedge_train.loop.state import TrainingState, require_same_config
@@ -54,8 +59,8 @@ def train(
         progress: Whether to print a line after each epoch, and to show a progress bar.
         device: "cpu", "cuda", "cuda:N", or "auto". "auto" means CUDA if it works, otherwise the CPU.
         threads: Number of CPU threads; None keeps the setting of torch.
-        cache_dir: Folder for decoded images, if the data set is a folder of images. None is the folder "cache" beside
-            `out`. Later runs reuse the decoded images if the images have not changed.
+        cache_dir: Folder for decoded images, if the data set is a folder of images. With None, the folder "cache"
+            beside `out` is used. Later runs reuse the decoded images if the images have not changed.
 
     Returns:
         The finished run.
@@ -76,7 +81,7 @@ def train(
     elif folder.exists():
         create_run(folder)  # raises RunError before the data set is loaded
     chosen = choose_device(device)
-    with limited_threads(threads), joined_workers(chosen) as workers:
+    with limited_threads(threads), deterministic_convolutions(), joined_workers(chosen) as workers:
         is_first = workers.rank == 0
         if progress and is_first:
             tqdm.write(f"training on {describe_device(chosen)}")
@@ -129,7 +134,9 @@ class Trainer:
         self._last_save = time.perf_counter()
 
     def fit(self) -> None:
-        """Run the remaining epochs. With `patience`, stop after this number of epochs without a better ELBO.
+        """Run the remaining epochs.
+
+        If `patience` is configured, stop early after this number of epochs without a better ELBO.
 
         Raises:
             NonFiniteError: The loss became NaN or infinite.

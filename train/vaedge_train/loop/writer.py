@@ -101,7 +101,7 @@ class Writer(SilentWriter):
         """Write the metrics and a checkpoint. If the weights of the epoch are kept, write the weights, too.
 
         Args:
-            row: The line of the epoch in `metrics.jsonl`.
+            row: The metrics of the epoch, which become a line of `metrics.jsonl`.
         """
         if row["kept"]:
             write_weights(self._folder, self._state.trained)
@@ -127,7 +127,7 @@ class Writer(SilentWriter):
             write_atomically(self._folder / "metrics.png", plot)
 
     def close(self) -> None:
-        """Close the file of TensorBoard's events."""
+        """Close the file of events for TensorBoard."""
         if self._events is not None:
             self._events.close()
 
@@ -164,7 +164,7 @@ class Writer(SilentWriter):
         write_atomically(self._folder / "reconstructions.png", grid_png(pairs, columns))
 
     def _add_events(self, row: dict[str, Any]) -> None:
-        """Add the metrics under names such as elbo/train. TensorBoard then plots elbo/train and elbo/test together."""
+        """Write the metrics for TensorBoard, which plots metrics such as elbo/train and elbo/test together."""
         if self._events is None:
             return
         for part in ("train", self._dataset.monitored):

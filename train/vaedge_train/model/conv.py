@@ -128,7 +128,7 @@ class ConvDecoder(nn.Module):
         """Set the bias of the output layer, so that the untrained decoder returns about the mean color.
 
         Args:
-            parameters: One (*output_shape) tensor for each parameter of p(x|z).
+            parameters: One (*output_shape) tensor for each parameter of p(x|z). The bias is its mean over the pixels.
         """
         bias = self.output.bias
         if bias is not None:

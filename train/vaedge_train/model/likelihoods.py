@@ -1,7 +1,7 @@
 """The likelihoods p(x|z): parameters, log-probability in nats, and mean.
 
-The decoder returns the parameters in the order of `Likelihood.parameters`. The last axes of each parameter are those
-of x. Further axes may precede them.
+The decoder returns the parameters in the order of `Likelihood.parameters`. Each parameter has the shape of x. Further
+axes, such as one for several draws of z, may precede the axes of x.
 """
 
 import math
@@ -136,8 +136,8 @@ class ContinuousBernoulli(Likelihood):
 
     For logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)). The mean is
     1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so Taylor series replace them
-    near 0. There, the code computes the formulas at l = 1 and discards the results. With l = 0, their gradients would
-    be NaN, and `torch.where` would not remove the NaN from the gradient of the result.
+    for l near 0. For such l, the code evaluates the formulas at l = 1 instead, and discards the results. At l = 0,
+    their gradients would be NaN, and `torch.where` would not remove the NaN from the gradient of the result.
     """
 
     name = "continuous_bernoulli"
@@ -163,9 +163,9 @@ class ContinuousBernoulli(Likelihood):
         return torch.where(near, series, 0.5 + 0.5 / torch.tanh(far / 2) - 1 / far)
 
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return 2 - 1 / mean if the mean is below 1/2, otherwise 1 / (1 - mean) - 2.
+        """Return approximate logits: 2 - 1 / mean if the mean is below 1/2, otherwise 1 / (1 - mean) - 2.
 
-        Means are clamped to [0.02, 0.98].
+        Means are first clamped to [0.02, 0.98].
         """
         mean = mean.clamp(0.02, 0.98)
         return (torch.where(mean < 0.5, -1 / mean + 2, 1 / (1 - mean) - 2),)

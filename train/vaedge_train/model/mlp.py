@@ -12,10 +12,10 @@ from vaedge_train.model.gaussian import LOG_VAR_RANGE
 
 
 class Gated(nn.Module):
-    """A linear layer whose outputs are multiplied by learned gates, sigmoid(linear) (Dauphin et al. 2017)."""
+    """A linear layer whose outputs are multiplied by the sigmoid of a second linear layer (Dauphin et al. 2017)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        """Create the two linear maps as one layer.
+        """Create both linear layers as one layer with twice as many outputs.
 
         Args:
             inputs: Number of columns of the input.
@@ -51,7 +51,7 @@ class Encoder(nn.Module):
             input_shape: Shape of one example.
             hidden: Widths of the hidden layers.
             latent: Size of z.
-            activation: A key of ACTIVATIONS.
+            activation: Name of the activation, a key of ACTIVATIONS.
         """
         super().__init__()
         sizes = (math.prod(input_shape), *hidden)
@@ -76,7 +76,7 @@ class Decoder(nn.Module):
             latent: Size of z.
             hidden: Widths of the hidden layers.
             output_shape: Shape of one example.
-            activation: A key of ACTIVATIONS.
+            activation: Name of the activation, a key of ACTIVATIONS.
             parameters: Number of parameters of p(x|z).
         """
         super().__init__()
@@ -96,8 +96,8 @@ class Decoder(nn.Module):
     def start_at(self, parameters: Sequence[Tensor]) -> None:
         """Set the bias of the output layer, so that the untrained decoder returns about these parameters.
 
-        The code of Burda et al. 2016 also starts at the mean of the data. After ten epochs on MNIST, the ELBO is
-        better by half a nat or more.
+        The code of Burda et al. 2016 also starts at the mean of the data. With this start, the ELBO after ten epochs
+        on MNIST is better by half a nat or more.
 
         Args:
             parameters: One (*output_shape) tensor for each parameter of p(x|z).
@@ -106,7 +106,7 @@ class Decoder(nn.Module):
 
 
 def _hidden_layers(sizes: Sequence[int], activation: str) -> list[nn.Module]:
-    """Return a linear layer and an activation for each pair of neighboring sizes. `Gated` is both in one module."""
+    """Return a linear layer and an activation for each pair of neighboring sizes. A `Gated` module replaces both."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
         if ACTIVATIONS[activation] is Gated:

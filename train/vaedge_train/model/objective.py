@@ -22,7 +22,7 @@ def elbo_loss(terms: Terms, beta: float = 1.0) -> Tensor:
     the landing" (Roeder et al. 2017).
 
     Args:
-        terms: Terms of the model on a batch.
+        terms: Log-probabilities of a batch, as `VAE.forward` returns them.
         beta: Weight of the rate (Higgins et al. 2017).
     """
     if terms.kl is not None:
@@ -33,10 +33,10 @@ def elbo_loss(terms: Terms, beta: float = 1.0) -> Tensor:
 def iwae_loss(terms: Terms, beta: float = 1.0) -> Tensor:
     """Return the negative importance-weighted bound, a scalar in nats per example.
 
-    The bound is log(1/L sum w) over the L draws (Burda et al. 2016, eq. 8).
+    The bound is log(1/L sum w), where w are the importance weights of the L draws (Burda et al. 2016, eq. 8).
 
     Args:
-        terms: Terms of the model on a batch.
+        terms: Log-probabilities of a batch, as `VAE.forward` returns them.
         beta: Weight of the rate.
     """
     log_weight = terms.log_likelihood - beta * terms.log_ratio
@@ -44,13 +44,15 @@ def iwae_loss(terms: Terms, beta: float = 1.0) -> Tensor:
 
 
 def dreg_loss(terms: Terms, beta: float = 1.0) -> Tensor:
-    """Return a scalar whose gradient is DReG (Tucker et al. 2019, eq. 8). The scalar itself is not the bound.
+    """Return a scalar whose gradient is the doubly reparameterized one, DReG (Tucker et al. 2019, eq. 8).
+
+    The scalar itself is not the bound.
 
     The gradient of each draw is multiplied by the normalized importance weight of the draw. The gradient that flows
     through z is multiplied by the square of this weight.
 
     Args:
-        terms: Terms of the model on a batch, with the path gradient.
+        terms: Log-probabilities of a batch, as `VAE.forward` returns them with the path gradient.
         beta: Weight of the rate.
     """
     log_weight = terms.log_likelihood - beta * terms.log_ratio

@@ -73,10 +73,10 @@ class Prior(nn.Module):
 
 
 class FrozenPrior(Prior):
-    """A prior that does not depend on the encoder. The runtime has an equivalent prior."""
+    """A prior that does not depend on the encoder. `to_runtime` converts it to a prior of the package `vaedge`."""
 
     def frozen(self, encode: Encode) -> "FrozenPrior":
-        """Return a copy without gradients, so that a conversion to float64 does not change the trained prior."""
+        """Return a copy without gradients. A conversion of the copy to float64 does not change the trained prior."""
         del encode
         return copy.deepcopy(self).requires_grad_(False)
 
@@ -183,7 +183,7 @@ class FrozenMixture(_GaussianMixture, FrozenPrior):
         self.register_buffer("log_var", log_var)
 
     def components(self, encode: Encode) -> _Components:
-        """Return the constants."""
+        """Return the constant components."""
         del encode
         return _Components(self.log_weights, self.mean, self.log_var)
 
@@ -226,7 +226,7 @@ class VampPrior(_GaussianMixture):
         Args:
             pseudo_inputs: (K, *input_shape) in the units of the encoder, for example the first examples of the
                 training set.
-            value_range: Limits to which the pseudo-inputs are clamped: those of the data. None means no limits.
+            value_range: Minimum and maximum of the data, to which the pseudo-inputs are clamped. None means no limits.
         """
         super().__init__()
         self.value_range = value_range

@@ -38,7 +38,7 @@ class Standardization(nn.Module):
         self.register_buffer("std", moments.std.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x in standardized units, (n, *input_shape) for x (n, *input_shape)."""
+        """Return x in standardized units; input and output are (n, *input_shape)."""
         return (x - self.mean) / self.std
 
     def to_data(self, loc: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,7 +54,9 @@ class Standardization(nn.Module):
 
 
 class Statistics(NamedTuple):
-    """Statistics of each column of a table, or of each channel of images. All are float64, with the shape of Moments.
+    """Statistics of each column of a table, or of each channel of images, all float64.
+
+    Their shapes broadcast to the shape of one example.
 
     Attributes:
         mean: The means.

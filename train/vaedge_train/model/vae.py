@@ -13,7 +13,9 @@ from vaedge_train.model.standardization import Standardization
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms from which every bound is computed, for L draws z ~ q(z|x) of each of n examples, in nats.
+    """The log-probabilities, in nats, from which every bound on log p(x) is computed.
+
+    There are n examples, and L draws z ~ q(z|x) for each example.
 
     Attributes:
         log_likelihood: (L, n), log p(x|z).

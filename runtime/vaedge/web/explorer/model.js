@@ -26,7 +26,10 @@ export class Model {
    */
   static async open(files, ort, variants, first) {
     if (!variants.includes(first)) {
-      throw new Error(`This page has no variant ${JSON.stringify(first)}; it has ${variants.join(", ")}`);
+      const names = variants.join(", ");
+      throw new Error(
+        `This page has no variant ${JSON.stringify(first)}; it has ${names}. Change #variant= in the address`,
+      );
     }
     const model = new Model(files, ort, variants, await load(files, { variant: first, ort }));
     await model.readExamples(first);

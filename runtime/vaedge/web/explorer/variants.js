@@ -37,7 +37,8 @@ export function showVariants(model, kind, store, report) {
     create("p", {
       className: "quiet",
       textContent:
-        "Nats lost: measured by the exporter against fp32, bound per example. Times: medians in this page, one thread.",
+        "Nats lost: decrease of the importance-weighted bound per example against fp32, measured by the exporter. " +
+        "Times: medians in this page, one thread.",
     }),
   );
   const show = latest(async () => {

@@ -1,4 +1,4 @@
-"""Draw the digits of `digits.npz` from MNIST: `python draw.py DATA_DIR`.
+"""Choose digits of MNIST at random, and write them to `digits.npz`: `python draw.py DATA_DIR`.
 
 DATA_DIR is the folder in which torchvision stores MNIST. The same MNIST gives the same file, byte for byte.
 """
@@ -15,7 +15,7 @@ COUNTS = {"train": 8000, "test": 2000}
 
 
 def main(data_dir: str) -> None:
-    """Draw digits without replacement, and write them to `digits.npz` beside this file, in the order of MNIST.
+    """Choose different digits, and write them to `digits.npz` beside this file, in the order of MNIST.
 
     Args:
         data_dir: The folder in which torchvision stores MNIST.

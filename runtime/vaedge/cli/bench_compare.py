@@ -1,0 +1,39 @@
+"""The command `vaedge bench --compare OLD NEW`."""
+
+import argparse
+
+from vaedge import InputError
+from vaedge.benchmark import tables
+from vaedge.benchmark.compare import SLOWER, UNDECIDED, compare, conflicts
+from vaedge.benchmark.intervals import MIN_VALUES
+from vaedge.benchmark.report import read_report
+
+
+def compare_reports(args: argparse.Namespace) -> int:
+    """Print the comparison of two reports. Return 3 if a row became slower by more than --fail-above.
+
+    Raises:
+        InputError: The reports are not comparable, or --fail-above cannot be checked because a row has no interval.
+    """
+    old, new = map(read_report, args.compare)
+    reasons = list(conflicts(old, new))
+    if reasons and not args.force:
+        raise InputError(
+            f"{args.compare[0]} and {args.compare[1]} are not comparable: {'; '.join(reasons)}. Measure both on one "
+            "machine with the same options, or add --force"
+        )
+    changes = compare(old, new)
+    warnings = [f"warning: the reports are not comparable: {reason}" for reason in reasons]
+    lines = [tables.changes_head(*map(str, args.compare)), *tables.changes(changes).text(), tables.summary(changes)]
+    print(*warnings, *lines, sep="\n")
+    if args.fail_above is None:
+        return 0
+    if any(change.verdict == SLOWER and change.relative > args.fail_above for change in changes):
+        return 3
+    undecided = sum(change.verdict == UNDECIDED for change in changes)
+    if undecided or not changes:
+        raise InputError(
+            f"--fail-above cannot be checked: {undecided} of {len(changes)} rows have fewer than {MIN_VALUES} blocks "
+            "in one of the reports; measure both again with a longer --seconds"
+        )
+    return 0
