@@ -1,10 +1,14 @@
 """The command `vaedge serve BUNDLE [BUNDLE ...]`."""
 
 import argparse
+import multiprocessing
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
@@ -67,8 +71,21 @@ def run(args: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="vaedge-metrics-") as folder:
             os.environ[FOLDER_VARIABLE] = folder  # before the workers start
             # A worker receives the pickled VAEs: it loads the same bundles, and verifies that they are unchanged.
-            Multiprocess(_config(create, args, factory=True), [listener]).run()
+            Multiprocess(_config(partial(_create_in_worker, create), args, factory=True), [listener]).run()
         return 0
+
+
+def _create_in_worker(create: Callable[[], object]) -> object:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    return create()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent was killed. Otherwise it would occupy the port, and nobody would stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _config(app: object, args: argparse.Namespace, *, factory: bool = False) -> uvicorn.Config:

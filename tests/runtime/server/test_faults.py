@@ -247,6 +247,26 @@ def test_a_killed_worker_is_replaced_and_fails_only_its_connections(serving, bun
         assert process.wait(60) == 0
 
 
+def test_workers_end_when_their_parent_is_killed(serving, bundle, client, decode):
+    async def main(process, address):
+        await until(lambda: len(workers(process.pid)) == 2)
+        assert (await request(client, address, decode)).status == 200
+        process.kill()
+
+        async def port_is_closed():
+            try:
+                _, writer = await connect(address)
+            except ConnectionRefusedError:
+                return True
+            writer.close()
+            return False
+
+        await until(port_is_closed)
+
+    with serving(bundle.parent / "mnist", "--workers", "2") as (process, address):
+        run(main(process, address))
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_sigterm_ends_the_server_after_all_accepted_requests(serving, bundle, client, decode, slow, mnist, count):
     expected = {decode: mnist.decode(Z).tobytes(), slow: mnist.log_prob(X, **SLOW).tobytes()}
