@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--batch", default="64", help="batch size")
     args = parser.parse_args()
     args.reports.mkdir(parents=True, exist_ok=True)
-    options = [args.model, "--operations", "decode", "--variants", "fp32", "--threads", "1", "--precision", "0"]
+    options = [args.model, "--operations", "decode", "--variants", "fp32", "--threads", "1", "--precision", "1e-9"]
     options += ["--batches", args.batch, "--seconds", str(args.seconds), "--against"]
     slowed_interpreter = args.reports / "python"
     slowed_interpreter.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).resolve()} --worker "$@"\n')

@@ -133,9 +133,11 @@ def test_evaluation_equals_that_of_the_cpu(change, tmp_path):
 
 def test_run_of_a_gpu_is_exported_and_checked(tmp_path):
     train(TrainConfig(**FIELDS), tmp_path / "run", device="cuda", progress=False)
-    export_run(tmp_path / "run", tmp_path / "bundle")
+    export_run(tmp_path / "run", tmp_path / "bundle", variants=("fp32", "fp16"))
     for device in ("cpu", "cuda"):
-        assert vaedge.check(tmp_path / "bundle", device=device).passed
+        report = vaedge.check(tmp_path / "bundle", device=device)
+        assert report.differences.keys() == {"fp32", "fp16"}
+        assert report.passed, report.differences
 
 
 def test_full_memory_names_the_settings_and_keeps_the_run(tmp_path):

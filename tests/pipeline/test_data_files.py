@@ -192,7 +192,7 @@ def test_split_that_a_file_does_not_have_is_an_error(images, tmp_path, capsys):
     np.savez(tmp_path / "x.npz", train=PIXELS, valid=PIXELS)
     for options, message in (
         (("--split", "test"), "x.npz has the arrays train, valid, but not the array 'test', which --split asks for"),
-        ((), "x.npz has the arrays train, valid; expected train and test, or x. Labels are train_labels and"),
+        ((), "x.npz has the arrays train, valid; expected train and test, or x. Labels are stored as"),
     ):
         assert message in failure(capsys, "encode", images / "bundle", tmp_path / "x.npz", *options, *words)
 

@@ -61,7 +61,7 @@ def python(request, wheel, tmp_path_factory):
 
 
 def without_network():
-    """Return the words before a command that turn off its network; [] if the system does not allow this."""
+    """Return words to put before a command, so that it runs without network; [] if the system cannot do this."""
     words = ["unshare", "--map-root-user", "--net"]
     possible = shutil.which("unshare") and subprocess.run([*words, "true"], capture_output=True).returncode == 0
     return words if possible else []

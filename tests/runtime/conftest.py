@@ -25,7 +25,9 @@ _guarded = False
 
 def _refuse_connections(event, arguments):
     if _guarded and event == "socket.connect" and arguments[0].family != getattr(socket, "AF_UNIX", None):
-        raise ConnectionRefusedError(f"a test of the runtime connects to {arguments[1]}")
+        raise ConnectionRefusedError(
+            f"a test of the runtime tries to connect to {arguments[1]}; such tests must not use the network"
+        )
 
 
 sys.addaudithook(_refuse_connections)  # a hook cannot be removed, so a fixture turns it on and off
@@ -64,7 +66,7 @@ def copied(bundle, tmp_path):
 
 @pytest.fixture
 def edit_manifest(copied):
-    """Return a function that applies a function to the manifest of the copied bundle, and returns the folder."""
+    """Return a function `edit(change)`: it calls `change` with the copied bundle's manifest, and returns the folder."""
 
     def edit(change):
         path = copied / "manifest.json"
@@ -78,7 +80,7 @@ def edit_manifest(copied):
 
 @pytest.fixture
 def replace_file(copied, edit_manifest):
-    """Return a function that replaces a file of the copied bundle, updates the manifest, and returns the folder."""
+    """Return a function that writes a file of the copied bundle and its manifest entry, and returns the folder."""
 
     def replace(name, content):
         (copied / name).write_bytes(content)
@@ -96,7 +98,10 @@ def _graph(nodes, tensors, first, outputs):
 
 @pytest.fixture(scope="session")
 def table_bundle(tmp_path_factory):
-    """The folder of a bundle with mean = x + 10 * y, log_var = -4, loc = z + 10 * y, and log_scale = -4."""
+    """Folder of a bundle for a table of two columns with a condition y of three classes.
+
+    The graphs compute mean = x + 10 * y, log_var = -4, loc = z + 10 * y, and log_scale = -4.
+    """
     tensors = [
         tensor(b"levels", (3,), 1, struct.pack("<3f", 0, 10, 20)),
         tensor(b"axis", (1,), 7, struct.pack("<q", 1)),

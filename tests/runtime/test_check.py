@@ -15,7 +15,10 @@ OUTPUTS = {"mean", "log_var", "decoded", "logits"}
 
 @pytest.fixture
 def edit_reference(copied, edit_manifest):
-    """Return a function that changes arrays of a reference file, and updates the manifest; None removes an array."""
+    """Return a function that changes arrays of a bundle's reference file, and updates the manifest.
+
+    An array that is given as None is removed. The function returns the folder of the bundle.
+    """
 
     def edit(name="reference.npz", **changes):
         path = copied / name
@@ -61,7 +64,7 @@ def test_difference_is_reported_as_a_multiple_of_the_tolerance(edit_reference, b
 
 
 def test_difference_in_one_small_feature_fails(edit_reference, bundle):
-    """Each feature has its own tolerance, so features with larger tolerances do not hide the difference."""
+    """Each element of an output has its own tolerance, so elements with larger tolerances do not hide a difference."""
     mean = stored(bundle, "mean").copy()
     tolerance = np.full(20, 1e-3, np.float32)
     tolerance[7] = 1e-6

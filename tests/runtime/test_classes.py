@@ -1,4 +1,4 @@
-"""Classes are given by name or by number."""
+"""A condition with classes accepts class names and class numbers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Conditional models receive one value of each condition per example."""
+"""Conditional models take one value of each condition for each example."""
 
 import struct
 
@@ -104,7 +104,7 @@ def test_classes_are_given_by_name(table_bundle):
 
 @pytest.mark.parametrize("k", [1, 3, 2500])
 def test_bounds_use_the_conditions_of_each_example(conditional, k):
-    """The first example has the same bound as alone, and all bounds agree with a formula for the same noise."""
+    """All bounds agree with a formula for the same noise. The first example has the same bound in a batch of one."""
     x = sigmoid(X).astype(np.float32)
     bounds = conditional.bounds(x, k=k, seed=0, y=Y)
     np.testing.assert_array_equal(bounds.importance_weighted, conditional.log_prob(x, k=k, seed=0, y=Y))

@@ -1,4 +1,4 @@
-"""A seed gives the same latents on every machine. On one machine, fp32 results have the same bits in any batch."""
+"""A seed gives the same latents on every machine. On one machine, fp32 results do not depend on the batch."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ def digest(latents):
 
 
 def exact_grid(seed, *shape):
-    """Return numbers from -4 to 4 that are the same on every machine."""
+    """Return random float32 numbers from -4 to 4 that have the same bits on every machine."""
     integers = np.random.default_rng(seed).integers(-(2**22), 2**22, shape)
     return (integers / 2**20).astype(np.float32)
 
@@ -85,7 +85,7 @@ def test_fp32_results_do_not_depend_on_threads_batch_or_chunks(bundle, many, mon
 
 @pytest.mark.parametrize("model", ["article", "mnist"])
 def test_int8_results_do_not_depend_on_the_threads(bundle, many, model):
-    """Other than the threads, the batch may change int8 results: its largest value scales the activations."""
+    """The number of threads does not change int8 results. The batch may, because its values scale the activations."""
     expected = vaedge.load(bundle.parent / model, variant="int8", threads=1).reconstruct(many)
     for threads in (2, 3):
         vae = vaedge.load(bundle.parent / model, variant="int8", threads=threads)

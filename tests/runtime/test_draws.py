@@ -1,4 +1,4 @@
-"""Draws from p(x|z) do not depend on batches and chunks. A surrogate likelihood gives one clear error."""
+"""Draws from p(x|z) do not depend on batches and chunks. A likelihood that is not a distribution is refused."""
 
 import math
 

@@ -16,13 +16,13 @@ BITS = (PIXELS > 127).astype(np.uint8) * np.uint8(255)
 
 @pytest.fixture
 def encoded(edit_manifest):
-    """The folder of a bundle whose manifest has an encoding."""
+    """The folder of a bundle whose manifest says that uint8 arrays are divided by 255."""
     return edit_manifest(lambda tree: tree["input"].update(encoding=ENCODING))
 
 
 @pytest.fixture
 def binary(encoded, edit_manifest):
-    """The folder of the fixture `encoded`, but with the likelihood bernoulli, which supports `log_prob`."""
+    """The bundle of the fixture `encoded` with the likelihood "bernoulli", which supports `log_prob`."""
     return edit_manifest(lambda tree: tree["likelihood"].update(name="bernoulli"))
 
 

@@ -1,4 +1,4 @@
-"""The public API consists of exactly the listed names. All other names are internal."""
+"""The public API consists of exactly the names that this module lists. All other names are internal."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Random mutants of a bundle cause no crash and no error except VaedgeError, and take little time and memory."""
+"""Randomly changed bundles either run or raise VaedgeError. They cause no crash, and take little time and memory."""
 
 import json
 import os
@@ -17,7 +17,10 @@ TESTS = Path(__file__).parents[1]
 
 
 def fuzz(scratch, seed, count):
-    """Run the fuzzer in a new process, so that a crash does not end the tests; return the outcomes."""
+    """Run `hostile.fuzz` in a new process, so that a crash does not end the tests.
+
+    Check the time and memory that it reports, and return the number of mutants with each outcome.
+    """
     scratch.mkdir()
     paths = os.pathsep.join((str(TESTS), str(Path(vaedge.__file__).parents[1])))
     words = [sys.executable, "-W", "always", "-m", "hostile.fuzz", str(scratch), str(seed), str(count)]

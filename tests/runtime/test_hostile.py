@@ -1,4 +1,4 @@
-"""Hostile bundles are refused with an error, with little time and memory, before ONNX Runtime gets a graph."""
+"""Hostile bundles are refused before ONNX Runtime gets a graph. The refusal takes little time and memory."""
 
 import time
 
@@ -51,7 +51,7 @@ def test_refusals_need_little_memory(bundle, tmp_path):
 
 
 def test_links_to_files_of_a_bundle_are_followed(bundle, tmp_path):
-    """The Hugging Face cache and package managers store files as links."""
+    """A bundle of symbolic links loads, because the Hugging Face cache and package managers store files as links."""
     (tmp_path / "snapshot").mkdir()
     for file in bundle.iterdir():
         (tmp_path / "snapshot" / file.name).symlink_to(file)

@@ -45,7 +45,7 @@ def test_import_warns_if_onnxruntime_was_imported_first():
 
 
 def test_tests_of_the_runtime_cannot_connect():
-    with pytest.raises(ConnectionRefusedError, match="a test of the runtime connects"):
+    with pytest.raises(ConnectionRefusedError, match="a test of the runtime tries to connect"):
         socket.create_connection(("192.0.2.1", 80), timeout=5)
 
 
@@ -59,7 +59,7 @@ def test_sampling_writes_nothing_to_the_home_folder(bundle, tmp_path):
 
 
 def test_runtime_runs_without_posix_modules(bundle):
-    """The runtime must not need POSIX modules, because they do not exist on Windows."""
+    """The runtime must not need Python modules such as `fcntl`, because they do not exist on Windows."""
     posix = ("fcntl", "grp", "posix_ipc", "pwd", "resource", "termios")
     # These modules need Pillow, or the extra `serve`.
     optional = ("vaedge.files.images", "vaedge.files.decoding", "vaedge.server", "vaedge.cli.serve")

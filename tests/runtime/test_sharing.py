@@ -209,7 +209,7 @@ def test_sixteen_threads_of_many_mixed_calls_leak_nothing(bundle):
 
 
 def test_several_models_in_one_process_do_not_affect_each_other(bundle, digits):
-    """VAEs of several bundles, variants and numbers of threads each give the same results as a VAE alone."""
+    """Eight different VAEs in one process give the same results as when each is the only VAE."""
     kinds = [
         (model, variant, threads)
         for model in ("article", "mnist")

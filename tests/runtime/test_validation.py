@@ -108,11 +108,11 @@ def test_errors_inherit_builtin_errors():
 
 
 class Subclass(np.ndarray):
-    """A subclass of numpy.ndarray, as some libraries use."""
+    """A subclass of numpy.ndarray, such as those that some libraries return."""
 
 
 class Arraylike:
-    """An object that numpy can convert, such as a tensor of torch."""
+    """An object that numpy can convert to an array, such as a tensor of torch."""
 
     def __array__(self, dtype=None, copy=None):
         return DIGITS
@@ -219,7 +219,10 @@ LIMITS = (-1e6, 1e6), (0.0, 1.0), (0.0, 3.5), (-1.0, 1.0), (-2.0, 5.0), (2.0, 3.
 @pytest.mark.parametrize("value_range", LIMITS, ids=str)
 @pytest.mark.parametrize("size", [1, 4096, 4097])
 def test_exact_limits_are_accepted_and_the_next_number_is_refused(value_range, size):
-    """The tested ranges and sizes cover all fast paths of the validation."""
+    """An array with a value at the limit is valid, and one with a value just beyond the limit is refused.
+
+    The tested ranges and sizes use each optimized branch of `as_batch`.
+    """
     low, high = np.float32(value_range or (-np.finfo(np.float32).max, np.finfo(np.float32).max))
     for limit, outwards in ((low, np.float32(-np.inf)), (high, np.float32(np.inf))):
         x = np.full((1, size), (low if value_range else 0) / 2 + (high if value_range else 0) / 2, np.float32)

@@ -86,7 +86,7 @@ class TrainConfig:
     dataset: str = _field(
         "mnist-sample",
         "mnist-sample (ships with vaedge), the name of a torchvision data set, a folder of images (the names of its "
-        "subfolders are labels), a .csv file with a header, or a .npy or .npz file (labels are the arrays "
+        "subfolders are labels), a .csv file with a header, or a .npy or .npz file (labels are "
         f"{LABEL_NAMES})",
     )
     label_column: str | None = _field(

@@ -106,7 +106,7 @@ def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
         if not source.classes:
             raise DataError(
                 f"{config.dataset} has no labels, and condition 'label' needs them. An image folder needs one "
-                "subfolder for each class and no image outside the subfolders; a .npz file needs the arrays "
+                "subfolder for each class and no image outside the subfolders; a .npz file needs "
                 f"{LABEL_NAMES}; a .csv file needs --label-column"
             )
     else:

@@ -1,4 +1,4 @@
-"""Arguments that several commands share."""
+"""Command-line arguments that several subcommands of `vaedge` share."""
 
 import argparse
 
@@ -10,20 +10,24 @@ THREADS_HELP = "number of CPU threads (default: all CPUs that this process may u
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add BUNDLE and the options of `vaedge.load`."""
+    """Add the argument BUNDLE, and the options --device, --threads and --variant."""
     parser.add_argument("model", metavar="BUNDLE", help="folder of the bundle")
     add_load_arguments(parser)
 
 
 def add_load_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `vaedge.load`."""
+    """Add the options --device, --threads and --variant."""
     parser.add_argument("--device", default="cpu", help=DEVICE_HELP)
     parser.add_argument("--threads", type=positive, help=THREADS_HELP)
-    parser.add_argument("--variant", default="fp32", help="variant: fp32 (default), int8, ..., or fastest")
+    parser.add_argument(
+        "--variant",
+        default="fp32",
+        help="variant of the bundle: fp32 (default), int8, ..., or fastest (the one that a short test finds fastest)",
+    )
 
 
 def load_bundle(args: argparse.Namespace) -> VAE:
-    """Load the bundle that the arguments name. `vaedge.load` documents the errors."""
+    """Load the bundle that the command-line arguments name. `vaedge.load` documents the errors."""
     return vaedge.load(
         args.model,
         device=args.device,
@@ -34,7 +38,7 @@ def load_bundle(args: argparse.Namespace) -> VAE:
 
 
 def positive(text: str) -> int:
-    """Parse an integer of at least 1. argparse calls this function as a `type`.
+    """Parse an integer of at least 1, as the `type` of an argparse argument.
 
     Raises:
         argparse.ArgumentTypeError: The text is not an integer of at least 1.
@@ -45,7 +49,7 @@ def positive(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """Parse an integer of at least 0. argparse calls this function as a `type`.
+    """Parse an integer of at least 0, as the `type` of an argparse argument.
 
     Raises:
         argparse.ArgumentTypeError: The text is not an integer of at least 0.

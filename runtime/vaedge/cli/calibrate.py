@@ -18,21 +18,23 @@ _ADVICE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge calibrate`."""
-    parser.epilog = f"NORMAL_EXAMPLES are at least 20 examples. {_ADVICE}"
+    parser.epilog = f"NORMAL_EXAMPLES must hold at least 20 examples. {_ADVICE}"
     add_bundle_arguments(parser)
     add_condition_argument(parser)
     add_input_arguments(parser, "NORMAL_EXAMPLES")
-    parser.add_argument("--seed", type=seed, default=0, help="seed of the random division of the examples (default: 0)")
+    parser.add_argument(
+        "--seed", type=seed, default=0, help="seed of the random division of the examples into three parts (default: 0)"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help=".npz file for the calibration, to use with `vaedge detect --calibration`",
+        help=".npz file to write the calibration to; `vaedge detect --calibration` reads it",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Calibrate one variant, write the calibration, and print the measured false-alarm rates."""
+    """Calibrate detection for one variant, write the calibration, and print the measured false-alarm rates."""
     output = Output.of(args.out, ".npz", reads=[args.input])
     vae = load_bundle(args)
     with read_input(args, vae) as (examples, conditions):

@@ -13,11 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="BUNDLE", help="folder of the bundle")
     parser.add_argument("--device", default="cpu", help=DEVICE_HELP)
     parser.add_argument("--threads", type=positive, help=THREADS_HELP)
-    parser.add_argument("--variant", help="run only this variant (default: all variants)")
+    parser.add_argument("--variant", help="check only this variant (default: all variants of the bundle)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Verify the files, compare this device with the stored references, and print the differences."""
+    """Verify the files, compare the outputs on this device with the stored outputs, and print the differences."""
     report = vaedge.check(args.model, device=args.device, threads=args.threads, variant=args.variant)
     print(f"{args.model}: every file that the manifest names matches its SHA-256")
     for variant, row in report.differences.items():

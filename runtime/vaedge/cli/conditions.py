@@ -26,25 +26,26 @@ def add_condition_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="condition of a conditional model; VALUE is one class name or number for all examples, several names or "
-        "numbers separated by commas, or a .npy file; a name that contains a comma is quoted as in CSV: "
-        "'y=\"red, dark\",blue'; the condition y replaces the labels of the examples",
+        help="condition of a conditional model; VALUE is one class name or number for all examples, a list of names or "
+        "numbers with commas between them, or a .npy file; quote a name that contains a comma as in CSV: "
+        "'y=\"red, dark\",blue'; if NAME is y, VALUE replaces the labels of the examples",
     )
 
 
 def read_conditions(
     args: argparse.Namespace, manifest: Manifest, labels: npt.NDArray[Any] | Sequence[str] | None = None
 ) -> Conditions:
-    """Return the conditions of a call by name, as arrays.
+    """Return a dict from the name of each condition of the model to an array of its values.
 
     Args:
-        args: The arguments, with --condition.
+        args: The parsed command line, with the option --condition.
         manifest: The manifest of the model.
-        labels: The classes of the examples, names or numbers. They are the values of the condition `y`, unless
-            --condition gives this condition.
+        labels: The class of each example, as a name or a number. The labels are the values of the condition `y`,
+            unless --condition gives `y`. None if the examples have no labels.
 
     Raises:
-        InputError: A condition is missing or unknown, an argument is not of the form NAME=VALUE, or a class is unknown.
+        InputError: A condition is missing or unknown, a --condition is not of the form NAME=VALUE, or a class is
+            unknown.
     """
     conditions = {}
     for text in args.condition:
@@ -73,10 +74,13 @@ def read_conditions(
 
 
 def cycled(conditions: Conditions, manifest: Manifest, n: int) -> Conditions:
-    """Return the conditions of n samples. Several values that are fewer than n are repeated in their order.
+    """Return the conditions of n samples.
+
+    A list of values is repeated in order until it has n values. A single value, which applies to all samples, is
+    returned unchanged.
 
     Raises:
-        InputError: There are more values than samples.
+        InputError: A condition has more than n values.
     """
     values_of_all = {}
     for name, values in conditions.items():
@@ -88,21 +92,21 @@ def cycled(conditions: Conditions, manifest: Manifest, n: int) -> Conditions:
 
 
 def grid_columns(conditions: Conditions, manifest: Manifest) -> int | None:
-    """Return the number of columns for a grid of samples: one column for each given value.
+    """Return the number of columns for a grid of samples: the number of values in the longest list of a condition.
 
-    Return None if each condition has one value for all samples, or if there are more than 20 values.
+    Return None if no condition has a list of values, or if the longest list has more than 20 values.
     """
     counts = {len(values) for name, values in conditions.items() if values.ndim > len(manifest.conditions[name].shape)}
     return max(counts) if counts and max(counts) <= _MAX_COLUMNS else None
 
 
 def class_names(values: npt.NDArray[Any], condition: Condition) -> npt.NDArray[Any]:
-    """Return the names of the classes. If the condition has no classes, return the values unchanged."""
+    """Return the class name of each value. If the condition has no classes, return the values unchanged."""
     return np.array(condition.classes)[values] if condition.classes else values
 
 
 def condition_columns(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest) -> Conditions:
-    """Return the columns of a table for the conditions: the names of classes, and other values as they are."""
+    """Return the values of the conditions for a table: class names if a condition has classes, otherwise numbers."""
     return {name: class_names(values, manifest.conditions[name]) for name, values in conditions.items()}
 
 
@@ -120,7 +124,7 @@ def captions(conditions: Mapping[str, npt.NDArray[Any]], manifest: Manifest, n: 
 
 
 def _read_values(text: str, name: str, value: str, condition: Condition) -> npt.NDArray[Any]:
-    """Read the value of one --condition."""
+    """Parse `value`, which follows "=" in the option --condition. `text` is the whole NAME=VALUE, for messages."""
     if value.endswith(".npy") and value not in condition.classes:
         return class_numbers(read_array(Path(value), name), name, condition)
     # A name that is the only value needs no quotes.
@@ -133,7 +137,7 @@ def _read_values(text: str, name: str, value: str, condition: Condition) -> npt.
 
 
 def _split(value: str, text: str) -> list[str]:
-    """Split the values of a --condition like a line of a CSV file."""
+    """Split `value` at its commas, like a line of a CSV file. `text` is the whole NAME=VALUE, for messages."""
     try:
         return next(csv.reader([value], skipinitialspace=True, strict=True)) or [""]
     except csv.Error as error:

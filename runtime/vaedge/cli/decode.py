@@ -21,21 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input",
         metavar="INPUT",
         type=Path,
-        help="latents: .npy, .npz with the array mean, or .csv with the columns mean0, mean1, ... (`vaedge encode` "
-        "writes .npz and .csv)",
+        help="file of latents: .npy, .npz with an array named mean, or .csv with columns named mean0, mean1, ...; "
+        "`vaedge encode` writes such .npz and .csv files",
     )
     parser.add_argument(
         "--label-column",
         metavar="NAME",
-        help="column of a .csv file that holds the class of each row; the classes are the condition y (default: the "
-        "column y, if the file has one)",
+        help="name of the .csv column with the class of each row; the classes are the values of the condition y "
+        "(default: y, if the file has a column y)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help=".png (a grid of images), .npy, .csv (if the examples are rows of a table; with a column for each "
-        "condition), or a folder of shards (repeat the command to resume it after an interruption)",
+        help=".png (a grid of images), .npy, .csv (only if the model's examples are rows of a table; each condition is "
+        "a further column), or a folder of shards (to resume after an interruption, repeat the command)",
     )
 
 
@@ -57,11 +57,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_latents(path: Path, vae: VAE, label_column: str | None) -> tuple[FloatArray, tuple[str, ...] | None]:
-    """Return the latents as an array (n, *latent_shape), and the classes of the rows if a table has them."""
+    """Return the latents, shape (n, *latent_shape), and the class of each row, or None without a column of classes."""
     shape = vae.latent_shape
     if path.suffix.lower() == TABLE_SUFFIX:
         if len(shape) != 1:
-            raise InputError(f"{path} is a table, but the latents have the shape {shape}; give a .npy file")
+            raise InputError(f"{path} is a table, but this model's latents have the shape {shape}; give a .npy file")
         if label_column is None and LABELED in vae.manifest.conditions and LABELED in read_names(path):
             label_column = LABELED  # as `vaedge encode` writes it
         table = read_table(path, label_column, columns=numbered("mean", shape[0]))

@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.01,
         metavar="RATE",
-        help="call an example an anomaly if its p-value is at most RATE; on average, at most this share of the normal "
-        "examples is called anomalies (default: 0.01)",
+        help="an example is an anomaly if its p-value is at most RATE; on average, at most this share of the normal "
+        "examples is reported as anomalies (default: 0.01)",
     )
     parser.add_argument(
         "--calibration",
@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--maps",
         type=Path,
         metavar="DIR",
-        help="new or empty folder for one .png per image: the image, and beside it the distortion in red; the "
-        "calibration sets the limits of the color, which are printed",
+        help="new or empty folder for one .png per example, which shows the image and its distortion in red side by "
+        "side; the calibration sets the distortions without red and of full red, which are printed",
     )
     parser.add_argument(
         "--fail-on-anomaly", action="store_true", help=f"exit with the status {FOUND} if there is an anomaly"
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the number of anomalies and the most anomalous examples.
 
-    The scores are written if --out is given, and the overlays are written if --maps is given.
+    With --out, also write the scores. With --maps, also write one image per example that shows its distortion in red.
     """
     output = None if args.out is None else Output.of(args.out, ".csv", reads=[args.input])
     if args.maps is not None:
@@ -99,23 +99,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _require_empty(folder: Path) -> None:
-    """Raise InputError if `folder` exists, and is not an empty folder. Files are never replaced."""
+    """Raise InputError unless `folder` is new or empty, so that the images of --maps replace no files."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder} exists and is not an empty folder; name another folder for the overlays")
+        raise InputError(f"{folder} exists and is not an empty folder; give a new or empty folder to --maps")
 
 
 def _require_images(vae: VAE) -> None:
     from vaedge.files.images import is_image_shape  # Pillow is needed only for images
 
     if not is_image_shape(vae.input_shape):
-        raise InputError(f"--maps needs images, but this model's examples have the shape {vae.input_shape}")
+        raise InputError(
+            f"--maps needs images, but this model's examples have the shape {vae.input_shape}; remove --maps"
+        )
 
 
 def _require_calibration(args: argparse.Namespace, vae: VAE) -> "Calibration":
-    """Return the calibration.
+    """Return the calibration of the loaded variant.
 
     Raises:
-        InputError: There is no calibration, or it does not allow the false-alarm rate.
+        InputError: The variant has no calibration, or --false-alarm-rate is invalid or too small for the calibration.
     """
     if vae.calibration is None:
         raise InputError(
@@ -129,10 +131,10 @@ def _require_calibration(args: argparse.Namespace, vae: VAE) -> "Calibration":
 def _detect(
     args: argparse.Namespace, vae: VAE, x: npt.NDArray[Any], conditions: Arrays
 ) -> Iterator[tuple[slice, "Detection"]]:
-    """Run `detect` on some examples at a time, because the maps of all examples may not fit into memory.
+    """Run `vae.detect` on 64 examples at a time, because the distortion maps of all may not fit into memory.
 
     Yields:
-        The rows of the examples, and the result.
+        A slice of the rows of `x`, and the result for these rows.
     """
     for start in range(0, len(x), _BATCH):
         rows = slice(start, min(start + _BATCH, len(x)))
@@ -163,15 +165,15 @@ def _write_table(output: Output, found: Arrays, names: tuple[str, ...]) -> None:
 def _write_overlays(
     folder: Path, images: npt.NDArray[Any], maps: FloatArray, names: tuple[str, ...], calibration: "Calibration"
 ) -> None:
-    """Write one overlay per image: NAME.png. The limits of the red color are those of the calibration.
+    """Write one file NAME.png per image, which shows the image and its distortion in red side by side.
 
     Args:
-        folder: The folder.
+        folder: Folder to write to.
         images: The images, uint8 or float32, shape (n, channels, height, width).
-        maps: Distortion of each element of the images in nats, float32, of the same shape. The overlay shows the mean
-            over the channels.
+        maps: Distortion of each element of the images in nats, float32, of the same shape. The red color shows its
+            mean over the channels.
         names: Names of the images.
-        calibration: The calibration.
+        calibration: Calibration whose `map_range` holds the distortions that are shown without red and in full red.
     """
     from vaedge.files.images import overlay_png
 

@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".npz with the arrays mean and log_var, .csv with the columns mean0, ..., log_var0, ..., or a folder of "
-        ".npz shards (repeat the command to resume it after an interruption); for images, .npz and .csv also hold the "
-        "file names",
+        help=".npz with the arrays mean and log_var, .csv with the columns mean0, mean1, ... and log_var0, log_var1, "
+        "..., or a folder of .npz shards (to resume after an interruption, repeat the command); for image files, .npz "
+        "and .csv also hold the file names",
     )
 
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _column_names(output: Output, vae: VAE) -> tuple[str, ...]:
-    """Return the names of the columns of a table of means and log-variances; () for other outputs."""
+    """Return the column names of the means and log-variances, or () if the output is not a .csv file."""
     if output.suffix != ".csv":
         return ()
     if len(vae.latent_shape) != 1:

@@ -1,4 +1,4 @@
-"""The argument INPUT of the commands that read examples, and the options that say how to read them."""
+"""The command-line argument INPUT, which names the examples to read, and the options that say how to read them."""
 
 import argparse
 import sys
@@ -31,14 +31,17 @@ def add_input_arguments(parser: argparse.ArgumentParser, metavar: str = "INPUT")
 
 
 def add_read_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how examples are read."""
+    """Add --split, --label-column, --resize and --background, which say how to read examples."""
     parser.add_argument(
-        "--split", choices=SPLITS, help="part to read of a .npz file with train and test (default: test)"
+        "--split",
+        choices=SPLITS,
+        help="array to read from a .npz file that holds the arrays train and test (default: test)",
     )
     parser.add_argument(
         "--label-column",
         metavar="NAME",
-        help="column of a .csv file that holds the class of each row; the classes are the condition y of a model",
+        help="name of the .csv column with the class of each row; the classes are the values of the condition y of a "
+        "conditional model",
     )
     parser.add_argument("--resize", action="store_true", help="resize images to the size that the model takes")
     parser.add_argument(
@@ -63,9 +66,9 @@ def read_options(args: argparse.Namespace, vae: VAE) -> ReadOptions:
 
 @contextmanager
 def read_input(args: argparse.Namespace, vae: VAE) -> Iterator[tuple[ExampleSet, Conditions]]:
-    """Read INPUT and the conditions for a `with` block.
+    """Read the examples in INPUT and their conditions, as a context manager.
 
-    The images that were left out are named on stderr before the block, and their number is printed after it.
+    If --skip-broken leaves out images, print their names to stderr before the `with` block, and their number after it.
 
     Raises:
         InputError: The examples cannot be read, or a condition is missing or unknown.

@@ -23,14 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=seed,
         nargs=2,
         metavar=("I", "J"),
-        help="row of A and row of B, counted from 0, if the files hold several examples",
+        help="row of A and row of B to interpolate between, counted from 0; needed if a file holds several examples",
     )
     parser.add_argument("--steps", type=positive, default=8, help="number of steps, both ends included (default: 8)")
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help=".png (one row of images), .npy, or .csv (if the examples are rows of a table)",
+        help=".png (one row of images), .npy, or .csv (only if the model's examples are rows of a table)",
     )
 
 
@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
                 f"{path} holds {len(x)} examples; expected one. Choose one example of each input file with --rows"
             )
         if row is not None and row >= len(x):
-            raise InputError(f"{path} holds {len(x)} examples; row {row} of --rows does not exist")
+            raise InputError(
+                f"{path} holds {len(x)} examples, but --rows asks for row {row}, counted from 0; give an existing row"
+            )
         ends.append(x[row or 0])
         labels.append(None if examples.labels is None else examples.labels[row or 0])
     if labels[0] != labels[1] and vae.manifest.conditions and not args.condition:

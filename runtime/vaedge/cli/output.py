@@ -1,6 +1,7 @@
 """The output of a command: a grid of images (.png), an array (.npy or .npz), a table (.csv), or a folder of shards.
 
-The suffix of the path selects the kind of output. A path without a suffix selects a folder of shards.
+The suffix of the path selects the kind of output. A path without a suffix is a folder of shards: files that each hold
+some of the rows.
 """
 
 import argparse
@@ -31,11 +32,11 @@ SHARDS = ""  # the suffix of a folder of shards
 
 @dataclass(frozen=True)
 class Output:
-    """The destination of a command.
+    """The file or folder that a command writes.
 
     Attributes:
-        path: The file or folder.
-        suffix: ".png", ".npy", ".npz", ..., or SHARDS.
+        path: Path of the file or folder.
+        suffix: Suffix of the file, such as ".png". SHARDS, the empty string, means a folder of shards.
     """
 
     path: Path
@@ -52,7 +53,7 @@ class Output:
 
         Raises:
             InputError: The suffix of the path is not allowed, the parent folder does not exist or is a bundle, or the
-                command reads the path.
+                path is one of `reads`.
         """
         suffix = path.suffix.lower()
         if suffix not in allowed:
@@ -67,16 +68,16 @@ class Output:
         return cls(path, suffix)
 
     def column_names(self, manifest: Manifest, *, conditions: bool = False) -> tuple[str, ...]:
-        """Return the names of the columns of examples in a .csv file: the features, or x0, x1, ...
+        """Return the column names of a .csv file of examples: the model's feature names, or x0, x1, ...
 
         Return () if the output is not a .csv file.
 
         Args:
             manifest: The manifest of the model.
-            conditions: Whether to add the columns of the conditions. "_" is appended to a name that is used already.
+            conditions: Whether to add the column names of the conditions; see `condition_names`.
 
         Raises:
-            InputError: The output is a table, and the examples are not rows of numbers.
+            InputError: The output is a .csv file, but an example of this model has more than one axis.
         """
         if self.suffix != ".csv":
             return ()
@@ -94,7 +95,7 @@ class Output:
         write_atomically(self.path, grid_png(images, columns, captions))
 
     def write_table(self, names: Sequence[str], *columns: npt.NDArray[Any]) -> None:
-        """Write arrays (n, ...) side by side as .csv."""
+        """Write a .csv file with the columns of several arrays, each of shape (n, ...), side by side."""
         write_atomically(self.path, format_header(names), *format_rows(*columns))
 
     def write_array(self, array: npt.NDArray[Any], names: Sequence[str] = (), columns: int | None = None) -> None:
@@ -111,11 +112,11 @@ class Output:
         write_atomically(self.path, npz_content(**arrays))
 
     def write_stream(self, source: Source, job: Mapping[str, Any], names: Sequence[str] = ()) -> int:
-        """Write a source as .npy, .csv or shards, with a progress bar, and print the result.
+        """Write the rows of a source as .npy, .csv or shards, show a progress bar, and print the number of rows.
 
         Args:
             source: The rows to write.
-            job: Description of the content of a folder of shards.
+            job: Description of the rows. A folder of shards stores it, and refuses to resume a different job.
             names: Names of the columns of a .csv file.
 
         Returns:
@@ -148,7 +149,7 @@ def write_decoded(
     conditions: Mapping[str, npt.NDArray[Any]],
     operation: Callable[..., FloatArray],
 ) -> int:
-    """Apply `vae.decode` or `vae.reconstruct` to some rows at a time, and write the results."""
+    """Apply `operation`, either `vae.decode` or `vae.reconstruct`, to some rows at a time, and write the results."""
     buffers, is_table = Buffers(vae.input_shape), output.suffix == ".csv"
 
     def call(part: npt.NDArray[Any], conditions: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
@@ -163,7 +164,7 @@ def write_decoded(
 
 
 def condition_names(names: tuple[str, ...], manifest: Manifest) -> tuple[str, ...]:
-    """Return `names` and the column names of the conditions. "_" is appended to a name that is used already."""
+    """Return `names`, then the column names of the conditions. If a column name is used already, append "_" to it."""
     for name, condition in manifest.conditions.items():
         for column in numbered(name, math.prod(condition.shape)) if condition.shape else (name,):
             while column in names:
@@ -173,7 +174,7 @@ def condition_names(names: tuple[str, ...], manifest: Manifest) -> tuple[str, ..
 
 
 def numbered(name: str, count: int) -> tuple[str, ...]:
-    """Return name0, name1, ..."""
+    """Return `count` column names: name0, name1, ..."""
     return tuple(f"{name}{index}" for index in range(count))
 
 
@@ -189,7 +190,7 @@ def repeat_conditions(
 
 
 def describe_job(args: argparse.Namespace, vae: VAE, conditions: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """Return a description of a folder of shards: the command, the bundle, the input file, and the conditions."""
+    """Describe the rows of a folder of shards by the command, bundle, variant, input file, options, and conditions."""
     job = {"command": args.command, "manifest": vae.sha256, "variant": vae.variant}
     if hasattr(args, "input"):
         found = args.input.stat()

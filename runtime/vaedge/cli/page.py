@@ -11,7 +11,7 @@ from vaedge.web.page import build_page
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge page`."""
     parser.add_argument("model", metavar="BUNDLE", help="folder of the bundle")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the page to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="HTML file to write")
     parser.add_argument(
         "--onnxruntime-web",
         type=Path,
@@ -25,12 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="NAME",
-        help="variants in the page; it shows the first one (default: the smallest variant)",
+        help="variants of the bundle to put into the page, which shows the first one (default: the smallest variant)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the explorer of a bundle as one HTML file, which runs in a browser without a network."""
+    """Write one HTML file that shows the bundle and runs it in a browser without a network."""
     output = Output.of(args.out, ".html")
     page = build_page(args.model, args.onnxruntime_web, args.variants)
     write_atomically(output.path, page)

@@ -26,12 +26,12 @@ def progress_bar(
         description: Description of the work, for example "reading images".
         unit: Plural of the unit of work, for example "examples".
         initial: Amount of work that is done already.
-        rate: Whether to show the speed and the remaining time. Both are useless if the work is a time.
+        rate: Whether to show the speed and the remaining time. Both are useless if the work is measured in seconds.
         shown: Whether to show anything.
 
     Yields:
-        A function to call after each part of the work, with the amount of this part. An optional second argument is a
-        function that returns further text to show. The second function is called only when its text is shown.
+        The function `advance(amount, describe=None)`. Call it after each part of the work with the amount of this part.
+        `describe` is a function that returns additional text; it is called only when this text is shown.
     """
     try:
         from tqdm import tqdm
@@ -58,7 +58,7 @@ def progress_bar(
 
 
 class _Lines:
-    """A stream on which tqdm writes one line of text for each state of a bar."""
+    """A text stream for tqdm that writes each update of the progress bar as a separate line."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -19,13 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input_arguments(parser)
     parser.add_argument("--sample", action="store_true", help="draw z from q(z|x) instead of taking its mean")
     parser.add_argument("--draw", action="store_true", help="draw x from p(x|z) instead of taking its mean")
-    parser.add_argument("--seed", type=seed, help="seed of the draws, for --sample and --draw")
+    parser.add_argument(
+        "--seed", type=seed, help="seed of the draws; needs --sample or --draw (default: a random seed)"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help=".png (rows of originals above their reconstructions), .npy, .csv (if the examples are rows of a table), "
-        "or a folder of shards",
+        help=".png (rows of originals above their reconstructions), .npy, .csv (only if the model's examples are rows "
+        "of a table), or a folder of shards",
     )
 
 
@@ -33,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     """Reconstruct examples and write the results."""
     drawn = next((name for name in ("sample", "draw") if getattr(args, name)), None)
     if args.seed is not None and drawn is None:
-        raise InputError("--seed needs --sample or --draw, because nothing is drawn without them; remove --seed")
+        raise InputError(
+            "--seed needs --sample or --draw, because nothing is drawn without them; add one of them, or remove --seed"
+        )
     output = Output.of(args.out, ".npy", ".png", ".csv", SHARDS, reads=[args.input])
     if drawn is not None and output.suffix == SHARDS:
         raise InputError(f"--{drawn} cannot write a folder of shards; give a .npy, .csv or .png file to --out")

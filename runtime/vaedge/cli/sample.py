@@ -18,14 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle_arguments(parser)
     add_condition_argument(parser)
     parser.add_argument("-n", type=positive, default=64, help="number of samples (default: 64)")
-    parser.add_argument("--seed", type=read_seed, help="seed of the draws (default: fresh entropy)")
+    parser.add_argument("--seed", type=read_seed, help="seed of the draws (default: a random seed)")
     parser.add_argument("--draw", action="store_true", help="draw x from p(x|z) instead of taking its mean")
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help=".png (a grid of images), .npy, .csv (if the examples are rows of a table; with a column for each "
-        "condition), or a folder of shards (repeat the command to resume it after an interruption)",
+        help=".png (a grid of images), .npy, .csv (only if the model's examples are rows of a table; each condition is "
+        "a further column), or a folder of shards (to resume after an interruption, repeat the command)",
     )
 
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.seed is None and output.suffix == SHARDS:
         raise InputError(
-            "--seed is missing: a folder of shards needs it, so that a resumed command makes the same draws"
+            "--seed is missing; give it, because a command that resumes a folder of shards must make the same draws"
         )
     chosen = secrets.randbits(32) if args.seed is None else args.seed
     repeated = repeat_conditions(conditions, vae.manifest, args.n)

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle_arguments(parser)
     add_condition_argument(parser)
     add_input_arguments(parser)
-    parser.add_argument("-k", type=positive, default=100, help="number of draws of z per example (default: 100)")
+    parser.add_argument(
+        "-k", type=positive, default=100, help="number of draws of z per example for the bound (default: 100)"
+    )
     parser.add_argument("--seed", type=seed, default=0, help="seed of the draws (default: 0)")
     parser.add_argument(
         "--out",
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the mean bound and a summary, and write the bound of each example if --out is given."""
+    """Print the mean bound on log p(x) and a summary. With --out, also write the bound of each example."""
     output = None if args.out is None else Output.of(args.out, ".npy", ".csv", reads=[args.input])
     vae = load_bundle(args)
     with read_input(args, vae) as (examples, conditions):

@@ -1,4 +1,4 @@
-"""Sources of rows for files and shards: draws from the prior, and operations on the rows of an array."""
+"""Sources of the rows that a command writes: samples of a model, and results of an operation on an array's rows."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from vaedge.files.shards import Arrays
 class Buffers:
     """Two arrays that are used in turn: one is written to disk while the other is computed.
 
-    A new array for each call would take longer than the computation, because the system clears all new memory.
+    A new array for each call would take longer than the computation, because the system fills new memory with zeros.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -26,7 +26,7 @@ class Buffers:
         self._arrays: list[FloatArray] = []
 
     def next(self, rows: int) -> FloatArray:
-        """Return an array with `rows` rows. The call after the next one returns the same memory again."""
+        """Return an array with `rows` rows. Calls alternate between two pieces of memory."""
         if len(self._arrays) < 2 or len(self._arrays[0]) < rows:
             self._arrays.append(np.empty((rows, *self._shape), np.float32))
         else:
@@ -36,7 +36,7 @@ class Buffers:
 
 
 class Mapped:
-    """The results of an operation on the rows of an array."""
+    """A source of rows: the results of an operation on the rows of an array."""
 
     def __init__(
         self, rows: npt.NDArray[Any], conditions: Arrays, operation: Callable[..., Arrays], row_bytes: int
@@ -47,7 +47,7 @@ class Mapped:
             rows: Array of n rows, the first argument of the operation.
             conditions: Dict from the name of each condition to an array of n values.
             operation: Function that takes some rows and the keyword `conditions`, and returns a dict of result arrays.
-            row_bytes: Size in bytes of one row of all results together.
+            row_bytes: Number of bytes that the results of one row take.
 
         Raises:
             InputError: `rows` is empty.
@@ -79,18 +79,18 @@ class Sampled:
     def __init__(
         self, vae: VAE, n: int, seed: int, conditions: Arrays, *, draw: bool = False, with_conditions: bool = False
     ) -> None:
-        """Start the streams of draws.
+        """Start the random number streams of z and x at the first row.
 
         Args:
             vae: The model.
             n: Number of rows.
             seed: Seed of the draws.
-            conditions: Values of the conditions, each (n, ...).
-            draw: Draw x from p(x|z) instead of taking its mean.
+            conditions: Dict from the name of each condition to an array of n values.
+            draw: Whether to draw x from p(x|z) instead of taking its mean.
             with_conditions: Whether the results also hold the conditions, with class names instead of numbers.
 
         Raises:
-            InputError: `draw` is set, and p(x|z) is not a distribution.
+            InputError: `draw` is True, but the model's likelihood is not a distribution from which x can be drawn.
         """
         self._vae, self._conditions, self._with_conditions = vae, conditions, with_conditions
         self._draw = vae.prior.stream(seed)

@@ -1,9 +1,9 @@
 """Calibration: the scores of normal examples, which turn the score of an example into a p-value.
 
 The p-values are those of split conformal prediction (Vovk et al. 2005; Bates et al. 2023, "Testing for outliers with
-conformal p-values"). They are valid on two conditions. The calibration examples and future normal examples
-are exchangeable, for example drawn independently from one distribution. Neither the model nor the score was fitted to
-these examples.
+conformal p-values"). They are valid under two conditions. First, the calibration examples and future normal examples
+are exchangeable, for example drawn independently from one distribution. Second, neither the model nor the score was
+fitted to any of these examples.
 """
 
 import io
@@ -32,7 +32,11 @@ _MAP_QUANTILE = 0.99
 
 
 def divide(n: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Divide n normal examples at random. Return three arrays of indices: to fit, to calibrate, and to evaluate."""
+    """Divide the indices of n normal examples at random into three arrays.
+
+    The examples of the first array fit the score, the second array calibrates it, and the third array measures the
+    false-alarm rate.
+    """
     fit = min(round(_FIT * n), MAX_POINTS)
     return np.split(np.random.default_rng(seed).permutation(n), [fit, fit + (n - fit) // 2])
 
@@ -42,14 +46,14 @@ class Calibration:
     """The calibration of one variant of a bundle.
 
     Attributes:
-        score: The fitted score.
+        score: Anomaly score that was fitted to the first part of the normal examples.
         scores: Scores of the calibration examples in ascending order, float32, shape (n,).
-        evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). These normal examples are
-            in neither of the other parts. They measure the false-alarm rate.
-        map_range: Limits of the distortion of one element of x in normal examples, in nats, float32, shape (2,): the
-            typical median, and a maximum that one example in a hundred exceeds. Images of distortion maps show them as
-            no color and as full color.
-        model: SHA-256 that identifies the graphs and the prior, 64 hexadecimal digits.
+        evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). These normal examples
+            neither fit the score nor calibrate it. They measure the false-alarm rate.
+        map_range: Two distortions of one element of x, in nats, float32, shape (2,). The first is the median over
+            normal examples. One normal example in a hundred has an element above the second. An image of a distortion
+            map shows the first without red and the second in full red.
+        model: SHA-256 that identifies the graphs and the prior of the variant, 64 hexadecimal digits.
     """
 
     score: Score
@@ -79,22 +83,26 @@ class Calibration:
 
     @classmethod
     def fit(cls, terms: Terms, maps: FloatArray, model: str, seed: int) -> Self:
-        """Divide the terms of normal examples at random into three parts, and calibrate.
+        """Divide normal examples at random into three parts, fit the score to the first, and score the other two.
 
         Args:
-            terms: Terms of at least MIN_EXAMPLES normal examples.
-            maps: Distortion of each element of x in nats, float32, for the examples of the first part; see `divide`.
+            terms: Distortion and rate of each of at least MIN_EXAMPLES normal examples.
+            maps: Distortion of each element of x in nats, float32, shape (m, *input_shape), for the m examples of the
+                first part; see `divide`.
             model: SHA-256 that identifies the graphs and the prior.
             seed: Seed of the random division.
 
         Raises:
-            InputError: Terms of the first part are not finite.
+            InputError: The distortion or the rate of an example of the first part is not finite.
         """
         fit, calibrate, evaluate = (
             Terms(terms.distortion[rows], terms.rate[rows]) for rows in divide(len(terms.rate), seed)
         )
         if not (np.isfinite(fit.distortion).all() and np.isfinite(fit.rate).all()):
-            raise InputError("the model returns NaN or infinity for some of the normal examples")
+            raise InputError(
+                "the model returns NaN or infinity for some of the normal examples; leave out these examples, or use "
+                "another variant"
+            )
         score = Score(np.stack(fit, 1).astype(np.float32))
         elements = maps.reshape(len(maps), -1)
         low, high = float(np.median(elements)), float(np.quantile(elements.max(1), _MAP_QUANTILE))
@@ -102,7 +110,10 @@ class Calibration:
         return cls(score, np.sort(score(calibrate)), np.sort(score(evaluate)), limits, model)
 
     def p_values(self, scores: FloatArray) -> npt.NDArray[np.float64]:
-        """Return the p-value of each score: (1 + number of calibration scores at least as large) / (n + 1)."""
+        """Return the p-value of each score, for n calibration scores.
+
+        It is (1 + number of calibration scores that are at least as large) / (n + 1).
+        """
         at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
         return (1 + at_least) / (len(self.scores) + 1)
 
@@ -117,20 +128,20 @@ class Calibration:
 
     @property
     def smallest_rate(self) -> float:
-        """The smallest false-alarm rate that `VAE.detect` accepts: the smallest p-value, 1 / (n + 1)."""
+        """The smallest false-alarm rate that `VAE.detect` accepts: 1 / (1 + number of calibration scores)."""
         return 1 / (len(self.scores) + 1)
 
     def measured_rates(self) -> dict[float, tuple[float, float]]:
-        """Return a dict from false-alarm rate to the result of `false_alarms`.
+        """Return a dict from false-alarm rates to the results of `false_alarms`.
 
-        The dict contains those of the rates 10 %, 1 % and 0.1 % that the calibration allows. If all three rates are too
-        small, the dict contains only `smallest_rate`.
+        The rates are 10 %, 1 % and 0.1 %, without those that are below `smallest_rate`. If all three are below it, the
+        only rate is `smallest_rate`.
         """
         allowed = [rate for rate in _REPORTED_RATES if rate >= self.smallest_rate]
         return {rate: self.false_alarms(rate) for rate in allowed or [self.smallest_rate]}
 
     def describe(self) -> str:
-        """Return one line with the numbers of examples, and the measured false-alarm rates with standard errors."""
+        """Return one line: the numbers of calibration and evaluation examples, and the measured false-alarm rates."""
         measured = [
             f"{100 * share:.3g} % +- {100 * error:.2g} % at {100 * rate:.3g} %"
             for rate, (share, error) in self.measured_rates().items()
@@ -144,7 +155,7 @@ class Calibration:
         """Validate a false-alarm rate, and return it as a float.
 
         Raises:
-            InputError: The rate is not a number between 0 and 1, or is smaller than the smallest p-value.
+            InputError: The rate is not a number between 0 and 1, or is smaller than `smallest_rate`.
         """
         if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not 0 < rate < 1:
             raise InputError(f"false_alarm_rate is {rate!r}; expected a number above 0 and below 1")

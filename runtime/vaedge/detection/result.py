@@ -10,13 +10,14 @@ from vaedge._types import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """The decision about each example.
+    """Anomaly scores of n examples, and the decision whether each example is an anomaly.
 
     Attributes:
         score: Anomaly score, float32, shape (n,). A larger value means a less normal example. It has no unit, and 0 is
             the smallest possible value.
-        p_value: float64, shape (n,). (1 + number of calibration scores that are at least as large as the score) /
-            (number of calibration scores + 1). For a normal example, the probability of p_value <= r is at most r.
+        p_value: P-value of the score, float64, shape (n,). It is (1 + number of calibration scores that are at least
+            as large as the score) / (1 + number of calibration scores). For a normal example, the probability of
+            p_value <= r is at most r.
         is_anomaly: Whether the p-value is at most the false-alarm rate, bool, shape (n,).
         maps: Distortion of each element of x in nats, float32, shape (n, *input_shape). None unless
             `detect` was called with maps=True.

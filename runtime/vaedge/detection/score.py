@@ -2,16 +2,16 @@
 
 The ELBO alone misses inputs that are simpler than the normal examples, because such inputs can have a higher
 density (Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models using typicality").
-Therefore unusually small distortions and rates raise the score as well as unusually large ones. The score follows the
-idea of Morningstar et al. 2021, "Density of states estimation for out-of-distribution detection": the score is the
-negative logarithm of the density of statistics of the model. Here, the density is a kernel density estimate for two
-statistics together.
+Therefore both unusually small and unusually large distortions and rates raise the score. The score follows the idea of
+Morningstar et al. 2021, "Density of states estimation for out-of-distribution detection": it is the negative logarithm
+of the density of some statistics of an example. Here, the statistics are distortion and rate, and a kernel density
+estimate gives their joint density.
 
     u = L^T (s - mean),  s = (distortion, rate),  L L^T = covariance^-1
     score = -log(1/m sum_j exp(-|u - u_j|^2 / (2 h^2))),  h = m^(-1/6)
 
-The mean, the covariance and the m points u_j are computed from the normal examples of the fit part. The bandwidth h is
-that of Scott 1992 for two dimensions. The score is 0 or larger.
+The mean, the covariance and the m points u_j are computed from m normal examples, to which the score is fitted. The
+bandwidth h follows Scott (1992) for two dimensions. The score is 0 or larger.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ _MIN_RELATIVE_SPREAD = 1e-4
 
 
 class Score:
-    """The score of examples, fitted to the terms of normal examples.
+    """The anomaly score, a function that is fitted to the distortions and rates of normal examples.
 
     Attributes:
         points: Distortion and rate of the normal examples in nats, float32, shape (m, 2), with 2 to 1000 rows.
@@ -38,7 +38,7 @@ class Score:
     points: FloatArray
 
     def __init__(self, points: FloatArray) -> None:
-        """Fit the score.
+        """Fit the score to `points`, the distortions and rates of normal examples, float32, shape (m, 2).
 
         Raises:
             BundleError: The points have a wrong shape or type, or are not finite.
@@ -61,7 +61,10 @@ class Score:
         self._whitened = self._whiten(distortion, rate)
 
     def __call__(self, terms: Terms) -> FloatArray:
-        """Return the score of each example, float32, shape (n,). Terms that are not finite give infinity."""
+        """Return the score of each example, float32, shape (n,).
+
+        The score is infinity if the distortion or the rate is not finite.
+        """
         score = np.empty(len(terms.rate), np.float32)
         with np.errstate(all="ignore"):  # an overflow is visible in the result
             first, second = self._whiten(terms.distortion, terms.rate)
@@ -72,7 +75,10 @@ class Score:
         return score
 
     def _whiten(self, distortion: Nats, rate: Nats) -> tuple[FloatArray, FloatArray]:
-        """Return the two coordinates of u / h for each example, float32, shape (n,) each."""
+        """Return the two coordinates of u / h for each example, float32, shape (n,) each.
+
+        The docstring of this module defines u and h.
+        """
         deviation = distortion - self._mean[0]
         residual = rate - self._mean[1] - self._slope * deviation
         scale = len(self.points) ** (1 / 6)  # 1 / h
@@ -80,7 +86,10 @@ class Score:
         return first.astype(np.float32), second.astype(np.float32)
 
     def _minus_log_density(self, first: FloatArray, second: FloatArray) -> FloatArray:
-        """Return the score of each example. The arguments are the two coordinates of u / h, each of shape (n, 1)."""
+        """Return the score of each example, shape (n,).
+
+        The arguments are the two coordinates that `_whiten` returns, each reshaped to (n, 1).
+        """
         squares = (first - self._whitened[0]) ** 2 + (second - self._whitened[1]) ** 2
         nearest = squares.min(1, keepdims=True)
         kernels = np.exp(np.float32(-0.5) * (squares - nearest))

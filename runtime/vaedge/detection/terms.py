@@ -30,7 +30,7 @@ class Terms(NamedTuple):
 
     @property
     def bound(self) -> Nats:
-        """The estimate of the ELBO that z = mean gives, float64, shape (n,)."""
+        """Estimate of the ELBO from the single latent z = mean, in nats, float64, shape (n,)."""
         return -(self.distortion + self.rate)
 
 
@@ -45,19 +45,20 @@ def compute_terms(
     batch_size: int,
     maps: FloatArray | None = None,
 ) -> Terms:
-    """Compute the terms of each example.
+    """Compute the distortion and the rate of each example.
 
     In fp32, the result of an example does not depend on the other examples, because each sum is over the elements of
     one example.
 
     Args:
         x: Examples, float32, shape (n, *input_shape), already validated.
-        encode: As for `estimate_bounds`.
-        decode: As for `estimate_bounds`.
+        encode: Function that takes a slice of the rows of x, and returns q(z|x) of these rows.
+        decode: Function that takes latents and a slice of the rows of x, and returns the parameters of p(x|z).
         prior: The prior p(z).
         likelihood: The likelihood p(x|z).
         batch_size: Number of examples that are encoded and decoded at once.
-        maps: Array of the shape of x that receives the distortion of each element in nats, or None.
+        maps: Float32 array of the shape of x, into which the distortion of each element is written in nats. If None,
+            these distortions are discarded.
     """
     terms = Terms(np.empty(len(x)), np.empty(len(x)))
     for start in range(0, len(x), batch_size):
@@ -75,5 +76,5 @@ def compute_terms(
 
 
 def _rows(array: FloatArray) -> Nats:
-    """Return an array as float64 with two axes."""
+    """Flatten each row of an array, and convert it to float64: shape (n, elements of a row)."""
     return array.reshape(len(array), -1).astype(np.float64)

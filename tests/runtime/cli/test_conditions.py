@@ -1,4 +1,4 @@
-"""Conditions on the command line: class names with commas, label columns of tables, and columns of samples."""
+"""Conditions on the command line: class names with commas, columns with labels, and the columns of a grid."""
 
 import csv
 import json
@@ -107,7 +107,7 @@ def test_table_of_samples_names_the_classes_and_is_read_back(table_bundle, table
 
 @pytest.fixture
 def encoded(table_bundle, tmp_path):
-    """A table that `vaedge encode` writes: six latents with their classes."""
+    """Path of a .csv file that `vaedge encode` wrote: six latents, each with its class."""
     x, e = tmp_path / "x.csv", tmp_path / "e.csv"
     succeed("sample", table_bundle, "-n", 6, "--condition", 'y=blue,"red, dark"', "--out", x)
     succeed("encode", table_bundle, x, "--label-column", "y", "--out", e)

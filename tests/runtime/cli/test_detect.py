@@ -1,4 +1,4 @@
-"""The commands `calibrate` and `detect`, and the lines of `info` about calibrations."""
+"""The commands `vaedge calibrate` and `vaedge detect`, and the lines that `vaedge info` prints about calibrations."""
 
 import csv
 import shlex
@@ -31,7 +31,7 @@ def rows(path):
 
 @pytest.fixture(scope="module")
 def folder(vae, bundle, tmp_path_factory):
-    """A folder with 300 normal examples, 150 inputs of which three are anomalies, and a calibration."""
+    """A folder with normal.npy (300 normal examples), x.npy (147 normal examples, 3 anomalies), and calibration.npz."""
     folder = tmp_path_factory.mktemp("detection")
     np.save(folder / "normal.npy", vae.sample(300, seed=0))
     x = vae.sample(150, seed=1)
@@ -43,7 +43,7 @@ def folder(vae, bundle, tmp_path_factory):
 
 @pytest.fixture
 def words(folder, bundle):
-    """The arguments of a valid `detect` command."""
+    """The arguments of a valid command `vaedge detect`."""
     return "detect", bundle, folder / "x.npy", "--calibration", folder / "calibration.npz"
 
 
@@ -247,7 +247,7 @@ def pixels(path):
 
 
 def red(path):
-    """Return the redness of each pixel of an overlay: red minus green, in [0, 255]."""
+    """Return the redness of each pixel of the right-hand image in a .png of --maps: red minus green, in [0, 255]."""
     overlay = pixels(path)[:, 30:]
     return overlay[:, :, 0] - overlay[:, :, 1]
 

@@ -18,7 +18,7 @@ def x_file(tmp_path, digits):
 
 
 def fails(capsys, argv, status=1):
-    """Run a command that fails, and return stderr: a single line for status 1, or the usage for another status."""
+    """Run a command that must fail, and return its stderr. If the status is 1, stderr must be a single line."""
     try:
         found = main([str(argument) for argument in argv])
     except SystemExit as stop:

@@ -1,4 +1,4 @@
-"""Large results are written in parts. The rows are those of a single call, and shards can be resumed."""
+"""Commands write large results in parts, with the same rows as a single call. A folder of shards can be resumed."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The progress of long operations: a bar in a terminal, and lines of text if stderr is piped."""
+"""The progress of long operations on stderr: a bar in a terminal, and lines of text in a pipe."""
 
 import sys
 import time
@@ -22,7 +22,10 @@ def clock(monkeypatch):
 
 
 def work(clock, parts, seconds, **options):
-    """Report 2,000 examples in equal parts and time steps; return the number of calls that describe the metrics."""
+    """Report progress on 2,000 examples in `parts` equal steps that take `seconds` of the fake clock together.
+
+    Return how often the progress bar asked for the text about the metrics.
+    """
     described = []
     with progress_bar(2000, "training", "examples", **options) as advance:
         for part in range(parts):

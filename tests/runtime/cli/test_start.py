@@ -17,7 +17,7 @@ sys.exit(command.load()())
 
 @pytest.fixture
 def start(tmp_path):
-    """Return a function that starts the command with a module that replaces numpy, if it is given."""
+    """Return a function that runs `vaedge` in a new process. Its argument `numpy` is code that replaces numpy."""
 
     def start(*arguments, numpy=None):
         if numpy is not None:

@@ -1,4 +1,4 @@
-"""The output of `info` and `score`, and the messages about images that are left out."""
+"""The output of `vaedge info` and `vaedge score`, and the messages about images that `--skip-broken` leaves out."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def test_score_prints_the_summary_also_when_it_writes_a_file(table_bundle, tmp_p
 
 @pytest.fixture
 def images(edit_manifest, tmp_path):
-    """A bundle that can score, and a folder with three valid images, a small image, and a broken image."""
+    """A bundle that supports `vaedge score`, and a folder with three valid images, a small one, and a broken one."""
     pillow = pytest.importorskip("PIL.Image")
     bundle = edit_manifest(lambda tree: tree["likelihood"].update(name="bernoulli"))
     folder = tmp_path / "images"

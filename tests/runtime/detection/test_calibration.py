@@ -50,7 +50,7 @@ def test_p_value_counts_scores_that_are_at_least_as_large(calibration):
 
 @pytest.mark.parametrize("rate", [0.1, 0.01])
 def test_false_alarm_rate_holds_on_average(rate):
-    """The mean share of false alarms over independent data is within four standard errors of the exact rate."""
+    """The mean share of false alarms over 50 independent data sets is within four standard errors of the exact rate."""
     found = [fit(normal_terms(1000, seed), seed).false_alarms(rate) for seed in range(50)]
     shares, errors = np.transpose(found)
     assert errors[0] == pytest.approx(np.sqrt(rate * (1 - rate) * (2 / 400)))

@@ -1,4 +1,4 @@
-"""VAE.detect and VAE.calibrate with a shipped model."""
+"""`VAE.detect` and `VAE.calibrate` with shipped bundles."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def calibrated(mnist, file):
 
 @pytest.fixture
 def with_calibration(mnist, tmp_path):
-    """Return a function that copies models/mnist, and adds a calibration file with the given content to fp32."""
+    """Return a function that copies models/mnist, and gives its variant fp32 a calibration file with some content."""
 
     def write(content):
         folder = shutil.copytree(mnist, tmp_path / "bundle")
@@ -103,7 +103,7 @@ def test_calibration_is_deterministic_and_depends_on_the_seed(mnist, normal, fil
 
 
 def test_every_likelihood_detects(bundle, table_bundle, normal):
-    """models/article has a surrogate likelihood. The bundle of a table has a Gaussian likelihood and a condition."""
+    """models/article has a surrogate likelihood. The other bundle has a Gaussian likelihood and a condition."""
     assert vaedge.load(bundle).calibrate(normal[:40]).scores.shape == (16,)
     x = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
     calibration = vaedge.load(table_bundle).calibrate(x, y=np.zeros(40, np.int64))
@@ -111,7 +111,7 @@ def test_every_likelihood_detects(bundle, table_bundle, normal):
 
 
 def test_conditions_are_used(table_bundle, tmp_path):
-    """The log-density of the table depends on y, because the encoder and the decoder add 10 * y."""
+    """The scores depend on the condition y, because the encoder and the decoder add 10 * y to their outputs."""
     x = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
     y = np.arange(40) % 3
     vaedge.load(table_bundle).calibrate(x, y=y).save(tmp_path / "c.npz")

@@ -7,7 +7,10 @@ from vaedge.errors import BundleError
 
 
 def correlated(n, seed=0):
-    """Return (n, 2) float32: a distortion of about 100 nats, and a rate that depends on it, for n examples."""
+    """Return the distortions and the rates of n examples in nats, shape (n, 2), float32.
+
+    Both are random. The rate grows with the distortion.
+    """
     rng = np.random.default_rng(seed)
     distortion = rng.normal(100, 20, n)
     return np.stack([distortion, 30 + 0.2 * distortion + rng.normal(0, 2, n)], 1).astype(np.float32)
@@ -25,7 +28,7 @@ def test_score_is_large_on_both_sides_of_each_statistic():
 
 
 def test_score_does_not_depend_on_units_of_the_data():
-    """A change of the units of x adds a constant to every distortion."""
+    """If x has other units, the same constant is added to every distortion, which must not change the score."""
     points, examples = correlated(100), correlated(10, seed=1)
     shift = np.float32([1000, 0])
     shifted = Score(points + shift)(terms(examples + shift))
@@ -47,7 +50,7 @@ def test_terms_that_are_not_finite_or_huge_give_an_infinite_score(value):
 
 
 def test_constant_rate_is_allowed():
-    """The rate is constant if the posterior does not depend on x, for example if it equals the prior."""
+    """All examples have the same rate if the posterior does not depend on x, for example if it equals the prior."""
     points = correlated(50)
     points[:, 1] = 7
     score = Score(points)
