@@ -1,10 +1,15 @@
 """The command `vaedge serve BUNDLE [BUNDLE ...]`."""
 
 import argparse
+import multiprocessing
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 
@@ -13,12 +18,14 @@ from uvicorn.supervisors import Multiprocess
 
 import vaedge
 from vaedge.cli.arguments import add_load_arguments, positive
+from vaedge.cli.serve_protocol import Protocol
 from vaedge.server import create_app
 from vaedge.server.metrics import FOLDER_VARIABLE
 
 TOKEN_VARIABLE = "VAEDGE_TOKEN"
 _GRACE = 30  # seconds in which accepted requests may finish after SIGTERM
 _BACKLOG = 2048
+_READ_MILLISECONDS = 30_000  # in which a client must read something of a response that waits for it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
     app = create()  # finds errors before the port is opened
     family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
     with socket.create_server((args.host, args.port), family=family, backlog=_BACKLOG) as listener:
+        if sys.platform == "linux":
+            # Accepted connections inherit the option. Without it, clients that never read would keep memory occupied.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _READ_MILLISECONDS)
         port = listener.getsockname()[1]
         if token is None and not _is_loopback(listener.getsockname()[0]):
             print(
@@ -54,13 +64,28 @@ def run(args: argparse.Namespace) -> int:
         host = f"[{args.host}]" if ":" in args.host else args.host
         print(f"serving {', '.join(vae.manifest.name for vae in vaes)} on http://{host}:{port}", flush=True)
         if args.workers == 1:
-            uvicorn.Server(_config(app, args)).run([listener])
+            # After the shutdown, uvicorn sends the signal to this process again, and `main` raises SystemExit.
+            with suppress(SystemExit):
+                uvicorn.Server(_config(app, args)).run([listener])
             return 0
         with tempfile.TemporaryDirectory(prefix="vaedge-metrics-") as folder:
             os.environ[FOLDER_VARIABLE] = folder  # before the workers start
             # A worker receives the pickled VAEs: it loads the same bundles, and verifies that they are unchanged.
-            Multiprocess(_config(create, args, factory=True), [listener]).run()
+            Multiprocess(_config(partial(_create_in_worker, create), args, factory=True), [listener]).run()
         return 0
+
+
+def _create_in_worker(create: Callable[[], object]) -> object:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    return create()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent was killed. Otherwise it would occupy the port, and nobody would stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _config(app: object, args: argparse.Namespace, *, factory: bool = False) -> uvicorn.Config:
@@ -68,7 +93,7 @@ def _config(app: object, args: argparse.Namespace, *, factory: bool = False) -> 
         app,  # type: ignore[arg-type]  # a factory with factory=True
         factory=factory,
         workers=args.workers,
-        http="httptools",
+        http=Protocol,
         ws="none",
         access_log=False,
         proxy_headers=False,

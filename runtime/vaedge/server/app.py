@@ -22,6 +22,7 @@ from vaedge.server.responses import RequestError, Response, error_response, json
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _HEALTH = ("/v2/health/live", "/v2/health/ready")
+_PART = 65_536  # maximum number of bytes of a body that are sent in one message
 _GONE = 499  # the status in the metrics of a request whose client went away
 
 
@@ -140,7 +141,12 @@ class Application:
 async def _send(send: Send, response: Response) -> None:
     headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    # Servers buffer a whole message. Between messages they wait until the client has read most of the earlier ones.
+    last = max(0, len(response.body) - 1) // _PART * _PART
+    for start in range(0, last, _PART):
+        part = response.body[start : start + _PART]
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": response.body[last:]})
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from server_process import start_server
 
 import vaedge
 
@@ -95,13 +96,66 @@ def tensor(name, array, *, binary):
     return {**entry, "parameters": {"binary_data_size": len(content)}}, content
 
 
-async def infer(app, model, inputs, parameters=None, *, binary=True, gone=None, **fields):
-    """Send a request for inference to an ASGI application."""
+def encoded(inputs, parameters=None, *, binary=True, **fields):
+    """Return the body and the headers of a request for inference."""
     entries, contents = zip(*(tensor(name, array, binary=binary) for name, array in inputs.items()), strict=True)
     tree = {"inputs": entries, "parameters": {**(parameters or {}), "binary_data_output": binary}, **fields}
     head = json.dumps(tree).encode()
     headers = [(b"inference-header-content-length", b"%d" % len(head))] if binary else []
-    return await ask(app, "POST", f"/v2/models/{model}/infer", head + b"".join(contents), headers, gone)
+    return head + b"".join(contents), headers
+
+
+async def infer(app, model, inputs, parameters=None, *, gone=None, **names):
+    """Send a request for inference to an ASGI application."""
+    body, headers = encoded(inputs, parameters, **names)
+    return await ask(app, "POST", f"/v2/models/{model}/infer", body, headers, gone)
+
+
+def message(method, path, body=b"", headers=()):
+    """Return the bytes of a request, as a client sends them."""
+    lines = [f"{method} {path} HTTP/1.1".encode(), b"host: test"]
+    lines += [b"%b: %b" % header for header in ((b"content-length", b"%d" % len(body)), *headers)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def infer_message(model, inputs, parameters=None, **names):
+    """Return the bytes of a request for inference."""
+    return message("POST", f"/v2/models/{model}/infer", *encoded(inputs, parameters, **names))
+
+
+async def read_answer(reader):
+    """Read one response from a socket. Return None if the server closed the connection before the response."""
+    try:
+        async with asyncio.timeout(60):
+            head = await reader.readuntil(b"\r\n\r\n")
+    except ConnectionError:
+        return None
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise
+        return None
+    line, *lines = head[:-4].split(b"\r\n")
+    headers = {name.lower(): value for name, value in (line.split(b": ", 1) for line in lines)}
+    async with asyncio.timeout(60):
+        body = await reader.readexactly(int(headers[b"content-length"]))
+    return Answer(int(line.split()[1]), headers, body)
+
+
+async def exchange(address, *parts):
+    """Send bytes over a new connection. Return the first response, and whether the server closes the connection.
+
+    Pauses of more than one second between the parts make it likely that the server receives them separately.
+    """
+    async with asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection(*address.removeprefix("http://").split(":"))
+        writer.write(parts[0])
+        for part in parts[1:]:
+            await asyncio.sleep(1.1)
+            writer.write(part)
+        answer = await read_answer(reader)
+        closed = answer is None or (answer.headers.get(b"connection") == b"close" and await reader.read() == b"")
+        writer.close()
+    return answer, closed
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +164,12 @@ def client():
 
     class Client:
         ask_async, infer_async = staticmethod(ask), staticmethod(infer)
+        message, infer_message = staticmethod(message), staticmethod(infer_message)
+        read_answer = staticmethod(read_answer)
+
+        @staticmethod
+        def exchange(*args):
+            return asyncio.run(exchange(*args))
 
         @staticmethod
         def ask(*args, **names):
@@ -125,6 +185,12 @@ def client():
 @pytest.fixture(scope="session")
 def mnist(bundle):
     return vaedge.load(bundle.parent / "mnist", threads=1)
+
+
+@pytest.fixture(scope="session")
+def calibrated(mnist):
+    normal = np.random.default_rng(1).integers(0, 2, (40, 1, 28, 28)).astype(np.float32)
+    return vaedge.load(mnist._origin[0], threads=1, calibration=mnist.calibrate(normal))
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +210,7 @@ def address(app):
     """Serve the application with uvicorn in a thread, and return HOST:PORT."""
     import uvicorn
 
-    config = uvicorn.Config(app, port=0, http="httptools", ws="none", log_level="warning")
+    config = uvicorn.Config(app, port=0, http="httptools", ws="none", log_level="warning", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -153,3 +219,9 @@ def address(app):
     yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """The function that starts `vaedge serve` as a process."""
+    return start_server

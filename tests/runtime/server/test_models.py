@@ -70,13 +70,6 @@ def test_draws_of_reconstruct_and_log_prob_equal_the_methods(app, client, mnist)
     np.testing.assert_array_equal(found["log_prob"], mnist.log_prob(X, k=7, seed=3))
 
 
-@pytest.fixture(scope="module")
-def calibrated(mnist):
-    normal = np.random.default_rng(1).integers(0, 2, (40, 1, 28, 28)).astype(np.float32)
-    path = mnist._origin[0]
-    return vaedge.load(path, threads=1, calibration=mnist.calibrate(normal))
-
-
 @pytest.mark.parametrize("maps", [True, False])
 def test_detect_equals_the_method(client, calibrated, maps, binary):
     parameters = {"false_alarm_rate": 0.2, "maps": maps}

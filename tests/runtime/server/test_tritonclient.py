@@ -133,7 +133,7 @@ def test_client_shows_that_compressed_requests_are_refused(connected, algorithm)
     z = inputs(binary=True, z=np.zeros((1, 40), np.float32))
     with pytest.raises(InferenceServerException, match="send it without Content-Encoding") as error:
         connected.infer("mnist.decode", z, request_compression_algorithm=algorithm)
-    assert error.value.status() == "400"
+    assert error.value.status() == "415"
     assert connected.infer("mnist.decode", z).as_numpy("x").shape == (1, 1, 28, 28)
 
 

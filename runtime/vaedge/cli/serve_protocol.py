@@ -1,0 +1,94 @@
+"""HTTP of `vaedge serve`: the protocol of uvicorn, with errors in JSON, and with limits of headers."""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from vaedge.server.responses import json_response
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. uvicorn limits neither the size of headers nor the time in which they must arrive.
+
+    Attributes:
+        header_bytes: Maximum number of bytes that a client may send before its headers are complete.
+        header_seconds: Maximum time in which the headers must arrive.
+    """
+
+    header_bytes = 65_536
+    header_seconds = 30.0
+    _received = 0  # bytes since the last headers, or the last part of a body, were complete
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the timer."""
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer."""
+        super().connection_lost(exc)
+        self._stop_timer()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse data, and refuse headers that are too large."""
+        self._received += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._received > self.header_bytes:
+            self._refuse(431, f"the headers have more than {self.header_bytes:,} bytes; send fewer or shorter headers")
+        elif self._received or self.cycle.response_complete:
+            # Headers are incomplete, or the rest of a body arrives whose request has been answered.
+            self._start_timer()
+        else:
+            self._stop_timer()
+
+    def on_headers_complete(self) -> None:
+        """Start the request."""
+        super().on_headers_complete()
+        self._received = 0
+
+    def on_body(self, body: bytes) -> None:
+        """Add a part of a body."""
+        super().on_body(body)
+        self._received = 0
+
+    def on_message_complete(self) -> None:
+        """End the body of a request."""
+        super().on_message_complete()
+        self._received = 0
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Refuse a request that the parser cannot read."""
+        self._refuse(400, "the request does not follow HTTP/1.1; correct its first line, headers, or chunks")
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.header_seconds, self._time_out)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_out(self) -> None:
+        if self._received:
+            self._refuse(408, f"the headers did not arrive within {self.header_seconds:g} seconds; send them faster")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Send an error, and close the connection."""
+        cycle = self.cycle
+        if cycle is not None and not (cycle.response_complete or cycle.more_body):
+            # Earlier requests of this connection are answered first. uvicorn then closes it.
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        response = json_response({"error": message}, status)
+        length = b"%d" % len(response.body)
+        headers = [*self.server_state.default_headers, *response.headers, (b"content-length", length)]
+        lines = [b"%b: %b\r\n" % header for header in (*headers, (b"connection", b"close"))]
+        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", response.body)))
+        self.transport.close()
