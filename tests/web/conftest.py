@@ -14,7 +14,7 @@ REQUIRED = os.environ.get("VAEDGE_WEB_TESTS") == "required"
 
 @pytest.fixture(scope="session")
 def node():
-    """Return a function that runs a script of tests/web in Node, and returns what it prints."""
+    """Return a function that runs a JavaScript file of tests/web in Node, and returns its output."""
     if not shutil.which("node") or not (WEB / "node_modules").is_dir():
         _leave_out("Node or the npm packages are missing: run `make setup-web`")
 
@@ -29,14 +29,14 @@ def node():
 
 @pytest.fixture(scope="session")
 def chromium(node):
-    """Return the path of Chromium. `VAEDGE_CHROMIUM` can name it."""
+    """Return the path of Chromium: the environment variable VAEDGE_CHROMIUM, or a program that is installed."""
     names = ("chromium-headless-shell", "chromium", "google-chrome")
     found = os.environ.get("VAEDGE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     return found or _leave_out("Chromium is missing: run `make setup-web`")
 
 
 def _leave_out(reason):
-    """Skip the test, or let it fail where these tests are required."""
+    """Skip the current test. If VAEDGE_WEB_TESTS is "required", let it fail instead."""
     if REQUIRED:
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""The small app of the guide shows the samples that Python draws with the same seeds."""
+"""The example application in docs/guides/web.md shows the samples that Python draws with the same seeds."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def test_app_shows_the_samples_of_python(node, chromium):
 
 
 def test_installed_copy_of_the_package_runs_in_node(node, tmp_path):
-    """npm copies the package beside onnxruntime-web. The copy contains no packages."""
+    """The JavaScript package runs from node_modules, where npm installs it next to onnxruntime-web."""
     modules = tmp_path / "node_modules"
     shutil.copytree(WEB, modules / "vaedge", ignore=shutil.ignore_patterns("node_modules", "*.py"))
     for folder in (WEB / "node_modules").iterdir():

@@ -1,4 +1,4 @@
-"""The command `vaedge page`: the bundler of modules, and the content of the page."""
+"""The command `vaedge page`: its bundler, which joins JavaScript modules, and the content of the HTML page."""
 
 import base64
 import gzip
@@ -25,7 +25,7 @@ SCRIPT = "var a=import.meta.url,$b=1;export{$b as InferenceSession,a as env};\n/
 
 @pytest.fixture
 def dist(tmp_path):
-    """A folder with the two files of onnxruntime-web that a page needs."""
+    """A folder with short replacements for the two files of onnxruntime-web that a page needs."""
     folder = tmp_path / "dist"
     folder.mkdir()
     (folder / "ort.wasm.bundle.min.mjs").write_text(SCRIPT)
@@ -40,7 +40,7 @@ def write_modules(folder, **modules):
 
 
 def embedded(page):
-    """Return a dict from the name of each file in the page to its content."""
+    """Return a dict from the name of each file that is embedded in an HTML page to the content of the file."""
     found = re.findall(rb'<script type="text/plain" data-file="(.*?)" data-encoding="(\w+)">(.*?)</script>', page)
     read = {b"gzip": gzip.decompress, b"identity": bytes}
     return {name.decode(): read[encoding](base64.b64decode(text)) for name, encoding, text in found}

@@ -1,4 +1,4 @@
-"""Bundles are read or refused in JavaScript as in Python."""
+"""JavaScript accepts and refuses the same bundles as Python."""
 
 import hashlib
 import json
@@ -102,7 +102,7 @@ def write_list(tmp_path):
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A dict from the name of each hostile bundle to its folder. The first bundle is valid."""
+    """A dict from the names of bundles to their folders. The first bundle, "good", is valid; the others are hostile."""
     root = tmp_path_factory.mktemp("hostile")
     good = write_small_bundle(root / "good")
     names = [name for name in CORPUS if name not in NOT_FILES]

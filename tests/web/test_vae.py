@@ -1,4 +1,4 @@
-"""The JavaScript VAE computes what the Python VAE computes, for images, tables, conditions and convolutions."""
+"""The JavaScript VAE gives the results of the Python VAE for images, tables, conditions and convolutional models."""
 
 import json
 from pathlib import Path
@@ -17,18 +17,18 @@ SEEDS = (0, 2**32, 123456789012345678901234567890)
 
 
 def array(values):
-    """Return an array in the form that calls.mjs reads."""
+    """Convert an array to the JSON that the script calls.mjs reads."""
     return {"array": values.ravel().tolist(), "dtype": str(values.dtype), "shape": list(values.shape)}
 
 
 def batch(found):
-    """Return a batch that calls.mjs printed as an array."""
+    """Convert the JSON of a batch that the script calls.mjs printed to a float64 array."""
     return np.array(found["data"], np.float64).reshape(found["shape"])
 
 
 @pytest.fixture
 def call(node, tmp_path):
-    """Return a function that makes calls of one VAE in Node, and returns the results."""
+    """Return a function that calls methods of one JavaScript VAE in Node, and returns their results."""
 
     def run(bundle, calls, variant="fp32"):
         (tmp_path / "calls.json").write_text(json.dumps([{"bundle": str(bundle), "variant": variant, "calls": calls}]))
@@ -39,7 +39,7 @@ def call(node, tmp_path):
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory):
-    """A bundle of gray images with a calibration, and normal examples."""
+    """The folder of a bundle for gray images with a calibration, and eight examples."""
     folder = tmp_path_factory.mktemp("calibrated")
     images = np.random.default_rng(0).normal(0.5, 0.1, (400, 6, 6)).clip(0, 1).astype(np.float32)
     np.savez(folder / "x.npz", train=images[:200], test=images[200:])

@@ -1,4 +1,4 @@
-"""The explorer in headless Chromium: images, tables, conditions, links, and damaged pages."""
+"""The HTML page of `vaedge page` in headless Chromium: images, tables, conditions, links, and damaged pages."""
 
 import base64
 import gzip
@@ -50,7 +50,7 @@ class Decoder(nn.Module):
 
 
 def export(out, shape, likelihood, **options):
-    """Export a conditional bundle with random weights and a calibration."""
+    """Export a bundle with random weights, two conditions, and a calibration, and return its folder."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     x = rng.random((60, *shape), np.float32)
@@ -70,7 +70,11 @@ def export(out, shape, likelihood, **options):
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
-    """Bundles of gray digits, of color images and of a table with conditions, and of format 1 without a reference."""
+    """A dict from names to the folders of four bundles.
+
+    "digits" is for gray images. "color" is for color images, and "table" for rows of a table; both have conditions.
+    "format 1" has the old bundle format and no reference outputs.
+    """
     folder = tmp_path_factory.mktemp("bundles")
     color = export(folder / "color", (3, 12, 12), "continuous_bernoulli", variants=("int8",), allow_loss=100)
     table = export(folder / "table", (5,), "gaussian")
@@ -88,7 +92,7 @@ def bundles(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(node, bundles, tmp_path_factory):
-    """Return a function that writes the page of a bundle once, and returns its path."""
+    """Return a function that takes the name of a bundle, writes its HTML page once, and returns the page's path."""
     folder, variants = tmp_path_factory.mktemp("pages"), {"digits": ["fp32"], "color": ["int8", "fp32"]}
 
     def write(name):
@@ -135,7 +139,7 @@ def test_damaged_pages_show_one_message(node, chromium, pages, tmp_path):
     block = r'(<script type="text/plain" data-file="{}" data-encoding="\w+">)(.*?)(</script>)'
 
     def changed(name, change):
-        """Return the page with another content of one file."""
+        """Return the HTML page with one of its embedded files changed."""
         pattern = re.compile(block.format(re.escape(name)))
         content = change(gzip.decompress(base64.b64decode(pattern.search(original)[2])))
         text = base64.b64encode(gzip.compress(content)).decode()

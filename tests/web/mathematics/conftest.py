@@ -1,6 +1,6 @@
-"""Fixtures of the tests of random numbers, priors, likelihoods, bounds and detection in JavaScript.
+"""Fixtures for tests of random numbers, priors, likelihoods, bounds and detection in JavaScript.
 
-Python computes the expected values, and `calculate.mjs` the found ones.
+Python computes the expected values. `calculate.mjs` computes the values to compare with them.
 """
 
 import json
@@ -13,7 +13,7 @@ from vaedge.distributions.prior import Mixture
 
 @pytest.fixture
 def calculate_all(node, tmp_path):
-    """Return a function that calls one function of `calculate.mjs` with each pair of arrays and options of a list."""
+    """Return a function that calls one function of `calculate.mjs` once for each pair (arrays, options) in a list."""
 
     def run(function, calls):
         folders = [tmp_path / str(number) for number in range(len(calls))]
@@ -41,7 +41,7 @@ def calculate_all(node, tmp_path):
 
 @pytest.fixture
 def calculate(calculate_all):
-    """Return a function that calls one function of `calculate.mjs` with arrays and options."""
+    """Return a function that calls one function of `calculate.mjs` once, and returns its results."""
 
     def run(function, arrays=None, **options):
         return calculate_all(function, [(arrays or {}, options)])[0]
@@ -51,7 +51,7 @@ def calculate(calculate_all):
 
 @pytest.fixture(scope="module")
 def mixture():
-    """A mixture of five components, one of which has the weight 0."""
+    """A mixture prior with five components, one of which has the weight 0."""
     rng = np.random.default_rng(5)
     log_weights = np.log(np.float32([0.1, 0.3, 1e-45, 0.15, 0.45]))
     mean = rng.normal(0, 3, (5, 4, 5)).astype(np.float32)

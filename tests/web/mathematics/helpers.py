@@ -1,4 +1,4 @@
-"""Arguments of `calculate.mjs` that several tests need."""
+"""Arguments for `calculate.mjs` that several tests need."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def prior_arrays(mixture):
-    """Return the arrays of the prior's file by their names in `calculate.mjs`."""
+    """Return a dict from the names that `calculate.mjs` expects to the arrays of a mixture prior."""
     return {"prior.mean": mixture.mean, "prior.std": mixture.std, "prior.cumulative": mixture.cumulative}
 
 

@@ -1,4 +1,4 @@
-"""Bounds, and the terms of the detection score, in JavaScript. A linear model replaces the graphs."""
+"""Bounds on log p(x), and the distortion and rate of detection, in JavaScript. A linear model replaces the graphs."""
 
 import math
 
@@ -15,7 +15,10 @@ from vaedge.distributions.prior import Mixture, StandardNormal
 
 @pytest.fixture(scope="module")
 def model():
-    """A linear model of ten examples: x, the parameters of q(z|x), and two matrices that replace the decoder."""
+    """A linear model and ten examples.
+
+    The arrays are x, mean and log_var of q(z|x), and two matrices that replace the decoder.
+    """
     rng = np.random.default_rng(6)
     arrays = {
         "x": rng.integers(0, 2, (10, 6)),
@@ -27,7 +30,7 @@ def model():
 
 
 def steps(arrays):
-    """Return the functions `encode` and `decode` of a linear model."""
+    """Return the functions `encode` and `decode` that `estimate_bounds` takes, for a linear model."""
     matrices = [arrays[name].astype(np.float64) for name in ("W", "V") if name in arrays]
     return (
         lambda rows: Posterior(arrays["mean"][rows], arrays["log_var"][rows]),
@@ -36,7 +39,7 @@ def steps(arrays):
 
 
 def linear_model(model, likelihood, prior_name):
-    """Return the arrays, the prior, and the options of a calculation."""
+    """Return the arrays of the model, the arrays of the prior, the prior, and the options for `calculate.mjs`."""
     arrays = {name: array for name, array in model.items() if likelihood == "gaussian" or name != "V"}
     prior, files = StandardNormal((3,)), {}
     if prior_name == "mixture":
@@ -64,7 +67,7 @@ def test_bounds_agree(calculate, model, likelihood, prior_name, k):
 
 
 def test_bounds_of_an_unlikely_example_are_finite(calculate, model):
-    """exp of the logarithm of each weight would underflow to 0."""
+    """The importance weights of this example are so small that each would underflow to 0 outside the logarithm."""
     arrays, files, prior, options = linear_model(model, "gaussian", "standard_normal")
     arrays |= {"x": arrays["x"] + 1000}
     expected = estimate_bounds(arrays["x"], *steps(arrays), prior, LIKELIHOODS["gaussian"], k=5, seed=0)

@@ -1,4 +1,4 @@
-"""Log-densities and draws of each element of x in JavaScript."""
+"""The log-density of each element of x, and draws of x from p(x|z), in JavaScript."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,10 @@ EXTREME_LOGITS = [0, 1e-6, 0.05, 0.0999, 0.1, 0.11, 1, 5, 20, 88, 104, 1000, 3e3
 
 
 def likelihood_arrays(name):
-    """Return x and the parameters of p(x|z) by their names in the archive of arguments, with extreme values."""
+    """Return x, and a dict of the parameters of p(x|z) with the names that `calculate.mjs` expects.
+
+    Both include extreme values.
+    """
     rng = np.random.default_rng(len(name))
     if name in ("bernoulli", "bce_surrogate", "continuous_bernoulli"):
         logits = np.float32([*EXTREME_LOGITS, *np.negative(EXTREME_LOGITS), *rng.normal(0, 5, 500)])
@@ -45,7 +48,7 @@ def test_log_prob_of_each_element_agrees(calculate, name, limits):
 
 
 def test_each_example_is_scored_with_its_own_draws(calculate):
-    """Row i of x belongs to the rows 3 i to 3 i + 2 of the parameters."""
+    """With three draws per example, example i belongs to the rows 3 i, 3 i + 1 and 3 i + 2 of the parameters."""
     rng = np.random.default_rng(0)
     x, logits = rng.integers(0, 2, (4, 2, 2)).astype(np.float32), rng.normal(0, 2, (12, 2, 2)).astype(np.float32)
     expected = LIKELIHOODS["bernoulli"].log_prob(x.repeat(3, 0), logits)

@@ -1,4 +1,4 @@
-"""Prior and posterior of the JavaScript runtime."""
+"""The prior p(z) and the posterior q(z|x) of the JavaScript runtime."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Random numbers of the JavaScript runtime have the bits of numpy."""
+"""The JavaScript runtime draws the same random numbers as numpy, bit by bit."""
 
 import hashlib
 import math
@@ -13,7 +13,7 @@ SEEDS = [0, 1, 2, 1234, 2**32 - 1, 2**32, 2**64 - 1, 2**64, 2**128 + 5, 12345678
 
 
 def test_tables_agree_with_an_independent_computation(calculate):
-    """The layers of the ziggurat have equal areas (Marsaglia & Tsang 2000); the highest one ends at r."""
+    """The layers of the ziggurat algorithm have equal areas (Marsaglia & Tsang 2000), and the tail begins at r."""
     r = 3.6541528853610088
 
     def density(x):
@@ -32,7 +32,7 @@ def test_tables_agree_with_an_independent_computation(calculate):
 
 
 def test_latents_have_the_bits_of_numpy(calculate, mixture):
-    """10^6 values per seed and prior are equal, because the SHA-256 of their bytes is."""
+    """For each seed and prior, 10^6 latent values have the same SHA-256 in JavaScript and in Python."""
     priors = {"standard_normal": (StandardNormal((4, 5)), {}), "mixture": (mixture, prior_arrays(mixture))}
     for name, (prior, arrays) in priors.items():
         options = {"prior": name, "latentShape": [4, 5], "n": 50_000, "seeds": list(map(str, SEEDS))}

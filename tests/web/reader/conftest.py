@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the JavaScript reader."""
+"""Fixtures for tests of the JavaScript code that reads bundles."""
 
 import json
 
@@ -7,7 +7,10 @@ import pytest
 
 @pytest.fixture
 def evaluate(node, tmp_path):
-    """Return a function that calls a function of the reader for each case, and returns the results and errors."""
+    """Return a function that calls one function of the JavaScript reader for each case in a list.
+
+    It returns a dict with the key "result" or "error" for each case.
+    """
 
     def run(function, cases):
         path = tmp_path / "cases.json"

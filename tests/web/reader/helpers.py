@@ -1,4 +1,4 @@
-"""What several tests of the JavaScript reader need."""
+"""Functions that several tests of the JavaScript reader share."""
 
 import base64
 import dataclasses
@@ -13,7 +13,7 @@ def encoded(content):
 
 
 def outcome(function, *arguments, **options):
-    """Return the result or the error of a function in the form of the fixture `evaluate`."""
+    """Call a Python function, and return {"result": ...} or {"error": ...}, as the fixture `evaluate` does."""
     try:
         return {"result": function(*arguments, **options)}
     except vaedge.VaedgeError as error:
@@ -25,7 +25,7 @@ def camel(name):
 
 
 def manifest_tree(manifest):
-    """Return a manifest in the form of the JavaScript reader."""
+    """Return a Python manifest as the dict that the JavaScript reader gives for it."""
     tree = {camel(name): value for name, value in dataclasses.asdict(manifest).items()}
     tree["conditions"] = [{"name": name, **condition} for name, condition in tree["conditions"].items()]
     for name, variant in tree["variants"].items():

@@ -1,4 +1,4 @@
-"""Arguments are validated in JavaScript as in Python, with the same messages."""
+"""JavaScript accepts and refuses the same arguments as Python, with the same error messages."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""The rules for manifests, graphs and archives are those of the reader in Python, with the same messages."""
+"""JavaScript accepts and refuses the same manifests, graphs and .npz files as Python, with the same error messages."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def format_1(name, parameters):
 
 @pytest.mark.parametrize("position", range(2))
 def test_changed_manifests_are_read_or_refused_as_in_python(evaluate, position):
-    """All changes are applied to one of two manifests: format 2, and format 1."""
+    """Each change is made to a manifest of format 2 (position 0) or of format 1 (position 1)."""
     text = MANIFEST.read_text()
     changes = [*MANIFEST_CHANGES, format_1("discretized_logistic", ["loc", "log_scale"]), lambda tree: None]
     texts = []
@@ -111,7 +111,7 @@ def test_manifest_has_at_most_a_million_bytes(evaluate):
 
 
 def limits_of_graphs():
-    """Return pairs of a graph and a variant, at the limits and beyond the limits of the format."""
+    """Yield pairs of an ONNX model and the name of a variant, at the limits of the bundle format and beyond them."""
     contrib = b"com.microsoft"
     quantized = model(
         graph([operator(b"MatMulNBits", extra=bytes_field(7, contrib))]), opsets=((b"", 20), (contrib, 1))
