@@ -1,4 +1,4 @@
-"""Find words that the glossary in CONTRIBUTING.md replaces: `python tests/banned_words.py`, a part of `make lint`.
+"""Find words that the glossary in CONTRIBUTING.md replaces. `make lint` runs `python tests/banned_words.py`.
 
 The script searches the text and the names of files. It also finds parts of identifiers: `picture` is found in
 `read_picture` and in `PictureFolder`. Models, test data, and the files that list the words are not searched.
@@ -50,14 +50,14 @@ CORRECT = (
 
 
 def searched_files() -> list[str]:
-    """Return the paths of the searched files that git tracks or would add, relative to the checkout."""
+    """Return the paths of the files to search, relative to the checkout: those that git tracks or would add."""
     words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(words, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
     return [name for name in names if name.endswith(SEARCHED) and not name.startswith(NOT_SEARCHED)]
 
 
 def find(text: str) -> Iterator[str]:
-    """Yield a complaint for each banned word of a line."""
+    """Yield a message for each banned word in a line of text."""
     for prefix, better in BANNED_PREFIXES.items():
         if re.search(rf"\b_?{prefix}", text):
             yield f"{prefix!r}: write {better!r}"

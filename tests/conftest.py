@@ -1,4 +1,4 @@
-"""Settings of all tests, with and without pytest-xdist."""
+"""Settings of pytest for all tests. They also work with pytest-xdist, which runs tests in several processes."""
 
 import os
 

@@ -1,7 +1,7 @@
-"""Kill a process at a chosen line of Python, so that the kill does not depend on the speed of the machine.
+"""Kill a process when it reaches a chosen line of Python, so that the kill does not depend on the machine's speed.
 
-A server process imports the slow packages. For each call, it forks a child that counts the executed lines. At the
-requested line, the child sends a message, and the test kills the child.
+A server process imports the packages that take long to import. For each call of the tested code, it forks a child that
+counts the executed lines. At the chosen line, the child sends a message, and the test kills the child.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ _HELPERS = ("pathlib.", "shutil.")  # these count if counted code calls them
 
 
 class _Lines:
-    """A counter of the executed lines of a child in all threads, which announces one of the lines.
+    """Count the executed lines in all threads of a child process, and send a message to the test at one of them.
 
     Args:
         counted: Names of the modules and packages whose lines count.
-        at: Number of the line to announce; None announces the end of the child.
-        wait: Whether the child waits at that line. If False, the child continues until it is killed.
+        at: Number of executed lines at which the message is sent. If None, it is sent at the end of the child.
+        wait: Whether the child waits after the message. If False, the child continues until it is killed.
         announce: Function that sends a message to the test.
     """
 
@@ -62,7 +62,7 @@ class _Lines:
         return self._executed
 
     def end(self):
-        """Announce the end if the line was not reached, and wait to be killed."""
+        """Send the message now if the child did not reach the line, and wait to be killed."""
         sys.settrace(None)
         if self._at is None or self._last < self._at:
             self._announce({"pid": os.getpid(), "lines": self._last})
@@ -74,9 +74,9 @@ def _wait_for_the_kill():
 
 
 def children(*counted):
-    """Serve the requests on stdin: fork a child for each call, and yield the arguments of the call in that child.
+    """Fork a child for each call that stdin requests, and yield the arguments of the call in this child.
 
-    The child exits at the end of the body of the loop.
+    The child exits at the end of the loop's body, so each pass of the loop runs in a separate process.
 
     Args:
         counted: Names of the modules and packages whose lines count.
@@ -104,13 +104,13 @@ def children(*counted):
 
 
 class Server:
-    """A server process that runs Python code. The code iterates over `children()`."""
+    """A server process. It runs Python code that iterates over `children()`, and forks a child for each call."""
 
     def __init__(self, code, errors):
         """Start the process.
 
         Args:
-            code: Python code.
+            code: Python code to run.
             errors: Path of a file for the stderr of the server and of its children.
         """
         self.errors = errors
@@ -137,7 +137,7 @@ class Server:
         return json.loads(line)
 
     def run(self, *calls):
-        """Run one child for each call, all at the same time; return the exit statuses of the children."""
+        """Run one child for each call, all at the same time, and return their exit statuses."""
         self._request(*calls)
         return [self._reply()["status"] for _ in calls]
 
@@ -146,13 +146,13 @@ class Server:
 
         Args:
             arguments: Arguments of the call.
-            at: Number of the line at which the child is killed. If this is None, or if the child executes fewer lines,
-                the child is killed at its end.
-            delay: Seconds from that line to the kill, while the child continues. If this is None, the child waits at
-                that line and is killed there.
+            at: Number of executed lines after which the child is killed. If this is None, or if the child executes
+                fewer lines, the child is killed at its end.
+            delay: Seconds for which the child continues before it is killed. If this is None, the child does not
+                continue.
 
         Returns:
-            Number of executed lines if the child reached its end without reaching line `at`; otherwise None.
+            Number of executed lines if the child was killed at its end; otherwise None.
         """
         self._request(arguments, counts=True, at=at, wait=delay is None)
         reply = self._reply()
@@ -172,7 +172,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving(code, errors):
-    """Start a server, and close it at the end of the `with` block."""
+    """Start a `Server`, and close it at the end of the `with` block."""
     server = Server(code, errors)
     try:
         yield server
@@ -181,7 +181,9 @@ def serving(code, errors):
 
 
 def moments(kills, lines):
-    """Spread kills evenly from the first line to the last. Every second kill has a random delay of at most 10 ms.
+    """Choose `kills` moments that are spread evenly over a child that executes `lines` lines.
+
+    Every second moment has a random delay of at most 10 ms.
 
     Yields:
         The keyword arguments of `Server.kill`.

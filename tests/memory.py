@@ -1,4 +1,4 @@
-"""Measure the memory of a process. `measure()` runs code in a new process that runs nothing else."""
+"""Measure the memory of a process. `measure()` runs the measured code in a new process."""
 
 import ctypes
 import gc
@@ -43,7 +43,10 @@ def peak():
 
 
 def slope(samples):
-    """Return the growth per sample: the median over all pairs, so that a single jump does not change the result."""
+    """Return the growth of a measurement per sample: the median slope over all pairs of samples.
+
+    The median prevents that a single jump changes the result.
+    """
     pairs = itertools.combinations(enumerate(samples), 2)
     return statistics.median((later - earlier) / (j - i) for (i, earlier), (j, later) in pairs)
 
@@ -64,7 +67,7 @@ def measure(code, *arguments):
 
 
 def search_path():
-    """Return a PYTHONPATH with which another process imports the helpers of the tests and the tested vaedge."""
+    """Return a PYTHONPATH that lets other processes import the helpers of the tests and the tested vaedge."""
     import vaedge
 
     return os.pathsep.join((str(Path(__file__).parent), str(Path(vaedge.__file__).parents[1])))

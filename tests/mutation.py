@@ -4,8 +4,8 @@
 
 The order of the mutants depends only on the seed and on the source, so that ranges can run one after the other. Each
 mutant runs in a copy of the checkout. The tests of the changed file run first, then the tests of its folder, then the
-tests of its package. The first failure or time-out kills the mutant. Results are appended to a file. After an
-interruption, the same command resumes.
+tests of its package. A mutant is killed if a test fails or times out; otherwise it survives. Results are appended to a
+file. After an interruption, the same command resumes.
 """
 
 import argparse
@@ -48,7 +48,7 @@ _TYPED = {"isinstance", "getattr", "hasattr", "setattr", "issubclass"}
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one file.
+    """A mutant: one change in one file.
 
     Attributes:
         file: Path of the file, relative to the checkout.
@@ -97,7 +97,7 @@ def find_mutants(file: str, source: bytes) -> Iterator[Mutant]:
 
 
 def _code_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes below a node that are neither in an annotation nor in an f-string."""
+    """Yield the descendants of a syntax tree node, without annotations and f-strings."""
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "type_params"):
             continue
@@ -109,14 +109,14 @@ def _code_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_type_alias(node: ast.AST) -> bool:
-    """Return whether a node looks like a type alias: `Name: TypeAlias = ...` or `Name = A | B`."""
+    """Return whether a syntax tree node looks like a type alias: `Name: TypeAlias = ...` or `Name = A | B`."""
     if isinstance(node, ast.AnnAssign):
         return ast.unparse(node.annotation) == "TypeAlias"
     return isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.BitOr)
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the kind and the replacement of each change of one node."""
+    """Yield the kind and the new node of each possible change of one syntax tree node."""
     changed = copy.deepcopy(node)
     match node:
         case ast.Compare(ops=[operator, *_]):
@@ -156,7 +156,10 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _joins_text(node: ast.BinOp | ast.AugAssign) -> bool:
-    """Return whether an operand is a literal text or list. Any other operator would then be a TypeError."""
+    """Return whether an operand is a literal string or container.
+
+    Such an operation is not changed, because another operator would only raise TypeError.
+    """
     operands = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
     texts = (ast.JoinedStr, ast.List, ast.Tuple, ast.Dict)
     return any(isinstance(part, texts) or isinstance(getattr(part, "value", None), str | bytes) for part in operands)
@@ -182,7 +185,7 @@ def copy_checkout(folder: Path) -> None:
 
 
 def stages(file: str, pipeline: bool) -> list[list[str]]:
-    """Return the pytest arguments of each stage: tests of the file, its folder, its package, and the pipeline."""
+    """Return the arguments of pytest for each stage: tests of the file, its folder, its package, and the pipeline."""
     package = next(package for package in TESTS if file.startswith(f"{package}/"))
     tests, path = ROOT / TESTS[package], Path(file)
     own = sorted(tests.rglob(f"test_{path.stem.strip('_')}.py"))
@@ -223,7 +226,7 @@ def run_tests(folder: Path, arguments: list[str], timeout: float) -> str:
 
 
 def test_mutant(folder: Path, mutant: Mutant, pipeline: bool, timeout: float) -> dict[str, object]:
-    """Apply one mutant to the copy, run the tests, and restore the file."""
+    """Apply one mutant to the copy of the checkout, run the tests in stages, and restore the file."""
     path, began = folder / mutant.file, time.monotonic()
     source = path.read_bytes()
     path.write_bytes(mutant.apply(source))
@@ -241,13 +244,19 @@ def test_mutant(folder: Path, mutant: Mutant, pipeline: bool, timeout: float) ->
 def main() -> None:
     """Run a range of mutants, and print the mutants that no test kills."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="seed of the order of the mutants")
-    parser.add_argument("--start", type=int, default=0, help="index of the first mutant")
-    parser.add_argument("--count", type=int, default=50, help="number of mutants")
-    parser.add_argument("--packages", nargs="+", choices=TESTS, default=list(TESTS), help="packages to change")
-    parser.add_argument("--pipeline", action="store_true", help="also run tests/pipeline on surviving mutants")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random order of the mutants")
+    parser.add_argument("--start", type=int, default=0, help="index of the first mutant to test")
+    parser.add_argument("--count", type=int, default=50, help="number of mutants to test")
+    parser.add_argument(
+        "--packages", nargs="+", choices=TESTS, default=list(TESTS), help="packages in which to make changes"
+    )
+    parser.add_argument(
+        "--pipeline", action="store_true", help="also run tests/pipeline on mutants that survive other tests"
+    )
     parser.add_argument("--timeout", type=float, default=300, help="time limit of each stage of the tests, in seconds")
-    parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutation.jsonl", help="file for the results")
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "build" / "mutation.jsonl", help="file to append the results to"
+    )
     parser.add_argument("--list", action="store_true", help="print the mutants without running tests")
     args = parser.parse_args()
     mutants = ordered_mutants(args.seed, args.packages)
@@ -278,15 +287,15 @@ def main() -> None:
 
 
 def require_passing_tests(folder: Path, mutants: list[Mutant], pipeline: bool, timeout: float) -> None:
-    """Exit with a message if the tests fail without a mutant, because they would then kill every mutant."""
+    """Exit with a message if tests fail in the unchanged copy, because they would then kill every mutant."""
     for tests in sorted({arguments[0] for mutant in mutants for arguments in stages(mutant.file, pipeline)[-1:]}):
         outcome = run_tests(folder, [tests], timeout)
         if outcome != "passed":
-            raise SystemExit(f"{tests} {outcome} without a mutant; make these tests pass, or raise --timeout")
+            raise SystemExit(f"without a mutant, {tests} {outcome}; make these tests pass, or raise --timeout")
 
 
 def _key(mutant: Mutant, pipeline: bool) -> str:
-    """Return a digest of a mutant, the source of its file, and the choice of tests, which identifies a result."""
+    """Return a digest that identifies a result. It covers the mutant, the source of its file, and the chosen tests."""
     source = (ROOT / mutant.file).read_bytes()
     return hashlib.sha256(repr((asdict(mutant), source, pipeline)).encode()).hexdigest()[:16]
 

@@ -19,13 +19,13 @@ _BLOCK = re.compile(r"(?:^ *<!-- (?P<comment>.*?) -->\n)?^ *```(?P<language>\w*)
 
 @dataclass(frozen=True)
 class Block:
-    """One code block.
+    """One code block of a Markdown file.
 
     Attributes:
-        language: Language after the opening fence.
-        code: Content.
-        line: Number of the first line of the code in the page.
-        reason: Why the block is not run; None for a block that is run.
+        language: Language that the opening fence names, for example "python".
+        code: Text of the block.
+        line: Number of the first line of the code in the file.
+        reason: Reason why the block does not run. None if it runs.
         quick: Dict from a command to the flags that the tests add to it.
     """
 
@@ -36,14 +36,14 @@ class Block:
     quick: dict[str, list[str]]
 
     def commands(self) -> list[str]:
-        """Return the commands of a shell block, without comments; lines that end in a backslash are joined."""
+        """Return the commands of a shell block, without comments. A backslash at the end of a line joins two lines."""
         joined = self.code.replace("\\\n", " ")
         lines = (re.sub(r"\s+#.*", "", line).strip() for line in joined.splitlines())
         return [line for line in lines if line and not line.startswith("#")]
 
 
 def read_blocks(page: Path) -> list[Block]:
-    """Return the code blocks of a page in their order."""
+    """Return the code blocks of a Markdown file in the order of the file."""
     text = page.read_text("utf-8")
     return [_block(text, match) for match in _BLOCK.finditer(text)]
 

@@ -1,6 +1,6 @@
 """The runtime follows the specification in docs/bundle-format.md.
 
-This module implements the algorithms of the section on sampling in plain Python, and compares them with the runtime.
+This module implements the algorithms of the section "Sampling" in plain Python, and compares them with the runtime.
 """
 
 import math
@@ -79,7 +79,10 @@ class Pcg64:
 
 
 def ziggurat_tables():
-    """Compute the tables k, w and f. The tables in numpy were computed in float64, and differ by about 1e-14."""
+    """Compute the tables k, w and f of the ziggurat algorithm for normal numbers in high precision.
+
+    The tables in numpy were computed in float64, and differ from these by about 1e-14.
+    """
     with mpmath.workdps(40):
         r = mpmath.mpf(R)
         density = lambda x: mpmath.exp(-x * x / 2)  # noqa: E731

@@ -1,7 +1,7 @@
 """The code blocks of README.md and docs/ run without changes.
 
-The blocks of a page run in their order. They share a folder and a Python namespace. The folder holds the shipped
-bundles in `models/`, and a few small inputs.
+The blocks of a page run one after the other. They share the current folder and a Python namespace. The folder holds
+the shipped bundles in `models/`, and a few small input files.
 """
 
 import argparse
@@ -27,7 +27,7 @@ MAKE_TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A folder with all files that the pages use but do not create; it is the current folder."""
+    """Create a folder with all files that the pages use but do not create, and make it the current folder."""
     rng = np.random.default_rng(0)
     digits = (rng.random((40, 1, 28, 28)) < 0.2).astype(np.float32)
     (tmp_path / "models").mkdir()
@@ -88,7 +88,7 @@ def run_command(command, block, place):
 
 
 def parse(words, place):
-    """Fail if vaedge has no such command, or if the command does not accept the arguments."""
+    """Fail unless `words` are a command of vaedge and arguments that it accepts. `place` is for messages."""
     assert words[0] in COMMANDS, f"{place}: vaedge has no command {words[0]!r}"
     parser = argparse.ArgumentParser(exit_on_error=False)
     importlib.import_module(COMMANDS[words[0]][0]).add_arguments(parser)

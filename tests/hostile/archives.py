@@ -1,4 +1,4 @@
-"""Hostile .npz archives, which replace the arrays of the prior of a bundle."""
+"""Hostile .npz files, which replace the file of the prior in a bundle."""
 
 import io
 import struct
@@ -20,13 +20,13 @@ def npy(descr="'<f4'", shape="(2,)", data=bytes(8), order="False", version=b"\x0
 
 
 def with_false_size(content):
-    """Return an archive whose directory states a size of 100 bytes for its first member."""
+    """Return a .npz file whose ZIP directory states the false size of 100 bytes for its first array."""
     at = content.rindex(b"PK\x01\x02")
     return content[: at + 24] + struct.pack("<I", 100) + content[at + 28 :]
 
 
 def encrypted(content):
-    """Return an archive whose first member is marked as encrypted."""
+    """Return a .npz file whose first array is marked as encrypted."""
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         at = content.index(signature) + offset
         content = content[:at] + b"\x01" + content[at + 1 :]
@@ -37,7 +37,7 @@ ONES = struct.pack("<40f", *[1] * 40)
 
 
 def mixture(mean=bytes(160), std=ONES, cumulative=(2**52, 2**53), kinds=("'<f4'", "'<i8'")):
-    """Return the archive of a mixture prior with two components and 20 latents, in format 2."""
+    """Return the .npz file of a mixture prior with two components and 20 latents, in bundle format 2."""
     return archive(
         mean=npy(kinds[0], "(2, 20)", mean),
         std=npy(kinds[0], "(2, 20)", std),

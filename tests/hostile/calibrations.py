@@ -1,4 +1,4 @@
-"""Hostile calibration files. Each is a function that takes the 32 bytes that identify the model."""
+"""Hostile calibration files. Functions create them from the SHA-256 of the model, 32 bytes."""
 
 import struct
 
@@ -16,7 +16,7 @@ def _integers(*values):
 
 
 def _calibration(**changes):
-    """Return a function that makes a valid calibration and then replaces some arrays; None removes an array."""
+    """Return a function that makes a valid calibration file with some arrays replaced. None removes an array."""
 
     def make(model):
         arrays = {

@@ -66,9 +66,9 @@ CORPUS: Corpus = {
 
 
 def make_bundle(good, folder, name):
-    """Create the hostile bundle with this name from a valid bundle.
+    """Copy the valid bundle `good` to `folder`, and make the copy the hostile bundle `name`.
 
-    The folder also gets the files `hard`, `soft`, `pipe` and `secret`, because some bundles refer to them.
+    The folder also gets the files `hard`, `soft`, `pipe` and `secret`, because some hostile bundles refer to them.
     """
     shutil.copytree(good, folder)
     secret = folder / "secret"

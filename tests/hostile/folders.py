@@ -1,11 +1,11 @@
-"""Hostile folders, in which a pipe, a link or a device replaces a file, or a file is missing or too large."""
+"""Hostile bundle folders: a pipe, a link or a folder replaces a file, or a file is missing or too large."""
 
 import os
 from pathlib import Path
 
 
 def replaced(create, name="encoder.onnx"):
-    """Return a function that removes a file of a folder, and calls `create` with the path of that file."""
+    """Return a function that takes a folder, removes the file `name` in it, and calls `create` with the file's path."""
 
     def change(folder):
         (folder / name).unlink()

@@ -37,7 +37,7 @@ _ODD_BYTES = (b"\0", b"\xff", b"\x80", b"\x7f", b"\xff" * 9 + b"\x01", struct.pa
 
 @functools.cache
 def valid_bundle():
-    """Return the files of a small valid bundle, and the text of its manifest."""
+    """Return a dict from the file names of a small valid bundle to their contents, and the text of its manifest."""
     rng = np.random.default_rng(0)
 
     def weights(name, *shape):
@@ -87,7 +87,7 @@ def valid_bundle():
 
 
 def changed_bytes(rng, content):
-    """Change, delete, repeat or insert bytes at one, two or four random positions."""
+    """Return `content` with bytes changed, deleted, repeated or inserted at one, two or four random positions."""
     result = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         at = rng.randrange(len(result) + 1)
@@ -110,7 +110,7 @@ def changed_bytes(rng, content):
 
 
 def changed_tree(rng, tree):
-    """Set an unexpected value in a JSON tree, or remove a field."""
+    """Make one or two random changes to a parsed JSON text: set an unexpected value, or remove or add a field."""
     for _ in range(rng.choice((1, 1, 2))):
         place, parent, key = tree, None, None
         while isinstance(place, dict | list) and place and (parent is None or rng.random() < 0.8):
@@ -133,7 +133,7 @@ def changed_tree(rng, tree):
 
 
 def write_mutant(folder, seed):
-    """Write the mutant with this seed, and return the name of the file that was changed."""
+    """Write a bundle with one randomly changed file to `folder`, and return the name of the changed file."""
     rng = random.Random(seed)
     files, text = valid_bundle()
     files, tree = dict(files), json.loads(text)
@@ -154,7 +154,7 @@ def write_mutant(folder, seed):
 
 
 def use(folder):
-    """Load a bundle and call its operations."""
+    """Load a bundle and call the methods of its VAE."""
     vae = vaedge.load(folder, threads=1)
     if np.prod(vae.input_shape) * np.prod(vae.latent_shape) > 10_000:
         return
@@ -175,7 +175,10 @@ def use(folder):
 
 
 def main(folder, seed, count):
-    """Use the mutants with the seeds from `seed` to `seed + count - 1`; any error except VaedgeError ends the run."""
+    """Load and run the mutants with the seeds from `seed` to `seed + count - 1`, and print the outcomes.
+
+    Any error except VaedgeError ends the program.
+    """
     files, text = valid_bundle()
     for name, content in {**files, "manifest.json": text.encode()}.items():
         (folder / name).write_bytes(content)

@@ -109,7 +109,7 @@ def value(name, dims=(), kind=1):
 
 
 def complete_model(nodes, tensors=(), extra=b"", outputs=(b"mean", b"log_var"), domains=((b"", 20),), kind=1):
-    """Return a model with the input x, the given nodes, and the given outputs."""
+    """Return an ONNX model with the input x and the given nodes, initializers (`tensors`), and output names."""
     inputs = bytes_field(11, value(b"x", (None, 1, 28, 28)))
     ends = b"".join(bytes_field(12, value(name, (None,), kind)) for name in outputs)
     return model(graph(nodes, tensors, inputs + ends), opsets=domains, extra=extra)
@@ -120,7 +120,10 @@ def attribute(name, field, content, kind):
 
 
 def functions(depth):
-    """Return a model whose functions each call the previous function twice: 2^depth nodes after expansion."""
+    """Return an ONNX model whose functions each call the previous function twice.
+
+    Inlining them gives 2^depth nodes.
+    """
 
     def function(level):
         inner = b"f%d" % (level - 1)
@@ -154,7 +157,11 @@ def endless_loop():
 
 
 def branches(depth, also=b""):
-    """Return a model of nested If nodes. Without `also`, both branches are nested, so each level doubles the nodes."""
+    """Return an ONNX model of If nodes that are nested `depth` deep.
+
+    The then-branch of each If node is the next If node. The else-branch is the graph `also`. Without `also`, the
+    else-branch is a copy of the then-branch, so that each level doubles the number of nodes.
+    """
     true = tensor(b"true", (), 9, b"\x01")
     body = graph([node(b"Identity", (b"true",), (b"y",))], extra=bytes_field(12, value(b"y", (), 9)))
     for level in range(depth):
@@ -178,7 +185,7 @@ def external(location, length=8):
 
 
 def filled(*dims):
-    """Return a model of a few bytes that creates a tensor of the given shape."""
+    """Return an ONNX model of a few bytes that creates a tensor of the shape `dims`."""
     return complete_model([node(b"ConstantOfShape", (b"w",), (b"mean",))], [sizes(*dims)], outputs=(b"mean",))
 
 

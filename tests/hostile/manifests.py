@@ -1,8 +1,8 @@
-"""Hostile manifests: changes of a valid manifest, and texts that replace it."""
+"""Hostile manifests: changes to the JSON of a valid manifest, and texts that replace the whole file."""
 
 
 def put(value, *keys):
-    """Return a function that sets a value in a JSON tree."""
+    """Return a function that sets the value at the path `keys` in a parsed JSON text."""
 
     def change(tree):
         for key in keys[:-1]:

@@ -1,4 +1,4 @@
-"""Print constraints.txt from a report of `pip install --report`; `make constraints` runs this script."""
+"""Print the content of constraints.txt from a report of `pip install --report`. `make constraints` runs this script."""
 
 import json
 import sys
