@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument(
         "--data-dir", default="data", help="folder in which torchvision finds MNIST, for the training section"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="number of rounds of each measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="number of times that each measurement is repeated")
     parser.add_argument("--samples", type=int, default=1_000_000, help="number of samples that are streamed to disk")
     args = parser.parse_args()
     path = HERE / "results.md"

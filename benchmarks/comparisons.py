@@ -2,9 +2,10 @@
 
     python benchmarks/comparisons.py --reports DIR
 
-Each comparison times one bundle against itself with `--against python=PATH`, where PATH is this interpreter, while
-another job runs now and then. Then PATH is a script whose calls are slowed: each one waits until 5 % more time has
-passed. The script also compares reports that were measured one after the other. An interrupted run resumes.
+Each comparison runs `vaedge bench` on one bundle with `--against python=PATH`, so both candidates run the same bundle.
+In some comparisons, PATH is this interpreter. In the others, PATH is a script that makes each call take 5 % longer.
+Meanwhile, another job uses the CPUs now and then. The script also compares reports that were measured one after the
+other. After an interruption, the same command resumes.
 """
 
 import argparse
@@ -32,7 +33,7 @@ _BUSY_JOB = "while True: sum(range(10_000))"
 
 
 def slowed(operation_call: Callable[..., Callable[[], Any]]) -> Callable[..., Callable[[], Any]]:
-    """Return a copy of `operation_call` whose calls take 5 % longer."""
+    """Return a function like `operation_call` that returns calls which take 5 % longer."""
 
     def slowed_operation_call(*args: Any) -> Callable[[], Any]:
         call = operation_call(*args)
@@ -52,7 +53,7 @@ def slowed(operation_call: Callable[..., Callable[[], Any]]) -> Callable[..., Ca
 
 @contextmanager
 def busy_job() -> Iterator[None]:
-    """Run another job now and then, on all CPUs: for 2 to 8 seconds after 10 to 40 quiet seconds."""
+    """Run another job on all CPUs now and then: for 2 to 8 seconds, with pauses of 10 to 40 seconds."""
     program = (
         "import random, subprocess, sys, time\n"
         "while True:\n"
@@ -71,7 +72,7 @@ def busy_job() -> Iterator[None]:
 
 
 def measure(folder: Path, name: str, count: int, options: list[str]) -> list[Path]:
-    """Write `count` reports, and return their paths."""
+    """Run `vaedge bench` with `options` until `folder` holds `count` reports, and return the paths of the reports."""
     command = [str(Path(sys.executable).with_name("vaedge")), "bench", *options, "--json"]
     paths = [folder / f"{name}{index:03}.json" for index in range(count)]
     with progress_bar(count, name, "reports") as advance:
@@ -83,7 +84,7 @@ def measure(folder: Path, name: str, count: int, options: list[str]) -> list[Pat
 
 
 def verdicts(paths: list[Path]) -> Counter[str]:
-    """Count the verdicts on the second candidate of each report."""
+    """Count how often the second candidate is faster, slower, equal or undecided, over all reports."""
     return Counter(verdict(read_report(path).rows[1].ratio_interval) for path in paths)
 
 
@@ -94,7 +95,7 @@ def main() -> None:
     parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")
     parser.add_argument("--equal", type=int, default=200, help="number of comparisons of equal candidates")
     parser.add_argument("--slowed", type=int, default=60, help="number of comparisons with a slowed candidate")
-    parser.add_argument("--seconds", type=float, default=5.0, help="time of each candidate in seconds")
+    parser.add_argument("--seconds", type=float, default=5.0, help="measuring time of each candidate in seconds")
     parser.add_argument("--batch", default="64", help="batch size")
     args = parser.parse_args()
     args.reports.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,9 @@ The script prints four reports:
 1. Each digit of MNIST against the nine other digits: the area under the ROC curve (AUROC) on all test images. The
    methods are the score of vaedge, the squared error of its reconstructions, and PyOD's `VAE` and `IForest`. PyOD's
    methods keep their defaults, except that `VAE` uses batches of 128. All methods train on gray images of one digit.
-2. models/mnist: the AUROC of simple images against test digits, for the score and for its parts.
-3. False alarms over 20 random divisions of normal examples, on the same test digits and on a simulated table.
+2. The AUROC of simple images against test digits with models/mnist, for the score, its distortion, its rate, and the
+   ELBO.
+3. The false-alarm rates of 20 random divisions of normal examples, for the test digits and for a simulated table.
 4. The time of `detect` divided by the time of `reconstruct`.
 """
 
@@ -43,7 +44,7 @@ Digits = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 
 def read_mnist(data_dir: str) -> tuple[Digits, Digits]:
-    """Return the images (n, 28, 28) and the classes of the training part and of the test part."""
+    """Return two pairs, for training and for test: uint8 images of shape (n, 28, 28), and their classes."""
     import_torchvision()
     from torchvision import datasets
 
@@ -53,14 +54,14 @@ def read_mnist(data_dir: str) -> tuple[Digits, Digits]:
 
 
 def auroc(normal: Array, anomalies: Array) -> float:
-    """Return the probability that an anomaly has a larger score than a normal example."""
+    """Return the AUROC: the probability that an anomaly has a larger score than a normal example."""
     largest = float(np.finfo(np.float32).max)
     scores = np.nan_to_num(np.concatenate([normal, anomalies]).astype(np.float64), posinf=largest)
     return float(roc_auc_score(np.arange(len(scores)) >= len(normal), scores))
 
 
 def train_detector(images: npt.NDArray[np.uint8], folder: Path) -> vaedge.VAE:
-    """Train on four fifths of the images, and calibrate on the remaining fifth."""
+    """Train a VAE on four fifths of the images, and calibrate its anomaly detection on the remaining fifth."""
     rows = np.random.default_rng(0).permutation(len(images))
     held_out = len(images) // 5
     np.savez(folder / "digit.npz", train=images[rows[held_out:]], test=images[rows[:held_out]])
@@ -79,7 +80,7 @@ def train_detector(images: npt.NDArray[np.uint8], folder: Path) -> vaedge.VAE:
 
 
 def compare_digits(training: Digits, test: Digits, digits: list[int], baselines: bool) -> None:
-    """Print the AUROC of each method for each digit, and the time of training."""
+    """Print the AUROC and the time of each method. In turn, each digit is normal and the nine others are anomalies."""
     images, classes = test
     x, flat = images[:, None], images.reshape(len(images), -1) / np.float32(255)
     table: dict[str, list[float]] = {}
@@ -116,12 +117,12 @@ def compare_digits(training: Digits, test: Digits, digits: list[int], baselines:
 
 
 def binarize(images: Array) -> Array:
-    """Draw each pixel from a Bernoulli whose probability is the gray level."""
+    """Draw each pixel from a Bernoulli distribution whose mean is the gray level of the pixel."""
     return (np.random.default_rng(0).random(images.shape) < images).astype(np.float32)
 
 
 def compare_simple_images(digits: Array, means: Array) -> None:
-    """Print the AUROC of simple images against test digits, scored by models/mnist."""
+    """Print how well models/mnist separates simple images from test digits, as an AUROC for each kind of image."""
     vae = vaedge.load(MODEL)
     calibration = vae.calibrate(digits[:5000])
     normal = digits[5000:]
@@ -150,7 +151,10 @@ def compare_simple_images(digits: Array, means: Array) -> None:
 
 
 def measure_false_alarms(name: str, vae: vaedge.VAE, normal: Array) -> None:
-    """Print the false-alarm rates over random divisions, and the number of Kolmogorov-Smirnov tests that reject."""
+    """Calibrate with several random divisions of the normal examples, and print the measured false-alarm rates.
+
+    Also print how often a Kolmogorov-Smirnov test finds a difference between calibration and evaluation scores.
+    """
     found = [vae.calibrate(normal, seed=seed) for seed in range(DIVISIONS)]
     for rate in RATES:
         shares = [calibration.false_alarms(rate)[0] for calibration in found]
@@ -164,7 +168,7 @@ def measure_false_alarms(name: str, vae: vaedge.VAE, normal: Array) -> None:
 
 
 def compare_times(digits: Array) -> None:
-    """Time `detect` and `reconstruct` in turn with one thread, and print the times."""
+    """Time `vae.detect` and `vae.reconstruct` in turn with one thread, and print the times."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.npz"
         vaedge.load(MODEL).calibrate(digits[:5000]).save(path)
@@ -181,17 +185,23 @@ def compare_times(digits: Array) -> None:
 
 
 def simulate_table(folder: Path) -> tuple[vaedge.VAE, Array]:
-    """Train on the readings of examples/detect_sensors.py. Return the model, and normal rows for calibration."""
+    """Train on the readings of examples/detect_sensors.py. Return the VAE, and normal rows for its calibration."""
     example = runpy.run_path(str(EXAMPLE))
     example["train"](folder)
     return vaedge.load(folder / "bundle"), example["simulate"](10_000, seed=2)
 
 
 def main() -> None:
-    """Print the reports."""
+    """Print the four reports that the docstring of this module describes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", default="data", help="folder in which torchvision finds MNIST")
-    parser.add_argument("--digits", type=int, nargs="*", default=list(range(10)), help="digits of the first report")
+    parser.add_argument(
+        "--digits",
+        type=int,
+        nargs="*",
+        default=list(range(10)),
+        help="digits that are the normal class in the first report",
+    )
     parser.add_argument("--no-baselines", action="store_true", help="leave out PyOD")
     args = parser.parse_args()
     training, test = read_mnist(args.data_dir)

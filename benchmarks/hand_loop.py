@@ -1,10 +1,11 @@
-"""Compare the times that `vaedge bench` measures with a loop that is written by hand.
+"""Compare the times that `vaedge bench` measures with the times of a plain Python loop.
 
     python benchmarks/hand_loop.py
 
 The loop runs `InferenceSession.run` of ONNX Runtime on the graph that merges the encoder and the decoder, with the
-session options of vaedge. Both take turns. The difference is the time that vaedge itself takes for a call. In each
-block, the model and the session are loaded again, because their place in memory changes their speed.
+session options of vaedge. The loop and the measurement of `vaedge bench` take turns. The difference of the times is the
+time that vaedge itself takes for a call. The turns form blocks of several rounds. At the start of each block, the model
+and the session are loaded again, because their place in memory changes their speed.
 """
 
 import argparse
@@ -26,7 +27,7 @@ ROUND_SECONDS = 0.05
 
 
 def hand_loop(session, x) -> float:
-    """Repeat a call of a session, and return the median time in microseconds."""
+    """Run a session again and again for a fixed time, and return the median time of a run in microseconds."""
     session.run(None, {"x": x})
     times = []
     end = time.perf_counter() + ROUND_SECONDS
@@ -38,7 +39,7 @@ def hand_loop(session, x) -> float:
 
 
 def merged_session(bundle: Bundle, threads: int):
-    """Open a session for the merged graph with the options of vaedge."""
+    """Open a session for the graph that merges the encoder and the decoder, with the session options of vaedge."""
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -50,13 +51,15 @@ def merged_session(bundle: Bundle, threads: int):
 
 
 def main() -> None:
-    """Measure both and print a table."""
+    """Measure the calls of `vaedge bench` and the plain loop, and print a table of their times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")
     parser.add_argument("--variant", default="fp32", help="name of the variant")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64, 512], help="batch sizes")
     parser.add_argument("--threads", type=int, default=1, help="number of CPU threads")
-    parser.add_argument("--blocks", type=int, default=12, help="number of times that the model is loaded")
+    parser.add_argument(
+        "--blocks", type=int, default=12, help="number of blocks; the model is loaded once in each block"
+    )
     parser.add_argument("--rounds", type=int, default=4, help="number of rounds in each block")
     args = parser.parse_args()
 

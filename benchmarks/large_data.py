@@ -1,9 +1,9 @@
 """Measure training on data larger than memory: the memory that it needs, and the speed of loading images.
 
 `python benchmarks/large_data.py` writes the data to a temporary folder, and trains a small model on the data in a
-separate process. It prints the largest anonymous memory of this process and of the processes that decode images
-(RssAnon, which does not count mapped pages). Then it compares the speed of reading batches with torchvision's
-`ImageFolder` and a DataLoader of two workers. It needs Linux.
+separate process. It prints the largest anonymous memory of the training process and of the processes that decode
+images (RssAnon, which does not count memory-mapped files). Then it compares the speed at which vaedge reads batches
+with that of torchvision's `ImageFolder` and a DataLoader of two workers. It needs Linux.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def train_and_watch(dataset: Path, folder: Path, *options: str) -> tuple[int, fl
         largest = max(largest, anonymous_memory(process.pid))
         time.sleep(0.05)
     if process.returncode:
-        raise SystemExit(f"training failed with exit status {process.returncode}")
+        raise SystemExit(f"training ended with the exit status {process.returncode}, expected 0; see the error above")
     return largest, time.perf_counter() - start
 
 
@@ -92,7 +92,7 @@ def vaedge_epochs(folder: Path, cache: Path) -> Iterator[Callable[[], int]]:
 
 
 def image_folder_epochs(folder: Path) -> Iterator[Callable[[], int]]:
-    """Do the same as `vaedge_epochs` with `ImageFolder` and a DataLoader of two workers."""
+    """For each epoch, yield a function that reads all batches with `ImageFolder` and a DataLoader of two workers."""
     import_torchvision()
     from torchvision import datasets, transforms
 
@@ -103,7 +103,7 @@ def image_folder_epochs(folder: Path) -> Iterator[Callable[[], int]]:
 
 
 def speeds(epochs: Iterator[Callable[[], int]]) -> list[float]:
-    """Return the examples per second of each epoch."""
+    """Return the number of examples per second that each epoch reads."""
     found = []
     for epoch in epochs:
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Measure whole processes: cold start, memory, size on disk, threads, and a million samples streamed to disk."""
+"""Measure whole processes: cold start, memory, installed size, threads, and the streaming of samples to disk."""
 
 import argparse
 import statistics
@@ -99,7 +99,7 @@ def _cold_start(model: str, folder: Path, rounds: int) -> list[str]:
 
 
 def _installed(*names: str) -> float:
-    """Return the size in MB of installed distributions on disk. vaedge itself takes less than 1 MB."""
+    """Return the size on disk of installed Python packages, in MB. vaedge itself takes less than 1 MB."""
     files = [file for name in names for file in distribution(name).files or ()]
     return sum(path.stat().st_size for path in map(Path, (file.locate() for file in files)) if path.exists()) / 1e6
 

@@ -28,9 +28,9 @@ _SECONDS = 0.15
 
 
 class SharedPool:
-    """The sessions of the encoder and the decoder, which share one thread pool of ONNX Runtime.
+    """A process that runs the encoder and the decoder in two sessions with one common thread pool of ONNX Runtime.
 
-    They run in a separate process, because such a pool affects every session of its process.
+    It is a separate process, because such a pool affects every session of its process.
     """
 
     def __init__(self, model: str, threads: int) -> None:
@@ -39,7 +39,7 @@ class SharedPool:
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def median(self, batch_size: int) -> float:
-        """Time reconstructions in the process. Return the median time of one reconstruction in nanoseconds."""
+        """Time reconstructions in the separate process. Return the median time of one reconstruction in nanoseconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(batch_size, file=self._process.stdin, flush=True)
@@ -80,7 +80,7 @@ def examples(shape: tuple[int, ...], batch_size: int) -> Array:
 
 
 def torch_model(model: str) -> nn.Module:
-    """Return a torch module that reconstructs x with the weights of a bundle.
+    """Return a PyTorch module that reconstructs x with the weights of a bundle.
 
     The encoder and the decoder must consist of linear layers and ReLU, as in the bundle models/article.
     """
@@ -224,8 +224,8 @@ def _overhead(model: str, rounds: int) -> list[str]:
 def _limits(model: str, rounds: int) -> list[str]:
     """Compare the speed of `reconstruct` with two limits of the machine.
 
-    Large batches are limited by the floating-point rate, which is measured with a product of large matrices. Batch
-    size 1 is limited by the rate of reading the weights from memory, which is measured with a sum of numbers.
+    The speed of large batches is limited by the floating-point operations per second, which a product of large matrices
+    measures. The speed of batch size 1 is limited by reading the weights from memory, which a sum of numbers measures.
     """
     bundle = read_bundle(model)
     threads = 2

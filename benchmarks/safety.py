@@ -38,7 +38,7 @@ print("memory", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) //
 
 
 def run_in_onnxruntime(path: Path) -> str:
-    """Load and run a graph in plain ONNX Runtime. Return a description of the outcome."""
+    """Load and run a graph in plain ONNX Runtime, in a separate process. Return a description of the outcome."""
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-c", _PLAIN, str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -72,7 +72,7 @@ def load_in_vaedge(folder: Path) -> str:
 
 
 def main() -> None:
-    """Load every bundle of the corpus and write the table."""
+    """Load every hostile bundle with vaedge and with plain ONNX Runtime, and write the table of outcomes."""
     good = HERE.parent / "models" / "article"
     lines = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,7 +1,8 @@
 """Measure `vaedge serve` and other servers with `wrk`: `python benchmarks/serving.py` prints tables.
 
-The request is `decode` of one latent of models/mnist, in fp32, with one thread. The lower bound is a Starlette route that
-returns as many bytes. The servers run one after another, on the same two CPUs as `wrk`, in several rounds.
+The request decodes one latent with models/mnist, in fp32 and with one thread. For comparison, an empty Starlette route
+returns the same number of bytes without a computation. The servers run one after another, on the same two CPUs as
+`wrk`, in several rounds.
 
 LitServe needs a separate environment:
 
@@ -41,7 +42,7 @@ _WARM_UP = 32, 1  # connections and seconds before the measurements of a server
 
 
 class Request(NamedTuple):
-    """A request that is sent again and again. `read` returns the image in a response, or None if it has no image."""
+    """An HTTP request to send again and again. `read` takes the body of a response, and returns its image or None."""
 
     path: str
     body: bytes
@@ -50,7 +51,7 @@ class Request(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Requests a second, and the median and the 99th percentile of the latency in seconds."""
+    """Requests per second (`rate`), and the median and 99th percentile (`tail`) of the latency in seconds."""
 
     rate: float
     median: float
@@ -58,7 +59,10 @@ class Rate(NamedTuple):
 
 
 def candidates(z: np.ndarray, litserve: str | None) -> list[tuple[list[str], dict[str, Request]]]:
-    """Return each server: its command without the port, and a dict from the names of its candidates to requests."""
+    """Return the servers to compare, as pairs of a command and requests.
+
+    The command lacks the port. The requests are a dict from the name of each row of the tables to its request.
+    """
     tensor = {"name": "z", "shape": list(z.shape), "datatype": "FP32"}
     entry = {**tensor, "parameters": {"binary_data_size": z.nbytes}}
     head = json.dumps({"inputs": [entry], "parameters": {"binary_data_output": True}}).encode()
@@ -118,26 +122,26 @@ def serving(command: list[str], request: Request) -> Iterator[str]:
 
 
 def ask(port: int, request: Request) -> bytes:
-    """Send the request once. Raise OSError unless the status is 200."""
+    """Send the request once, and return the body of the response. Raise OSError unless the HTTP status is 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_START_SECONDS)
     connection.request("POST", request.path, request.body, request.headers)
     response = connection.getresponse()
     content = response.read()
     connection.close()
     if response.status != 200:
-        raise OSError(f"the status is {response.status}")
+        raise OSError(f"the HTTP status is {response.status}, expected 200")
     return content
 
 
 def require_image(name: str, url: str, request: Request, expected: np.ndarray) -> None:
-    """End the program if the server does not return the expected image."""
+    """End the program with an error if the server returns another image than `expected`."""
     found = request.read(ask(int(url.rpartition(":")[2]), request))
     if found is not None and not np.allclose(found.ravel(), expected.ravel(), atol=1e-5):
-        raise SystemExit(f"{name} returns another image than the call")
+        raise SystemExit(f"{name} returns another image than `vae.decode` in this process")
 
 
 def measure(url: str, request: Request, connections: int, seconds: int) -> Rate:
-    """Send the request over some connections for some seconds."""
+    """Send the request over several connections for some seconds with `wrk`, and return the rate and the latencies."""
     escaped = "".join(f"\\{byte:03d}" for byte in request.body)
     lines = ['wrk.method = "POST"', f'wrk.body = "{escaped}"']
     lines += [f'wrk.headers["{name}"] = "{value}"' for name, value in request.headers.items()]
@@ -155,7 +159,7 @@ def measure(url: str, request: Request, connections: int, seconds: int) -> Rate:
 
 
 def time_call(vae: vaedge.VAE, z: np.ndarray, repeats: int = 2000) -> float:
-    """Return the median time of `decode` in this process, in seconds."""
+    """Return the median time of `vae.decode` in this process, in seconds."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -165,12 +169,16 @@ def time_call(vae: vaedge.VAE, z: np.ndarray, repeats: int = 2000) -> float:
 
 
 def main() -> None:
-    """Measure all candidates in rounds, and print the medians."""
+    """Measure all servers in several rounds, and print the medians over the rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=4, help="seconds of each measurement (default: 4)")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each row (default: 3)")
+    parser.add_argument("--seconds", type=int, default=4, help="duration of each measurement in seconds (default: 4)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="number of measurements of each row of the tables (default: 3)"
+    )
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--litserve", metavar="PYTHON", help="interpreter of an environment with vaedge and LitServe")
+    parser.add_argument(
+        "--litserve", metavar="PYTHON", help="Python interpreter of an environment with vaedge and LitServe"
+    )
     args = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0))[:2]
     os.sched_setaffinity(0, cpus)  # the servers and wrk inherit it
@@ -194,7 +202,7 @@ def main() -> None:
 
 
 def print_tables(rates: dict[tuple[int, str], Rate], call: float, cpus: list[int]) -> None:
-    """Print all rates, and the time of a request that neither the call nor the empty route explains."""
+    """Print all rates, and the time that a server adds to the in-process call and to the empty route."""
     print(f"in-process decode of one latent: {1e6 * call:.0f} us; CPUs {', '.join(map(str, cpus))}\n")
     print("| candidate | connections | requests/s | median | 99 % | of the empty route |\n|---|---|---|---|---|---|")
     for (connections, name), (rate, median, tail) in sorted(rates.items(), key=lambda entry: entry[0][0]):

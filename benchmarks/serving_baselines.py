@@ -1,6 +1,7 @@
 """Servers that benchmarks/serving.py compares with: `python serving_baselines.py NAME BUNDLE PORT`.
 
-`fastapi` answers `decode` with JSON. `empty` only returns as many bytes as the binary result has.
+NAME is `fastapi` or `empty`. `fastapi` decodes latents, and answers with JSON. `empty` computes nothing, and returns as
+many bytes as the binary response of `vaedge serve` has.
 """
 
 import sys
@@ -11,7 +12,7 @@ import vaedge
 
 
 def serve_empty(bundle: str, port: int) -> None:
-    """Serve a Starlette route that reads the body and returns bytes."""
+    """Serve a Starlette route that reads the request body, and returns the bytes of an image of zeros."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -30,7 +31,7 @@ def serve_empty(bundle: str, port: int) -> None:
 
 
 def serve_fastapi(bundle: str, port: int) -> None:
-    """Serve one FastAPI endpoint, which runs in the event loop."""
+    """Serve a FastAPI endpoint that decodes latents in the event loop."""
     import uvicorn
     from fastapi import FastAPI
     from pydantic import BaseModel

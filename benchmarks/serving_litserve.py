@@ -9,30 +9,33 @@ import vaedge
 
 
 class Decode(litserve.LitAPI):
-    """`decode` with JSON. LitServe starts a process that creates this class, and joins the requests there."""
+    """A LitServe API that decodes latents with JSON messages.
+
+    LitServe creates the object in a separate process, and joins waiting requests to a batch there.
+    """
 
     def setup(self, device):  # noqa: ARG002
         """Load the bundle."""
         self.vae = vaedge.load(sys.argv[1], threads=1)
 
     def decode_request(self, request):
-        """Return the latent of a request."""
+        """Return the latent in the JSON of a request."""
         return np.array(request["z"], np.float32)
 
     def batch(self, inputs):
-        """Join latents."""
+        """Join the latents of several requests to a batch."""
         return np.concatenate(inputs)
 
     def predict(self, z):
-        """Decode the latents of all requests of a batch."""
+        """Decode a batch of latents to images."""
         return self.vae.decode(z)
 
     def unbatch(self, output):
-        """Divide the images of a batch."""
+        """Divide a batch of images into one image for each request."""
         return list(output[:, None])
 
     def encode_response(self, output):
-        """Return the JSON of an image."""
+        """Return the JSON response for one image."""
         return {"x": output.tolist()}
 
 

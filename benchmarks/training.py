@@ -1,4 +1,4 @@
-"""Compare the training speed of `vaedge_train` with that of a usual loop around a DataLoader.
+"""Compare the training speed of `vaedge_train` with the speed of a usual loop around a DataLoader.
 
 `vaedge_train.train` and the loop train the same 784-400-20 model on gray-level MNIST, with batches of 128 and Adam at
 1e-3. Both test the model after every epoch. The loop reads from a DataLoader with ToTensor. The time of
@@ -45,7 +45,7 @@ class TutorialVAE(nn.Module):
 
 
 def dataloader_loop(data_dir: str, epochs: int) -> float:
-    """Train from a DataLoader. Return the last test loss in nats per image."""
+    """Train `TutorialVAE` in a loop around a DataLoader. Return the last test loss in nats per image."""
     import_torchvision()
     from torchvision import datasets, transforms
 
@@ -69,7 +69,7 @@ def dataloader_loop(data_dir: str, epochs: int) -> float:
 
 
 def vaedge_run(data_dir: str, epochs: int, precision: str = "float32") -> float:
-    """Train with vaedge. Return the last test loss in nats per image."""
+    """Train with `vaedge_train.train`. Return the last test loss in nats per image."""
     config = TrainConfig(dataset="mnist", data_dir=data_dir, hidden=(400,), epochs=epochs, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         run = train(config, Path(folder) / "run", progress=False)

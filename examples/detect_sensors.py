@@ -3,8 +3,9 @@
     python examples/detect_sensors.py train sensors     # needs the extras train and export
     python examples/detect_sensors.py detect sensors    # needs only numpy and ONNX Runtime
 
-The readings are simulated: six sensors of a pump, in their own units, that depend on two hidden states. The second
-command simulates new readings, plants faults in some of them, and prints which faults were found.
+The readings of six sensors of a pump are simulated. They depend on two hidden states, and each sensor has a different
+unit. The second command simulates new readings, adds faults to some of them, and prints the share of each fault that
+was found.
 """
 
 import sys
@@ -38,7 +39,7 @@ def simulate(n: int, seed: int) -> Readings:
 
 
 def train(folder: Path) -> None:
-    """Train on normal readings, and export a bundle that holds its calibration."""
+    """Train a model on normal readings, and export it as a bundle with a calibration for anomaly detection."""
     from vaedge_export import export_run
     from vaedge_train import TrainConfig, train
 
@@ -52,7 +53,7 @@ def train(folder: Path) -> None:
 
 
 def detect(folder: Path) -> None:
-    """Load the bundle, and print the share of the readings that are called faults."""
+    """Load the bundle, and print the share of normal readings, and of each kind of fault, that is detected."""
     vae = vaedge.load(folder / "bundle")
     normal = simulate(5_000, seed=1)
     found = vae.detect(normal, false_alarm_rate=0.01, maps=True)

@@ -19,7 +19,7 @@ from vaedge_train.data.torchvision_data import import_torchvision
 
 
 class Encoder(nn.Module):
-    """x -> (mean, log_var). AutoencoderTiny has no posterior, so its latents get a very small variance."""
+    """Compute x -> (mean, log_var). AutoencoderTiny has no posterior, so the variance is set to a very small number."""
 
     def __init__(self, model: Any) -> None:
         """Wrap a model of diffusers."""
@@ -35,7 +35,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z -> (loc, log_scale) of a Gaussian with scale 1.
+    """Compute z -> (loc, log_scale) of a Gaussian p(x|z) with scale 1.
 
     log p(x|z) is then a constant minus half the squared error.
     """
@@ -52,7 +52,7 @@ class Decoder(nn.Module):
 
 
 def export(model: Any, out: str, size: tuple[int, int]) -> None:
-    """Export a model for images of one size, (height, width). The bundle accepts any batch size."""
+    """Export a model as a bundle that accepts images of one size, (height, width), and any batch size."""
     shape = (model.config.in_channels, *size)
     with torch.no_grad():
         mean, _ = Encoder(model)(torch.zeros(1, *shape))

@@ -17,7 +17,7 @@ from vaedge_export import export_vae
 
 
 class YourVAE(nn.Module):
-    """A VAE in one module."""
+    """A VAE whose encoder and decoder are in one PyTorch module."""
 
     def __init__(self, latent: int = 8) -> None:
         """Create the layers."""
@@ -27,7 +27,7 @@ class YourVAE(nn.Module):
 
 
 class Encoder(nn.Module):
-    """x -> (mean, log_var), the two halves of the encoder's output."""
+    """Compute x -> (mean, log_var), which are the two halves of the output of the wrapped encoder."""
 
     def __init__(self, vae: YourVAE) -> None:
         """Wrap the trained model."""
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z -> logits. The likelihood "bernoulli" applies the sigmoid itself."""
+    """Compute z -> logits, without the final sigmoid, which the likelihood "bernoulli" applies."""
 
     def __init__(self, vae: YourVAE) -> None:
         """Wrap the trained model."""

@@ -17,7 +17,7 @@ from vaedge_export import export_vae
 
 
 class Encoder(nn.Module):
-    """x -> (mean, log_var), which pythae calls embedding and log_covariance."""
+    """Compute x -> (mean, log_var), which pythae calls embedding and log_covariance."""
 
     def __init__(self, model: Any) -> None:
         """Wrap a model of pythae."""
@@ -31,7 +31,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z -> (loc, log_scale). The reconstruction loss "mse" of pythae corresponds to a Gaussian with scale 1."""
+    """Compute z -> (loc, log_scale). The reconstruction loss "mse" of pythae corresponds to a Gaussian with scale 1."""
 
     def __init__(self, model: Any) -> None:
         """Wrap a model of pythae."""

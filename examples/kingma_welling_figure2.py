@@ -26,7 +26,7 @@ ELBO_RANGE = (-165, -90)
 
 
 def configuration(latent: int, epochs: int, dataset: str, data_dir: str) -> TrainConfig:
-    """Return the settings of the paper for one latent size, with Adam in place of Adagrad."""
+    """Return the training configuration of the paper for one latent size, but with Adam instead of Adagrad."""
     return TrainConfig(
         dataset=dataset,
         data_dir=data_dir,
@@ -42,15 +42,15 @@ def configuration(latent: int, epochs: int, dataset: str, data_dir: str) -> Trai
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the metrics of each epoch of a run."""
+    """Return the metrics of a training run, one dict for each epoch."""
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 def draw(curves: dict[int, list[dict[str, Any]]], path: Path) -> None:
-    """Draw one panel for each latent size.
+    """Draw the ELBO curves of training and test images, in one panel for each latent size.
 
     Args:
-        curves: For each latent size, the metrics of each epoch.
+        curves: Dict from each latent size to the metrics of each epoch.
         path: The file to write, .png or .svg.
     """
     figure = Figure(figsize=(2.1 * len(curves) + 0.8, 3.8), layout="constrained")

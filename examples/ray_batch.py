@@ -1,4 +1,4 @@
-"""Encode a data set with Ray Data. Each worker loads the bundle once and processes blocks of the data set.
+"""Encode a data set with Ray Data. Each worker loads the bundle once, and encodes parts of the data set.
 
     pip install 'ray[data]'
     python examples/ray_batch.py models/mnist latents/

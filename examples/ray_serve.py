@@ -1,4 +1,4 @@
-"""Serve bundles on Ray Serve, which adds and removes replicas with the load. The requests are those of `vaedge serve`.
+"""Serve bundles on Ray Serve, which adds and removes replicas with the load. It accepts the requests of `vaedge serve`.
 
     pip install 'ray[serve]'
     python examples/ray_serve.py models/mnist models/article
