@@ -2,10 +2,10 @@
 
     python tests/mutation.py --seed 0 --start 0 --count 50
 
-The order of the mutants depends only on the seed and on the source, so that ranges can run one after the other. Each
-mutant runs in a copy of the checkout. The tests of the changed file run first, then the tests of its folder, then the
-tests of its package. A mutant is killed if a test fails or times out; otherwise it survives. Results are appended to a
-file. After an interruption, the same command resumes.
+The order of the mutants depends only on the seed and on the source, so that several commands can test one range each.
+Each mutant runs in a copy of the checkout. The tests of the changed file run first, then the tests of its folder, then
+the tests of its package. A mutant is killed if a test fails or times out; otherwise it survives. Results are appended
+to a file. After an interruption, the same command resumes.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`vaedge.Batch` applies an operation to a column of a batch, in this process or in worker processes."""
+"""`vaedge.Batch` applies a method of a VAE to one column of a batch, in this process or in worker processes."""
 
 import multiprocessing
 import pickle

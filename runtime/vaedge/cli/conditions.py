@@ -92,7 +92,7 @@ def cycled(conditions: Conditions, manifest: Manifest, n: int) -> Conditions:
 
 
 def grid_columns(conditions: Conditions, manifest: Manifest) -> int | None:
-    """Return the number of columns for a grid of samples: the number of values in the longest list of a condition.
+    """Return the number of columns for a grid of samples: the length of the longest list of condition values.
 
     Return None if no condition has a list of values, or if the longest list has more than 20 values.
     """

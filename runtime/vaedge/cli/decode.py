@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help=".png (a grid of images), .npy, .csv (only if the model's examples are rows of a table; each condition is "
-        "a further column), or a folder of shards (to resume after an interruption, repeat the command)",
+        "a further column), or a path without a suffix (a folder of shards; to resume it, repeat the command)",
     )
 
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_latents(path: Path, vae: VAE, label_column: str | None) -> tuple[FloatArray, tuple[str, ...] | None]:
-    """Return the latents, shape (n, *latent_shape), and the class of each row, or None without a column of classes."""
+    """Return the latents, (n, *latent_shape), and the class of each row. Without a column of classes, it is None."""
     shape = vae.latent_shape
     if path.suffix.lower() == TABLE_SUFFIX:
         if len(shape) != 1:

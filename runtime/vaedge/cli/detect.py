@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="new or empty folder for one .png per example, which shows the image and its distortion in red side by "
-        "side; the calibration sets the distortions without red and of full red, which are printed",
+        "side; the command prints the distortions at which red begins and is full, which the calibration sets",
     )
     parser.add_argument(
         "--fail-on-anomaly", action="store_true", help=f"exit with the status {FOUND} if there is an anomaly"

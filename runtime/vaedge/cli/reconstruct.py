@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help=".png (rows of originals above their reconstructions), .npy, .csv (only if the model's examples are rows "
-        "of a table), or a folder of shards",
+        "of a table), or a path without a suffix (a folder of shards)",
     )
 
 

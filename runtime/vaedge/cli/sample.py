@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help=".png (a grid of images), .npy, .csv (only if the model's examples are rows of a table; each condition is "
-        "a further column), or a folder of shards (to resume after an interruption, repeat the command)",
+        "a further column), or a path without a suffix (a folder of shards; to resume it, repeat the command)",
     )
 
 

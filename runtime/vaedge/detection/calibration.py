@@ -50,9 +50,9 @@ class Calibration:
         scores: Scores of the calibration examples in ascending order, float32, shape (n,).
         evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). These normal examples
             neither fit the score nor calibrate it. They measure the false-alarm rate.
-        map_range: Two distortions of one element of x, in nats, float32, shape (2,). The first is the median over
-            normal examples. One normal example in a hundred has an element above the second. An image of a distortion
-            map shows the first without red and the second in full red.
+        map_range: Two distortions of one element of x, in nats, float32, shape (2,). The first is the median over all
+            elements of normal examples. One normal example in a hundred has an element above the second. An image of a
+            distortion map shows the first without red and the second in full red.
         model: SHA-256 that identifies the graphs and the prior of the variant, 64 hexadecimal digits.
     """
 
@@ -193,7 +193,7 @@ class Calibration:
             model: SHA-256 that identifies the graphs and the prior of the loaded variant.
 
         Raises:
-            BundleError: The content is not a calibration, or is the calibration of another model.
+            BundleError: The content is not a calibration, or is the calibration of another bundle or variant.
         """
         arrays = read_npz(content)
         if set(arrays) != set(_ARRAYS):

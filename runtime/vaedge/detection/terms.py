@@ -1,4 +1,4 @@
-"""The terms of the detection score: distortion and rate of each example at the mean of q(z|x), in nats.
+"""The two terms of the anomaly score: distortion and rate of each example at the mean of q(z|x), in nats.
 
 Both terms together need one evaluation of the decoder, and no random numbers. Their negative sum is the estimate of the
 ELBO that a single z gives (Kingma & Welling 2014, eq. 2, with z = mean instead of a draw):
@@ -18,7 +18,7 @@ from vaedge.distributions.prior import Prior
 
 
 class Terms(NamedTuple):
-    """The terms of each example at z = mean, in nats.
+    """The distortion and the rate of each example at z = mean of q(z|x), in nats.
 
     Attributes:
         distortion: -log p(x|z), float64, shape (n,). For bce_surrogate, it is the cross-entropy.

@@ -1,4 +1,4 @@
-"""Commands that read no image files, and errors of the command line."""
+"""Subcommands whose input is not an image file, and errors that the command line prints."""
 
 import json
 import subprocess

@@ -21,7 +21,7 @@ def mnist(bundle):
 
 @pytest.fixture(scope="module")
 def normal(mnist):
-    """600 binary images that are drawn from the model."""
+    """600 binary images that are drawn from models/mnist."""
     return vaedge.load(mnist).sample(600, seed=0, draw=True)
 
 
