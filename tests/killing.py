@@ -104,7 +104,7 @@ def children(*counted):
 
 
 class Server:
-    """A server process. It runs Python code that iterates over `children()`, and forks a child for each call."""
+    """A process that runs Python code with a loop over `children()`. Each iteration forks a child process."""
 
     def __init__(self, code, errors):
         """Start the process.

@@ -22,8 +22,8 @@ def validate_examples(examples: ExamplesLike, spec: Spec) -> Inputs:
     """Validate the caller's examples. Return them together with draws of z from N(0, I).
 
     Args:
-        examples: Array (n, *input_shape). For a conditional model, a mapping from "x" and the name of each condition to
-            an array.
+        examples: Array (n, *input_shape). For a conditional model, a mapping from names to arrays. The names are
+            "x" and those of the conditions.
         spec: The specification of the export.
 
     Raises:

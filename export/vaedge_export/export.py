@@ -101,8 +101,9 @@ def export_vae(
         conditions: Dict from the name of each further input to its description. Both modules take these inputs in this
             order, after x or z.
         examples: Real examples, (n, *input_shape). The export compares the graphs with the modules on them, stores some
-            of them as a reference, and shows some on the card. For a conditional model, a mapping from "x" and the name
-            of each condition to an array. With None, the export compares the graphs on random examples.
+            of them as a reference, and shows some on the card. For a conditional model, a mapping from names to
+            arrays. The names are "x" and those of the conditions. With None, the export compares the graphs on
+            random examples.
         labels: Name of the class of each example. If z has two elements, the card shows a map of the latent space with
             one color for each class. May be empty.
         calibration: At least 20 normal examples, of the same type as `examples`, on which the model was not trained.

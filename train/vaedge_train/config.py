@@ -275,9 +275,9 @@ def flag(name: str) -> str:
 
 
 def _converted(name: str, value: Any, expected: Any) -> Any:
-    """Convert a path to str, an int to float, or a list to tuple, if the field has this type.
+    """Return a value as the expected type of a field.
 
-    Other values must already have the expected type.
+    A path becomes a str, an int becomes a float, and a list becomes a tuple. Other values must have the expected type.
     """
     if expected is str and isinstance(value, os.PathLike):
         return os.fspath(value)

@@ -11,7 +11,7 @@ Point = tuple[float, float]
 
 
 def draw_throughput(report: Report, suffix: str) -> bytes:
-    """Draw examples per second over the batch size: one panel per operation, and one line per candidate.
+    """Plot examples per second against the batch size: one panel per operation, and one line per candidate.
 
     Args:
         report: The report.

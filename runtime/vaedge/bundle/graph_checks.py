@@ -113,7 +113,9 @@ def _check_tensor(message: memoryview) -> None:
     if element_type == _INT64 and elements <= MAX_SHAPE_AXES:
         sizes = memoryview(bytes(raw[0])).cast("q")
         if math.prod(abs(size) for size in sizes if 0 < abs(size) < _SENTINEL) > MAX_ELEMENTS:
-            raise BundleError(f"the constant {name!r} could be used as a shape with more than {MAX_ELEMENTS:,} elements")
+            raise BundleError(
+                f"the constant {name!r} could be used as a shape with more than {MAX_ELEMENTS:,} elements"
+            )
 
 
 def _read(message: memoryview, description: str, allowed: Mapping[int, int]) -> dict[int, list[Any]]:

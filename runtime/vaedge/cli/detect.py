@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--maps",
         type=Path,
         metavar="DIR",
-        help="new or empty folder for one .png per example, which shows the image and its distortion in red side by "
-        "side; the command prints the distortions at which red begins and is full, which the calibration sets",
+        help="new or empty folder for one .png per example. It shows the image, and to its right the distortion in red. "
+        "The calibration sets the range of distortions that the red color shows, and the command prints it",
     )
     parser.add_argument(
         "--fail-on-anomaly", action="store_true", help=f"exit with the status {FOUND} if there is an anomaly"
@@ -165,7 +165,7 @@ def _write_table(output: Output, found: Arrays, names: tuple[str, ...]) -> None:
 def _write_overlays(
     folder: Path, images: npt.NDArray[Any], maps: FloatArray, names: tuple[str, ...], calibration: "Calibration"
 ) -> None:
-    """Write one file NAME.png per image, which shows the image and its distortion in red side by side.
+    """Write one file NAME.png per image. It shows the image, and beside it the image with its distortion in red.
 
     Args:
         folder: Folder to write to.

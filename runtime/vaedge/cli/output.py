@@ -134,7 +134,9 @@ class Output:
         except KeyboardInterrupt as stop:
             if self.suffix != SHARDS:
                 raise
-            raise KeyboardInterrupt(f"each shard in {self.path} is complete; repeat the command to resume") from stop
+            raise KeyboardInterrupt(
+                f"the shards in {self.path} are intact; repeat the command to write the others"
+            ) from stop
         shards = " in shards" if self.suffix == SHARDS else ""
         already = f" ({existing} shards existed already)" if existing else ""
         print(f"{self.path}: {source.n:,} examples{shards}{already}")

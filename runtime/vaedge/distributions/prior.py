@@ -166,7 +166,9 @@ class Mixture:
             raise BundleError(f"the prior's std holds NaN, or values outside of 0 to {_MAX_STD:.3g}")
         in_range = cumulative.min() >= 0 and cumulative.max() == cumulative[-1] == _UNIT
         if not in_range or (np.diff(cumulative) < 0).any():
-            raise BundleError("the prior's cumulative weights must start at 0 or above, never decrease, and end at 2^53")
+            raise BundleError(
+                "the prior's cumulative weights must start at 0 or above, never decrease, and end at 2^53"
+            )
 
     def sample(self, n: int, seed: int | None) -> FloatArray:
         """Draw n latents z, float32, shape (n, *latent_shape).

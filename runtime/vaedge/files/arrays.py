@@ -39,7 +39,8 @@ def read_array(path: Path, key: str) -> FloatArray:
     file holds only one array, that array may have any name.
 
     Raises:
-        InputError: The file cannot be read. Or it has no array `key`, and holds several other arrays or no array.
+        InputError: The file cannot be read, or it is a .npz file without an array `key` that does not hold exactly one
+            array.
     """
     with _opened(path) as loaded:
         if isinstance(loaded, np.ndarray):

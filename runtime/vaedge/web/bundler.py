@@ -38,7 +38,11 @@ def bundle_modules(entry: Path) -> str:
 
 
 def _add(path: Path, scripts: dict[Path, str], importing: tuple[Path, ...]) -> str:
-    """Add the script of a module and of its imports to `scripts`, and return the name of its exports."""
+    """Add the script of a module and the scripts of its imports to `scripts`.
+
+    Returns:
+        The name of the variable that holds the exports of the module.
+    """
     if path in importing:
         raise VaedgeError(f"{path} imports itself, directly or through other modules; remove one of the imports")
     if path not in scripts:

@@ -181,8 +181,8 @@ export function requireDrawable(name, logScaleRange = null) {
   const likelihood = lookUp(name, "draw from");
   if (!likelihood.draw) {
     throw new InputError(
-      `this model was trained with ${name}, which is not a distribution of x: nothing can be drawn from it. Use the ` +
-        "means (without draw), or train with another likelihood",
+      `this model was trained with ${name}, which is not a distribution of x: nothing can be drawn from it. Omit ` +
+        "draw to get the means, or train with another likelihood",
     );
   }
   return logScaleRange ? clipped(likelihood, logScaleRange) : likelihood;

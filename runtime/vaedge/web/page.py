@@ -110,7 +110,7 @@ def _data(name: str, content: bytes) -> str:
 
 
 def _first_comment(script: str) -> str:
-    """Return the text of the first comment of a script: for the tables of NumPy, its license."""
+    """Return the text of the first comment of a script. In the script with tables from NumPy, it is NumPy's license."""
     return re.sub(r"^ \* ?", "", script.partition("/**")[2].partition("*/")[0], flags=re.MULTILINE).strip()
 
 

@@ -106,7 +106,7 @@ def test_rounds_end_when_the_time_is_spent(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A list with the time in seconds, which replaces the clock."""
+    """Replace the clock: it shows the only element of the returned list, in seconds."""
     now = [0.0]
     monkeypatch.setattr(rounds.time, "perf_counter", lambda: now[0])
     return now
@@ -124,7 +124,7 @@ def wait(clock):
 
 
 def test_processes_that_start_slowly_leave_time_for_rounds(clock, wait):
-    """A start takes 90 of 1000 seconds. The time for starts is at most three quarters."""
+    """Each start of a process takes 90 seconds. Starts take at most three quarters of the 1000 seconds."""
     group = Group("decode", 4, {"a": SyntheticCall(lambda: wait(1))})
     starts, done = [], []
     run_rounds([group], 1000, 0, lambda: starts.append(wait(90)), done.append)
@@ -134,7 +134,7 @@ def test_processes_that_start_slowly_leave_time_for_rounds(clock, wait):
 
 
 def test_slow_starts_leave_enough_blocks_for_an_interval(clock, wait):
-    """A start takes 110 of 1000 seconds, and a block takes at most 125."""
+    """Each start of a process takes 110 seconds. A block with its starts takes at most an eighth of 1000 seconds."""
     group = Group("decode", 4, {"a": SyntheticCall(lambda: wait(0.5)), "b": SyntheticCall(lambda: wait(0.5))})
     run_rounds([group], 500, 0, lambda: wait(110))
     assert len(group.blocks) >= 8

@@ -1,4 +1,4 @@
-"""Data sets of torchvision, which fake classes replace to avoid downloads."""
+"""Data sets of torchvision. To avoid downloads, the tests replace the classes of torchvision by fake classes."""
 
 import numpy as np
 import pytest

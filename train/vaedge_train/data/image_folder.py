@@ -85,10 +85,10 @@ class _LeftOut:
         self._transparent: list[Failure] = []
 
     def add(self, failure: Failure) -> None:
-        """Count an image that cannot be decoded.
+        """Count a broken or transparent image.
 
         Raises:
-            DataError: The image differs in size from the other images, or it is broken and `skip_broken` is False.
+            DataError: The image has another size than the others. Or the image is broken, and `skip_broken` is False.
         """
         if failure.kind == SIZE:
             raise DataError(f"{failure.message}; resize all images to one size, with --image-size HEIGHT WIDTH")
