@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--maps",
         type=Path,
         metavar="DIR",
-        help="new or empty folder for one .png per example. It shows the image, and to its right the distortion in red. "
+        help="new or empty folder for one .png per example. It shows the image, and beside it its distortion in red. "
         "The calibration sets the range of distortions that the red color shows, and the command prints it",
     )
     parser.add_argument(
