@@ -137,7 +137,7 @@ class Server:
         return json.loads(line)
 
     def run(self, *calls):
-        """Run one child for each call, all at the same time, and return their exit statuses."""
+        """Start one child process for each of `calls`, all at the same time, and return their exit statuses."""
         self._request(*calls)
         return [self._reply()["status"] for _ in calls]
 

@@ -1,4 +1,4 @@
-"""A model of standardized data is exported as a bundle that takes and returns x in the units of the data."""
+"""A model that standardizes its data is exported as a bundle that takes and returns x in the original units."""
 
 import hashlib
 import json

@@ -80,7 +80,10 @@ def edit_manifest(copied):
 
 @pytest.fixture
 def replace_file(copied, edit_manifest):
-    """Return a function that writes a file of the copied bundle and its manifest entry, and returns the folder."""
+    """Return a function that replaces a file of the copied bundle and updates its entry in the manifest.
+
+    The function returns the folder of the bundle.
+    """
 
     def replace(name, content):
         (copied / name).write_bytes(content)

@@ -28,8 +28,9 @@ class Difference:
 
     Attributes:
         absolute: Maximum of |found - expected|.
-        scaled: Maximum of |found - expected| / max(unit, |expected|). The unit is 1, or the standard deviation of
-            standardized data. The export fails if this number exceeds the tolerance.
+        scaled: Maximum of |found - expected| / max(unit, |expected|). The unit is 1. If the model
+            standardizes its data, the unit is the standard deviation of the data before. The export fails if this
+            number exceeds the tolerance.
         magnitude: Maximum of |expected|.
     """
 

@@ -52,8 +52,9 @@ def compute_terms(
 
     Args:
         x: Examples, float32, shape (n, *input_shape), already validated.
-        encode: Function that takes a slice of the rows of x, and returns q(z|x) of these rows.
-        decode: Function that takes latents and a slice of the rows of x, and returns the parameters of p(x|z).
+        encode: Function that takes a `slice` object, and returns q(z|x) of the rows of x that it selects.
+        decode: Function that takes the latents of some rows of x and the `slice` object that selects these rows, and
+            returns the parameters of p(x|z).
         prior: The prior p(z).
         likelihood: The likelihood p(x|z).
         batch_size: Number of examples that are encoded and decoded at once.

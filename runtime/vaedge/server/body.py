@@ -29,7 +29,7 @@ class Body:
         Raises:
             RequestError: The body is too large, compressed, or too slow, or the server has no memory for it.
         """
-        if b"content-encoding" in headers:
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise RequestError(415, "the body is compressed; send it without Content-Encoding")
         if int(headers.get(b"content-length", b"0")) > self._limits.body_bytes:
             raise self._too_large()

@@ -19,7 +19,7 @@ def test_variants_are_the_same_bytes_the_second_time(small, spec, comparison):
 
 
 def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, comparison):
-    """The test uses int4, because its loss is much larger than the noise of the measurement."""
+    """The test quantizes to int4, because this costs many more nats than the measurement is uncertain by."""
     whole, none_kept = make_variant("int4", spec.networks, comparison, 1000)
     assert none_kept == []
     loss = comparison.loss("int4", whole)

@@ -58,7 +58,7 @@ def test_candidates_are_called_in_turn(monkeypatch):
 
 
 def test_calls_are_repeated_for_the_time(clock):
-    """The clock is read before the first call, before and after each call, and to compare the elapsed time."""
+    """The clock is read once at the start, and three times per call: before it, after it, and for the time limit."""
     assert timing.time_calls(lambda: None, 1e-9, 1) == [3000]
     assert len(timing.time_calls(lambda: None, 0, 20)) == 20
     calls = len(timing.time_calls(lambda: None, 1e-3, 1))  # at most 1000 us in steps that become longer

@@ -97,6 +97,13 @@ def test_compressed_bodies_are_refused(app, client, encoding):
     assert answer.json == {"error": "the body is compressed; send it without Content-Encoding"}
 
 
+def test_bodies_with_the_encoding_identity_are_accepted(app, client):
+    plain = client.ask(app, "POST", PATH, b"{}")
+    answer = client.ask(app, "POST", PATH, b"{}", [(b"content-encoding", b"identity")])
+    assert answer.status == plain.status != 415
+    assert answer.json == plain.json
+
+
 def test_slow_bodies_are_refused(mnist):
     app = create_app([mnist], limits=Limits(body_seconds=0.01))
     messages = []

@@ -65,7 +65,7 @@ class Prior(nn.Module):
 
     @abstractmethod
     def frozen(self, encode: Encode) -> "FrozenPrior":
-        """Return a prior with the same density that does not depend on the encoder.
+        """Return a prior that has the same density, but does not use the encoder.
 
         Args:
             encode: The trained encoder, x -> (mean, log_var).
