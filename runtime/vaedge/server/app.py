@@ -5,6 +5,7 @@ All paths are known when the application is created, so a dict finds the handler
 
 import gc
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from time import perf_counter
@@ -22,6 +23,7 @@ from vaedge.server.responses import RequestError, Response, error_response, json
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _HEALTH = ("/v2/health/live", "/v2/health/ready")
+_TOKEN = re.compile(r"[!-~]+")
 _PART = 65_536  # maximum number of bytes of a body that are sent in one message
 _GONE = 499  # the status in the metrics of a request whose client went away
 
@@ -39,10 +41,13 @@ def create_app(
         limits: The limits. None uses the defaults of `Limits`.
 
     Raises:
-        InputError: Two bundles have the same name, or the token is empty.
+        InputError: Two bundles have the same name, or no header can hold the token.
     """
-    if token is not None and not token.strip():
-        raise InputError("the token is empty; give a token of at least one character")
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise InputError(
+            "the token is empty, or it has spaces, line ends, or characters outside of ASCII; a header cannot hold it. "
+            "Give a token of visible ASCII characters"
+        )
     return Application(list(vaes), max_batch, token, limits or Limits())
 
 
@@ -52,7 +57,7 @@ class Application:
     def __init__(self, vaes: list[VAE], max_batch: int, token: str | None, limits: Limits) -> None:
         """Describe the models and create their queues. `create_app` documents the arguments."""
         self._limits, self._memory = limits, Memory(limits.held_bytes)
-        self._authorization = None if token is None else f"Bearer {token}".encode()
+        self._token = None if token is None else token.encode()
         models = models_of(vaes, limits)
         self._metrics = Metrics(models)
         self._inference: dict[str, tuple[Model, JobQueue]] = {}
@@ -101,12 +106,21 @@ class Application:
         if expected:
             raise RequestError(405, f"this path needs the method {expected[0]}", {"allow": expected[0]})
         if path.startswith("/v2/models/"):
-            raise RequestError(404, "unknown model, version, or path; POST /v2/repository/index lists the models")
-        raise RequestError(404, "unknown path; the paths of the Open Inference Protocol begin with /v2")
+            name = path.split("/")[3]
+            known = {model.name for model, _ in self._inference.values()}
+            if name not in known:
+                raise RequestError(404, f"unknown model {name[:100]!r}; this server has {', '.join(sorted(known))}")
+        raise RequestError(
+            404,
+            "unknown path; the paths of the Open Inference Protocol are /v2, /v2/models/NAME, "
+            "/v2/models/NAME/infer, /v2/models/NAME/ready, and /v2/health/ready",
+        )
 
     def _require_token(self, headers: Mapping[bytes, bytes]) -> None:
-        given = headers.get(b"authorization", b"")
-        if self._authorization is not None and not hmac.compare_digest(given, self._authorization):
+        if self._token is None:
+            return
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if not hmac.compare_digest(token, self._token) or scheme.lower() != b"bearer":
             raise RequestError(
                 401, "the token is missing or wrong; send Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"}
             )

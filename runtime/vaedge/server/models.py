@@ -105,6 +105,8 @@ class Model:
         self.inputs = (first, *conditions)
         self.row_bytes = sum(_SIZES[output.datatype] * int(np.prod(output.shape[1:])) for output in self.outputs)
         self._max_rows = max(1, limits.result_bytes // self.row_bytes)
+        if operation == "log_prob":
+            self._max_rows = min(self._max_rows, limits.draws)
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata of the protocol."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,12 +64,21 @@ def test_token_is_required(mnist, client):
             assert (answer.status, answer.headers[b"www-authenticate"]) == (401, b"Bearer")
             assert "token" in answer.json["error"]
     assert client.ask(app, "GET", "/v2/health/live").status == 200
-    assert client.ask(app, "GET", "/v2", headers=[(b"authorization", b"Bearer secret")]).status == 200
+    for value in (b"Bearer secret", b"bearer secret"):
+        assert client.ask(app, "GET", "/v2", headers=[(b"authorization", value)]).status == 200
 
 
-def test_empty_token_is_refused(mnist):
-    with pytest.raises(vaedge.InputError, match="token is empty"):
-        create_app([mnist], token=" ")
+@pytest.mark.parametrize("token", ["", " ", "secret\n", "two words", "gehe\u00efm"])
+def test_token_that_no_header_can_hold_is_refused(mnist, token):
+    with pytest.raises(vaedge.InputError, match="token is empty, or it has spaces"):
+        create_app([mnist], token=token)
+
+
+def test_unknown_model_is_named_beside_the_known_ones(app, client):
+    answer = client.ask(app, "POST", "/v2/models/mnist.sampel/infer")
+    assert answer.json["error"].startswith("unknown model 'mnist.sampel'; this server has mnist.decode, mnist.encode,")
+    answer = client.ask(app, "GET", "/v2/models/mnist.decode/config")
+    assert answer.json["error"].startswith("unknown path; ")
 
 
 def test_large_bodies_are_refused(mnist, client):
@@ -139,3 +150,9 @@ def test_metrics_count_requests_and_batches(mnist, client):
         "vaedge_requests_in_progress 0.0",
     ):
         assert re.search(f"^{re.escape(line)}$", text, re.MULTILINE), line
+
+
+def test_missing_package_of_the_extra_is_named():
+    code = "import sys; sys.modules['orjson'] = None; import vaedge.server"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert re.search(r"DependencyError: vaedge.server needs orjson: .*serve", ended.stderr)

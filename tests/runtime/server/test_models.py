@@ -111,6 +111,14 @@ def test_output_maps_needs_the_parameter_maps(client, calibrated, parameters, me
     assert message in answer.json["error"]
 
 
+def test_metadata_has_the_largest_number_of_rows(client, small):
+    rows = {
+        name: client.ask(small, "GET", f"/v2/models/mnist.{name}").json["parameters"]["max_rows"]
+        for name in ("decode", "log_prob")
+    }
+    assert rows == {"decode": 10, "log_prob": 100}
+
+
 def test_detect_exists_only_with_a_calibration(app, client):
     assert client.ask(app, "GET", "/v2/models/mnist.detect").status == 404
 
