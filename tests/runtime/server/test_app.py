@@ -75,8 +75,8 @@ def test_token_that_no_header_can_hold_is_refused(mnist, token):
 
 
 def test_unknown_model_is_named_beside_the_known_ones(app, client):
-    answer = client.ask(app, "POST", "/v2/models/mnist.sampel/infer")
-    assert answer.json["error"].startswith("unknown model 'mnist.sampel'; this server has mnist.decode, mnist.encode,")
+    answer = client.ask(app, "POST", "/v2/models/mnist.draw/infer")
+    assert answer.json["error"].startswith("unknown model 'mnist.draw'; this server has mnist.decode, mnist.encode,")
     answer = client.ask(app, "GET", "/v2/models/mnist.decode/config")
     assert answer.json["error"].startswith("unknown path; ")
 
