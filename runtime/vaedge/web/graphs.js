@@ -163,7 +163,9 @@ function checkTensor(message) {
       if (0n < magnitude && magnitude < SENTINEL) product *= magnitude;
     }
     if (product > MAX_ELEMENTS) {
-      throw new BundleError(`the constant ${name} could be used as a shape with more than ${withCommas(MAX_ELEMENTS)} elements`);
+      throw new BundleError(
+        `the constant ${name} could be used as a shape with more than ${withCommas(MAX_ELEMENTS)} elements`,
+      );
     }
   }
 }

@@ -99,7 +99,8 @@ class Reader {
 
   /** @param {number} length */
   bytes(length) {
-    if (length > this.content.length - this.position) throw new BundleError("a protobuf field is longer than the message that contains it");
+    if (length > this.content.length - this.position)
+      throw new BundleError("a protobuf field is longer than the message that contains it");
     this.position += length;
     return this.content.subarray(this.position - length, this.position);
   }
