@@ -17,6 +17,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 import vaedge
+from vaedge import InputError
 from vaedge.cli.arguments import add_load_arguments, positive
 from vaedge.cli.serve_protocol import Protocol
 from vaedge.server import create_app
@@ -49,8 +50,7 @@ def run(args: argparse.Namespace) -> int:
     vaes = [vaedge.load(path, device=args.device, variant=args.variant, threads=args.threads) for path in args.models]
     create = partial(create_app, vaes, max_batch=args.max_batch, token=token)
     app = create()  # finds errors before the port is opened
-    family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
-    with socket.create_server((args.host, args.port), family=family, backlog=_BACKLOG) as listener:
+    with _listen(args.host, args.port) as listener:
         if sys.platform == "linux":
             # Accepted connections inherit the option. Without it, clients that never read would keep memory occupied.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _READ_MILLISECONDS)
@@ -73,6 +73,22 @@ def run(args: argparse.Namespace) -> int:
             # A worker receives the pickled VAEs: it loads the same bundles, and verifies that they are unchanged.
             Multiprocess(_config(partial(_create_in_worker, create), args, factory=True), [listener]).run()
         return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Open the port.
+
+    Raises:
+        InputError: The address does not exist, or the port is in use or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}, port {port}: {os.strerror(error.errno) if error.errno else error}; choose "
+            "another address with --host, or another port with --port"
+        ) from error
 
 
 def _create_in_worker(create: Callable[[], object]) -> object:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -44,6 +45,14 @@ def test_serve_finishes_accepted_requests_after_sigterm(serving, bundle):
         thread.join(60)
         assert answers[0]["outputs"][0]["shape"] == [100]
         assert process.wait(60) == 0
+
+
+def test_serve_rejects_a_port_in_use(bundle, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", str(bundle), "--port", str(port)]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"vaedge: cannot listen on 127.0.0.1, port {port}: Address already in use; choose")
 
 
 def test_serve_reads_the_token_from_the_environment(serving, bundle):
