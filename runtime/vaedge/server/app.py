@@ -110,6 +110,8 @@ class Application:
             known = {model.name for model, _ in self._inference.values()}
             if name not in known:
                 raise RequestError(404, f"unknown model {name[:100]!r}; this server has {', '.join(sorted(known))}")
+            if "/versions/" in path:
+                raise RequestError(404, f"unknown version of {name}, or unknown path; expected version {VERSION}")
         raise RequestError(
             404,
             "unknown path; the paths of the Open Inference Protocol are /v2, /v2/models/NAME, "

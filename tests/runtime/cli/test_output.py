@@ -128,7 +128,7 @@ def test_interrupted_job_prints_how_to_resume(bundle, tmp_path, capsys, monkeypa
     monkeypatch.setattr(vaedge.cli.sources.Sampled, "take", interrupted)
     argv = ["sample", str(bundle), "-n", "600", "--seed", "3", "--out", str(tmp_path / "s")]
     assert main(argv) == 130
-    assert "interrupted: each shard in" in capsys.readouterr().err
+    assert "interrupted: the shards in" in capsys.readouterr().err
 
 
 def test_buffers_grow_to_the_largest_request():

@@ -91,7 +91,7 @@ def test_client_reads_the_repository_index(connected, mnist):
     assert metadata["inputs"] == [{"name": "z", "datatype": "FP32", "shape": [-1, 40]}]
     assert metadata["outputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 1, 28, 28]}]
     assert metadata["parameters"]["sha256"] == mnist.sha256
-    with pytest.raises(InferenceServerException, match="unknown model") as error:
+    with pytest.raises(InferenceServerException, match="unknown version of mnist.decode.*expected version 1") as error:
         connected.get_model_metadata("mnist.decode", "2")
     assert error.value.status() == "404"
 
