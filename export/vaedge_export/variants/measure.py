@@ -59,7 +59,7 @@ class Measurements:
     threads: int
 
     def to_manifest(self) -> dict[str, object]:
-        """Return the value of `measured` in the manifest, where `examples` is "items", and `cpu` is "processor"."""
+        """Return the value of `measured` in the manifest, which calls `examples` "items" and `cpu` "processor"."""
         keys = {"examples": "items", "cpu": "processor"}
         return {keys.get(name, name): value for name, value in {**asdict(self), "kept": list(self.kept)}.items()}
 

@@ -85,9 +85,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (")[0]  # socket adds the address in parentheses
         raise InputError(
-            f"cannot listen on {host}, port {port}: {os.strerror(error.errno) if error.errno else error}; choose "
-            "another address with --host, or another port with --port"
+            f"cannot listen on {host}, port {port}: {reason}; choose another address with --host, or another port with "
+            "--port"
         ) from error
 
 

@@ -55,6 +55,15 @@ def test_serve_rejects_a_port_in_use(bundle, capsys):
     assert message.startswith(f"vaedge: cannot listen on 127.0.0.1, port {port}: Address already in use; choose")
 
 
+def test_serve_rejects_an_unknown_host(bundle, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "create_server", fail)
+    assert main(["serve", str(bundle), "--host", "nowhere"]) == 1
+    assert "cannot listen on nowhere, port 8000: Name or service not known; choose" in capsys.readouterr().err
+
+
 def test_serve_reads_the_token_from_the_environment(serving, bundle):
     with serving(bundle, VAEDGE_TOKEN="secret") as (_, address):
         with pytest.raises(urllib.error.HTTPError, match="401"):
