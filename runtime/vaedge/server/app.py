@@ -18,7 +18,7 @@ from vaedge.server.limits import Limits, Memory
 from vaedge.server.metrics import Metrics
 from vaedge.server.models import Model, models_of
 from vaedge.server.protocol import VERSION
-from vaedge.server.responses import RequestError, Response, error_response, json_response
+from vaedge.server.responses import RequestError, Response, error_response, json_response, logger
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -132,6 +132,7 @@ class Application:
     ) -> None:
         started = perf_counter()
         status = _GONE
+        receive = partial(_receive, receive)
         body, job = Body(self._limits, self._memory), None
         self._metrics.begin()
         try:
@@ -163,6 +164,15 @@ async def _send(send: Send, response: Response) -> None:
         part = response.body[start : start + _PART]
         await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": response.body[last:]})
+
+
+async def _receive(receive: Receive) -> MutableMapping[str, Any]:
+    """Return the next message. Ray Serve may raise an error of Ray when the client goes away."""
+    try:
+        return await receive()
+    except Exception:
+        logger.debug("the ASGI server failed to deliver a message", exc_info=True)
+        return {"type": "http.disconnect"}
 
 
 async def _until_gone(receive: Receive) -> None:

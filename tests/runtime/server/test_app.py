@@ -131,6 +131,19 @@ def test_slow_bodies_are_refused(mnist):
     assert (b"connection", b"close") in messages[0]["headers"]
 
 
+def test_error_while_a_body_arrives_is_a_client_that_went_away(app, caplog):
+    async def receive():
+        raise RuntimeError("the task was cancelled")  # as Ray Serve may do
+
+    async def send(message):
+        pytest.fail("nobody waits for a response")
+
+    scope = {"type": "http", "method": "POST", "path": PATH, "headers": []}
+    asyncio.run(app(scope, receive, send))
+    assert 'status="499"} 1.0' in app._metrics.response().body.decode()
+    assert caplog.records == []
+
+
 def test_application_can_be_mounted(app, client, mnist):
     parent = Starlette(routes=[Mount("/models", app)])
     assert client.ask(parent, "GET", "/models/v2/models/mnist.decode").json["name"] == "mnist.decode"

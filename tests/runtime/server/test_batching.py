@@ -132,14 +132,23 @@ def test_full_queue_answers_503(mnist, client, blocked):
     assert [answer.status for answer in answers] == [200, 200, 200]
 
 
-def test_requests_of_absent_clients_do_not_run(mnist, client, blocked):
+class Cancelled(asyncio.Event):
+    """An event after which `receive` of an ASGI server raises an error, as that of Ray Serve may do."""
+
+    async def wait(self):
+        await super().wait()
+        raise RuntimeError("the task was cancelled")
+
+
+@pytest.mark.parametrize("event", [asyncio.Event, Cancelled])
+def test_requests_of_absent_clients_do_not_run(mnist, client, blocked, event):
     sizes, proceed = blocked
     app = create_app([mnist])
 
     async def main():
         first = asyncio.create_task(client.infer_async(app, "mnist.decode", {"z": Z}))
         await until(lambda: sizes)
-        gone = asyncio.Event()
+        gone = event()
         absent = asyncio.create_task(client.infer_async(app, "mnist.decode", {"z": np.repeat(Z, 5, 0)}, gone=gone))
         stopped = asyncio.create_task(client.infer_async(app, "mnist.decode", {"z": np.repeat(Z, 6, 0)}))
         await asyncio.sleep(0)
