@@ -49,7 +49,7 @@ class MeasuredCandidate:
         spinning: How long idle threads wait actively for work.
         graph_optimization: Level of the graph optimization.
         cold_start_seconds: Time from the start of a new process until it has loaded the bundle and reconstructed one
-            example: the median over all processes.
+            example: the median over the first three processes.
         peak_bytes: Peak memory of the first process at this time; None if the system does not report it.
         difference: Maximum of |found - reference| / tolerance over the outputs; None if the bundle has no tolerances.
         bytes: Size of the two graphs and of the prior's file.

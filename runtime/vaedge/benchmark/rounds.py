@@ -27,7 +27,7 @@ from vaedge.bundle.reference import Inputs
 
 PRECISION, BUDGET, INTERRUPTED = "precision", "budget", "interrupted"
 _MIN_PRECISE_BLOCKS = 10  # a short interval of fewer blocks can be chance
-_ROUND_SECONDS = 0.05
+_ROUND_SECONDS = 0.02
 _MIN_ROUNDS_OF_BUDGET = 20
 _MAX_BLOCKS = 20
 _MAX_START_SHARE = 0.75  # of the time of a block, for new processes
@@ -182,7 +182,7 @@ def run_rounds(
             restart()
             start_seconds = time.perf_counter() - start
             # Fewer blocks would have no interval.
-            block_seconds = min(max(block_seconds, start_seconds / _MAX_START_SHARE), budget / MIN_VALUES)
+            block_seconds = min(max(budget / _MAX_BLOCKS, start_seconds / _MAX_START_SHARE), budget / MIN_VALUES)
         for group in running:
             group.add_block()
         while True:

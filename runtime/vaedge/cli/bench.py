@@ -4,6 +4,7 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from vaedge.bundle.reference import Inputs
 from vaedge.cli.arguments import DEVICE_HELP, positive
 from vaedge.cli.bench_candidates import Loaded, load_candidates, validate_baselines
 from vaedge.cli.bench_compare import compare_reports
-from vaedge.cli.bench_process import WorkerProcess
+from vaedge.cli.bench_process import WorkerProcess, restart_all, share_cpu
 from vaedge.cli.output import Output
 from vaedge.cli.progress import progress_bar
 from vaedge.engine.cpus import usable_cpus
@@ -219,15 +220,11 @@ def _load(
 
 def _run_rounds(groups: Sequence[Group], seconds: float, precision: float, processes: Sequence[WorkerProcess]) -> bool:
     """Run the rounds with a progress bar. Return False if Ctrl-C ended them."""
+    share_cpu(processes)
     total = sum(seconds * len(group.calls) for group in groups)
-
-    def restart() -> None:
-        for process in processes:
-            process.restart()
-
     try:
         with progress_bar(round(total), "timing", "seconds", rate=False) as advance:
-            run_rounds(groups, seconds, precision, restart, advance)
+            run_rounds(groups, seconds, precision, partial(restart_all, processes), advance)
     except KeyboardInterrupt:
         return False
     return True

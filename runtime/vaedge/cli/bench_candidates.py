@@ -17,7 +17,7 @@ from vaedge.benchmark.report import MeasuredCandidate
 from vaedge.benchmark.timing import Candidate
 from vaedge.bundle.reader import Bundle, read_bundle
 from vaedge.bundle.reference import Inputs
-from vaedge.cli.bench_process import WorkerProcess
+from vaedge.cli.bench_process import COLD_STARTS, WorkerProcess
 from vaedge.distributions.prior import read_prior
 from vaedge.engine.cpus import usable_cpus
 from vaedge.engine.device import open_session
@@ -136,7 +136,7 @@ class Loaded:
             kind=self.kind,
             variant=self.options.variant,
             threads=self.options.threads,
-            cold_start_seconds=float(np.median(self.process.start_seconds)),
+            cold_start_seconds=float(np.median(self.process.start_seconds[:COLD_STARTS])),
             peak_bytes=self.process.peak_bytes,
             bytes=sum(manifest.files[name].bytes for name in graphs_and_prior),
             nats=negative_elbo,

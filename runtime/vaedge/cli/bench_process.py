@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +22,8 @@ from vaedge.bundle.reference import Inputs
 from vaedge.errors import InferenceError, InputError
 
 _WORKER = Path(__file__).with_name("bench_worker.py")
+COLD_STARTS = 3  # number of starts that are timed, without other starts at the same time
+_PROCESSOR = 36  # index of the number of the CPU in /proc/PID/stat, counted after the name of the program
 _END_SECONDS = 1.0  # for a process that has closed its output, until it is killed
 
 
@@ -28,7 +31,8 @@ class WorkerProcess:
     """A process that has loaded a bundle and reconstructed one example, and that can be replaced by a new process.
 
     Attributes:
-        start_seconds: For each process so far, the time from its start to the first result.
+        start_seconds: For each process so far, the time from its start to the first result. After the first COLD_STARTS
+            processes, others may have started at the same time.
         peak_bytes: Peak memory of the first process at this time; None if the system does not report it.
     """
 
@@ -85,6 +89,16 @@ class WorkerProcess:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def has_one_thread(self) -> bool:
+        """Whether the candidate runs on the CPU with one thread."""
+        return bool(self._options["threads"] == 1 and self._options["device"] == "cpu")
+
+    @property
+    def pid(self) -> int:
+        """The ID of the process."""
+        return self._process.pid
 
     def restart(self) -> None:
         """Replace the process by a new one, which prepares the same calls."""
@@ -165,6 +179,39 @@ class WorkerProcess:
     def __exit__(self, *_: object) -> None:
         """End the process."""
         self.close()
+
+
+def restart_all(processes: Sequence[WorkerProcess]) -> None:
+    """Replace each process by a new one.
+
+    After COLD_STARTS processes of each candidate, all of them start at the same time, because starts take most of the
+    time of a block of rounds.
+    """
+    if min(len(process.start_seconds) for process in processes) < COLD_STARTS:
+        for process in processes:
+            process.restart()
+    else:
+        with ThreadPoolExecutor(len(processes)) as threads:
+            for restart in [threads.submit(process.restart) for process in processes]:
+                restart.result()
+    share_cpu(processes)
+
+
+def share_cpu(processes: Sequence[WorkerProcess]) -> None:
+    """Move all processes with one thread to the CPU on which the first of them runs. Only Linux can do this.
+
+    Other jobs of the host slow down some CPUs more than others, for as long as the jobs run. On one CPU, they slow down
+    all processes alike. The system chooses the CPU, because CPUs can have different speeds.
+    """
+    pids = [process.pid for process in processes if process.has_one_thread]
+    if len(pids) < 2 or sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):  # a container can hide the files, or forbid the change
+        fields = Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()
+        cpu = int(fields[_PROCESSOR])
+        for pid in pids:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {cpu})
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ ONE_ROUND = ("--seconds", "1e-9")
 class LocalProcess:
     """A replacement of WorkerProcess that runs the candidate in this process, because processes take time to start."""
 
+    has_one_thread = False
+
     def __init__(self, options, inputs, interpreter):
         assert interpreter is None
         self.options = bench_candidates.Options(**options)

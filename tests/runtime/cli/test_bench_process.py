@@ -4,7 +4,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from vaedge.benchmark.report import Report
 from vaedge.bundle.reader import read_bundle
 from vaedge.bundle.reference import Inputs
 from vaedge.cli.bench_candidates import Options
-from vaedge.cli.bench_process import WorkerProcess
+from vaedge.cli.bench_process import COLD_STARTS, WorkerProcess, restart_all, share_cpu
 from vaedge.cli.main import main
 
 
@@ -65,6 +68,76 @@ def test_process_runs_the_operations(bundle, inputs, vae):
         assert timed.durations.shape == (1,)
         assert timed.durations.dtype == np.int64
         assert timed.durations[0] > 0
+
+
+class SyntheticProcess:
+    has_one_thread = False
+
+    def __init__(self, restart):
+        self.start_seconds = [0.1]
+        self._restart = restart
+
+    def restart(self):
+        self._restart()
+        self.start_seconds.append(0.1)
+
+
+def test_first_processes_start_alone():
+    starting = threading.Lock()
+
+    def restart():
+        assert starting.acquire(blocking=False)
+        time.sleep(0.001)
+        starting.release()
+
+    processes = [SyntheticProcess(restart) for _ in range(4)]
+    for _ in range(COLD_STARTS - 1):
+        restart_all(processes)
+    assert [len(process.start_seconds) for process in processes] == [COLD_STARTS] * 4
+
+
+def test_later_processes_start_at_the_same_time():
+    all_started = threading.Barrier(4, timeout=60)
+    processes = [SyntheticProcess(all_started.wait) for _ in range(4)]
+    for process in processes:
+        process.start_seconds *= COLD_STARTS
+    restart_all(processes)  # the barrier raises an error if they start one after the other
+    assert [len(process.start_seconds) for process in processes] == [COLD_STARTS + 1] * 4
+
+
+def test_error_of_one_of_several_processes_is_raised():
+    def fail():
+        raise vaedge.InferenceError("ended")
+
+    processes = [SyntheticProcess(lambda: None), SyntheticProcess(fail)]
+    for process in processes:
+        process.start_seconds *= COLD_STARTS
+    with pytest.raises(vaedge.InferenceError, match="ended"):
+        restart_all(processes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program choose the CPU of another one")
+def test_processes_with_one_thread_run_on_one_cpu(bundle, inputs):
+    usable = os.sched_getaffinity(0)
+    with (
+        WorkerProcess(options(bundle), inputs) as first,
+        WorkerProcess(options(bundle), inputs) as second,
+        WorkerProcess({**options(bundle), "threads": 2}, inputs) as other,
+    ):
+        processes = [first, other, second]
+        share_cpu(processes)
+        for _ in range(COLD_STARTS + 1):
+            cpus = [
+                {
+                    frozenset(os.sched_getaffinity(int(thread.name)))
+                    for thread in Path(f"/proc/{process.pid}/task").iterdir()
+                }
+                for process in processes
+            ]
+            assert cpus[0] == cpus[2]
+            assert len(cpus[0]) == len(*cpus[0]) == 1
+            assert cpus[1] == {frozenset(usable)}
+            restart_all(processes)
 
 
 def test_other_interpreter_needs_no_vaedge(bundle, capsys, monkeypatch, tmp_path):
