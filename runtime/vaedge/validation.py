@@ -10,6 +10,7 @@ that a value is unknown.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -94,6 +95,12 @@ def _pixel_hint(name: str, array: npt.NDArray[Any], value_range: Range | None) -
 
 def _require_within(array: FloatArray, name: str, value_range: Range | None) -> None:
     flat = array.ravel()
+    if value_range is not None and value_range[0] == 0:
+        # The bits of float32 numbers from 0 to a maximum, read as integers, have the order of the numbers. The bits of
+        # all other values are larger, those of NaN and -0.0 too. So this usual case takes one pass over the array.
+        bits = flat.view(np.uint32)
+        if bits.item(bits.argmax()) <= _bits(value_range[1]):
+            return
     # These methods return the position of NaN if there is one. In small arrays they are faster than min and max.
     smallest, largest = flat.item(flat.argmin()), flat.item(flat.argmax())
     low, high = value_range or _FINITE
@@ -111,6 +118,12 @@ def _require_within(array: FloatArray, name: str, value_range: Range | None) -> 
         f"{name} holds values from {smallest:.9g} to {largest:.9g}; the model takes {low:g} to {high:g}. "
         f"The first value outside this range is in example {outside}"
     )
+
+
+@cache
+def _bits(number: float) -> int:
+    """Return the bits of a number in float32 as an integer."""
+    return int(np.float32(number).view(np.uint32))
 
 
 def as_conditions(
