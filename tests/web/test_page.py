@@ -50,7 +50,7 @@ def page_command(*words):
     return main(["page", *map(str, words)])
 
 
-def test_bundler_runs_each_module_once_and_before_its_users(node, tmp_path):
+def test_bundler_runs_each_module_once_and_before_its_importers(node, tmp_path):
     entry = write_modules(
         tmp_path,
         entry='import { twice as double, count } from "./math.js";\nimport { A } from "./all.js";\n'
@@ -79,7 +79,7 @@ def test_bundler_runs_each_module_once_and_before_its_users(node, tmp_path):
         'import { a } from "package";',
     ],
 )
-def test_bundler_rejects_other_forms(text, tmp_path):
+def test_bundler_rejects_unsupported_forms(text, tmp_path):
     entry = write_modules(tmp_path, entry=f"{text}\n", math="export const a = 1;\n")
     with pytest.raises(VaedgeError, match=r"entry\.js"):
         bundle_modules(entry)
@@ -105,7 +105,7 @@ def test_page_contains_the_verified_files_of_the_variant(dist):
     assert embedded(build_page(MNIST, dist, ["fp32", "int8"])).keys() >= names | {"encoder.onnx", "reference.npz"}
 
 
-def test_same_input_gives_the_same_bytes(dist):
+def test_same_files_give_the_same_bytes(dist):
     assert build_page(MNIST, dist) == build_page(MNIST, dist)
 
 
@@ -161,7 +161,7 @@ def test_command_writes_the_page(dist, tmp_path, capsys):
         ({"--onnxruntime-web": ["absent"]}, "npm pack onnxruntime-web"),
     ],
 )
-def test_command_fails_with_one_line(options, message, dist, tmp_path, monkeypatch, capsys):
+def test_command_prints_one_line_for_invalid_options(options, message, dist, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = {"--out": ["page.html"], "--onnxruntime-web": [dist], **options}
     assert page_command(MNIST, *(word for name, values in options.items() for word in (name, *values))) == 1

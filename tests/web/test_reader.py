@@ -21,10 +21,10 @@ from vaedge.distributions.prior import read_prior
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
 FORMAT_1 = ROOT / "tests" / "data" / "format-1"
-MEGABYTES = 200  # limit of the memory that refusals need
+MEGABYTES = 200  # maximum memory that the refusal of all hostile bundles may need
 SCRIPTS = sorted(path.name for path in (Path(__file__).parent / "reader").glob("*.test.mjs"))
 
-# A page gives the contents of files, so these cases of the file system cannot occur.
+# JavaScript receives the contents of regular files, so these cases of the file system cannot occur.
 NOT_FILES = {
     *("folder: pipe", "folder: folder", "folder: link to a device", "folder: link to itself", "folder: link to memory"),
     *("folder: manifest that is a pipe", "folder: manifest that is a device"),
@@ -32,7 +32,7 @@ NOT_FILES = {
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_script(node, script):
+def test_node_script_passes(node, script):
     node(f"reader/{script}")
 
 

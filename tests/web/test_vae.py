@@ -95,7 +95,7 @@ def test_shipped_models_give_the_results_of_python(call, name, variant):
     np.testing.assert_allclose(found[9]["bound"], bounds.importance_weighted, rtol=1e-5 if variant == "fp32" else 0.05)
 
 
-def test_conditions_are_numbers_names_or_one_value(call, conditional):
+def test_conditions_may_be_numbers_names_or_one_value(call, conditional):
     vae = vaedge.load(conditional)
     x = Inputs.of(read_bundle(conditional)).x[:3]
     values = [7, "7", [1, 2, 3], ["1", "2", "3"]]

@@ -7,7 +7,7 @@
  * @typedef {object} ArrayLike The elements in C order.
  * @property {TypedArray | unknown[]} data
  * @property {readonly number[]} shape
- * @property {boolean} isFlat Whether the elements came as a typed array, which says nothing about their shape.
+ * @property {boolean} isFlat Whether the elements came as a typed array without a shape.
  * @property {string} dtype Element type, such as "float32" of a typed array. Numbers of nested arrays are "int64" or
  *   "float64"; other values are "string", "boolean" or "object".
  */
@@ -38,7 +38,7 @@ export function asArray(value, name) {
 }
 
 /**
- * Return whether an array has a shape. The length of a flat array decides.
+ * Return whether an array has a shape. A flat array only needs the right number of elements.
  *
  * @param {ArrayLike} array
  * @param {readonly number[]} shape
@@ -111,7 +111,7 @@ function withShape(data, shape, name) {
 }
 
 /**
- * Return the shape of nested arrays, from the first value of each axis.
+ * Return the shape of nested arrays. The function follows only the first entry of each array.
  *
  * @param {unknown} value
  * @param {string} name
@@ -146,7 +146,7 @@ function flatten(value, shape, axis, data, name) {
 /** @param {unknown[]} data */
 function typeOf(data) {
   const types = new Set(data.map((value) => typeof value));
-  if (types.size === 0) return "float64"; // as in numpy
+  if (types.size === 0) return "float64"; // as numpy does for an empty array
   if (data.every((value) => typeof value === "bigint" || Number.isInteger(value))) return "int64";
   const [first] = types;
   return types.size > 1 ? "object" : first === "number" ? "float64" : first;

@@ -10,9 +10,10 @@
  * @typedef {(start: number, end: number) => Promise<Posterior>} Encode Returns q(z|x) of the rows from `start` to
  *   `end` - 1 of x.
  * @typedef {(z: Batch, start: number, end: number) => Promise<Batch[]>} Decode Returns the parameters of p(x|z) for
- *   latents of the same rows of x. Each row of x has the same number of consecutive latents.
+ *   the latents z of the rows from `start` to `end` - 1 of x. Each row of x has the same number of latents, which are
+ *   consecutive rows of z.
  *
- * @typedef {object} LogWeights Terms of each latent in nats, draws of one example in succession.
+ * @typedef {object} LogWeights Terms of each latent in nats. The draws of one example are consecutive.
  * @property {Float64Array} distortion -log p(x|z).
  * @property {Float64Array} rate log q(z|x) - log p(z). The logarithm of the weight is -(distortion + rate).
  *
@@ -58,7 +59,7 @@ export async function estimateBounds(x, encode, decode, prior, likelihood, { k, 
       const parameters = await decode(z, start, end);
       parts.push(logWeights(rowsOf(x, start, end), z, posterior, parameters, prior, likelihood));
     }
-    // There are several parts only if they hold one example.
+    // Several parts occur only if k > MAX_LATENTS. All of them then belong to one example, so their order is right.
     const distortions = Float64Array.from(parts.flatMap((part) => [...part.distortion]));
     const rates = Float64Array.from(parts.flatMap((part) => [...part.rate]));
     for (let row = start; row < end; row += 1) {

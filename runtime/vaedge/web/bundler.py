@@ -1,6 +1,7 @@
 """Join JavaScript modules into one script without imports.
 
-The bundler knows the forms of `import` and `export` that the modules of vaedge use, and refuses all others:
+The bundler supports the forms of `import` and `export` that the modules of vaedge use, and refuses every other
+form. The supported forms are:
 
     import { a, b as c } from "./file.js";        export const a = ...; export function a() ...; export class A ...
     export { a, b as c } from "./file.js";        export { a, b as c };
@@ -22,7 +23,9 @@ _NAME = re.compile(r"([\w$]+)(?:\s+as\s+([\w$]+))?")
 
 
 def bundle_modules(entry: Path) -> str:
-    """Return one script that runs a module after all modules that it imports, each of them once.
+    """Return one script that runs a module and all modules that it imports.
+
+    Each module runs once, after its own imports.
 
     Args:
         entry: File of the module.
@@ -78,8 +81,8 @@ def _add(path: Path, scripts: dict[Path, str], importing: tuple[Path, ...]) -> s
         other = _OTHER.search(text) or _RELATIVE.search(_COMMENT.sub("", text))
         if other:
             raise VaedgeError(
-                f"{path}: {other[0].strip()!r} is a form of import or export that the bundler does not know; use "
-                "named imports and exports"
+                f"{path}: the bundler does not support {other[0].strip()!r}; import names from a relative path, and "
+                "export constants, functions, classes or lists of names"
             )
         result = ", ".join(f"{public}: {name}" for public, name in exported.items())
         scripts[path] = (
@@ -94,11 +97,11 @@ def _variable(path: Path, scripts: dict[Path, str]) -> str:
 
 
 def _names(path: Path, text: str) -> list[tuple[str, str]]:
-    """Split "a, b as c" into pairs: the name before "as", and the name after it."""
+    """Split "a, b as c" into the pairs ("a", "a") and ("b", "c")."""
     pairs = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _NAME.fullmatch(part)
         if match is None:
-            raise VaedgeError(f"{path}: {part!r} is not a name that the bundler can import or export")
+            raise VaedgeError(f"{path}: the bundler does not support {part!r}; expected a name, or 'name as other'")
         pairs.append((match[1], match[2] or match[1]))
     return pairs

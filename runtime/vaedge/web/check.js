@@ -11,11 +11,12 @@
 import { BundleError } from "./errors.js";
 import { readNpz } from "./npz.js";
 
-/** Tolerance of bundles of format 1, times max(1, |expected|). */
+/** In bundles of format 1, the tolerance is this number times max(1, |expected|). */
 const FORMAT_1_TOLERANCE = 1e-4;
 
 /**
- * Run both graphs on all stored inputs as one batch, because the results of dynamic int8 depend on the batch.
+ * Run both graphs on all stored inputs as one batch, because the int8 result of an example depends on the rest of its
+ * batch.
  *
  * @param {import("./vae.js").VAE} vae
  * @param {import("./loading.js").Model} model
@@ -83,7 +84,9 @@ function difference(found, name, reference) {
 }
 
 /**
- * Return a function from the index of an element of a batch to the value of an array that broadcasts to one example.
+ * Broadcast an array to the shape of one example, as numpy does.
+ *
+ * The result is a function that takes the index of an element of a batch, and returns the array's value for it.
  *
  * @param {{data: Float32Array, shape: number[]}} array
  * @param {number[]} shape Shape of one example.

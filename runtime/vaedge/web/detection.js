@@ -8,7 +8,7 @@
  * @typedef {import("./bounds.js").Encode} Encode
  * @typedef {import("./bounds.js").Decode} Decode
  *
- * @typedef {object} Terms The terms of each example at z = mean of q(z|x), in nats.
+ * @typedef {object} Terms The two terms of each example in nats. Here, z is the mean of q(z|x).
  * @property {Float64Array} distortion -log p(x|z). For bce_surrogate, it is the cross-entropy.
  * @property {Float64Array} rate log q(z|x) - log p(z).
  * @property {Batch | null} maps Distortion of each element of x, or null.
@@ -23,9 +23,9 @@ import { rowsOf } from "./batches.js";
 const LOG_2PI = Math.log(2 * Math.PI);
 const ARRAYS = ["points", "scores", "evaluation", "map_range", "model"];
 const MAX_POINTS = 1000;
-/** Share of the normal examples that fits the score. `vaedge calibrate` uses it. */
+/** Share of the normal examples to which `vaedge calibrate` fits the score. */
 const FIT = 0.2;
-/** Minimum spread of a statistic, relative to its largest absolute value. */
+/** Minimum standard deviation of a term, relative to the largest absolute value of the term. */
 const MIN_RELATIVE_SPREAD = 1e-4;
 
 /**
@@ -99,7 +99,7 @@ export class Calibration {
    * @param {Score} score The fitted score.
    * @param {Float32Array} scores Scores of the calibration examples in ascending order.
    * @param {Float32Array} evaluation Scores of the evaluation examples in ascending order.
-   * @param {NpzArray} mapRange Typical and large distortion of one element of x in normal examples, in nats.
+   * @param {NpzArray} mapRange A typical and a large distortion of one element of x in normal examples, in nats.
    * @throws {BundleError} `mapRange` does not hold two ascending numbers.
    */
   constructor(score, scores, evaluation, mapRange) {
@@ -114,7 +114,7 @@ export class Calibration {
     this.mapRange = limits;
   }
 
-  /** The smallest false-alarm rate: the smallest p-value, 1 / (n + 1). */
+  /** The smallest false-alarm rate that is allowed, which is the smallest p-value, 1 / (n + 1). */
   get smallestRate() {
     return 1 / (this.scores.length + 1);
   }
@@ -154,8 +154,8 @@ export class Calibration {
 }
 
 /**
- * The score of examples, fitted to the terms of normal examples: the negative logarithm of a kernel density estimate
- * for the pair (distortion, rate). The page "Bundle format" has the formulas.
+ * The anomaly score: the negative logarithm of a kernel density estimate for the pair (distortion, rate). The estimate
+ * is fitted to normal examples. The page "Bundle format" has the formulas.
  */
 export class Score {
   /**
@@ -199,7 +199,7 @@ export class Score {
   }
 
   /**
-   * Return the two coordinates of u for each example, rounded to float32.
+   * Return the two coordinates of u for each example, rounded to float32. The page "Bundle format" defines u.
    *
    * @param {Float64Array} distortion
    * @param {Float64Array} rate
@@ -228,7 +228,7 @@ export class Score {
 }
 
 /**
- * Return an array of scores as it was stored.
+ * Validate an array of scores, and return its data.
  *
  * @param {NpzArray} array
  * @param {string} name
@@ -244,9 +244,9 @@ function ascending({ data, shape }, name) {
 }
 
 /**
- * Return the position of the first of ascending scores that is at least as large as a score.
+ * Return the position of the first score that is at least as large as `score`.
  *
- * @param {Float32Array} scores
+ * @param {Float32Array} scores Scores in ascending order.
  * @param {number} score
  */
 function firstAtLeast(scores, score) {
@@ -261,10 +261,10 @@ function firstAtLeast(scores, score) {
 }
 
 /**
- * Return the standard deviation of values, but at least a small share of `size`.
+ * Return the standard deviation of values, but at least MIN_RELATIVE_SPREAD * max(1, size).
  *
  * @param {Float64Array} values
- * @param {number} size Largest absolute value of the statistic.
+ * @param {number} size Largest absolute value of the term.
  */
 function spreadOf(values, size) {
   const center = mean(values);

@@ -29,7 +29,7 @@ export class ClosedError extends VaedgeError {}
 /** ONNX Runtime failed while it ran a graph. `cause` holds the error of ONNX Runtime. */
 export class InferenceError extends VaedgeError {}
 
-// The names are texts, so that they survive tools that shorten the names of classes.
+// The names are set as strings, because tools that shorten scripts also change the names of classes.
 for (const [name, type] of Object.entries({
   VaedgeError,
   BundleError,

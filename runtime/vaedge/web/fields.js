@@ -86,7 +86,7 @@ export class Fields {
   }
 
   /**
-   * Read an integer from 0 to 2^63 - 1. The result is rounded from 2^53 on, which no real size reaches.
+   * Read an integer from 0 to 2^63 - 1. A result of 2^53 or more is rounded. No real size is that large.
    *
    * @param {string} key
    */
@@ -113,7 +113,7 @@ export class Fields {
    * Read a shape: a list of at most 8 positive integers, whose product is at most 2^28.
    *
    * @param {string} key
-   * @param {{scalar?: boolean}} [options] `scalar`: whether an empty list is allowed, the shape of a single number.
+   * @param {{scalar?: boolean}} [options] `scalar`: whether to allow an empty list, the shape of a single number.
    */
   shape(key, { scalar = false } = {}) {
     const value = this.get(key);
@@ -146,7 +146,8 @@ export class Fields {
   }
 
   /**
-   * Read an object without validating its fields. Integers become numbers where these are exact.
+   * Read an object without validating its fields. An integer becomes a number if the number is exact, and otherwise
+   * remains a BigInt.
    *
    * @param {string} key
    * @returns {Readonly<Record<string, any>>}
@@ -190,7 +191,7 @@ export class Fields {
 }
 
 /**
- * Return a tree in which integers are numbers where these are exact. The result cannot be changed.
+ * Return a frozen copy of a tree. An integer becomes a number if the number is exact, and otherwise remains a BigInt.
  *
  * @param {Json} value
  * @returns {any}

@@ -26,7 +26,9 @@ import { sha256OfBytes } from "./sha256.js";
 export function openFiles(source) {
   if (typeof source === "string" || source instanceof URL) return openFolder(source);
   if (typeof source !== "object" || source === null || Array.isArray(source)) {
-    throw new InputError(`the bundle is ${describe(source)}; expected the URL of a folder, or files by name`);
+    throw new InputError(
+      `the bundle is ${describe(source)}; expected the URL of a folder, or an object from file names to contents`,
+    );
   }
   const files = source instanceof Map ? source : new Map(Object.entries(source));
   const where = "bundle";
@@ -62,13 +64,13 @@ export async function readVerified(files, manifest, name) {
 }
 
 /**
- * Return the SHA-256 of a content, 64 lower-case hexadecimal digits.
+ * Return the SHA-256 of bytes as 64 lower-case hexadecimal digits.
  *
  * @param {Uint8Array} bytes
  * @returns {Promise<string>}
  */
 export async function sha256(bytes) {
-  // Browsers offer crypto.subtle only on https pages, on localhost, and in files.
+  // Browsers offer crypto.subtle only to pages that come over HTTPS, from localhost, or from a local file.
   const subtle = globalThis.crypto?.subtle;
   const digest = subtle
     ? new Uint8Array(await subtle.digest("SHA-256", /** @type {Uint8Array<ArrayBuffer>} */ (bytes)))
@@ -87,7 +89,8 @@ function openFolder(source) {
     folder = new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
   } catch (error) {
     throw new InputError(
-      `${quote(String(source))} is not a URL; expected the URL of a bundle's folder, or files by name`,
+      `${quote(String(source))} is not a URL; expected the URL of a bundle's folder, or an object from file names to ` +
+        "contents",
       {
         cause: error,
       },

@@ -6,8 +6,8 @@
  * numbers. The tables below list the allowed content for each message type of onnx.proto. Any other field, operator or
  * size is an error.
  *
- * @typedef {{numbers: Map<number, number[]>, contents: Map<number, Uint8Array[]>}} Message The values of each field by
- *   its number: integers, and bytes.
+ * @typedef {{numbers: Map<number, number[]>, contents: Map<number, Uint8Array[]>}} Message The values by the
+ *   number of the field. `numbers` has the fields with integers, and `contents` the fields with bytes.
  */
 
 import { BundleError } from "./errors.js";
@@ -19,8 +19,8 @@ export { requireSignature, signature } from "./signature.js";
 const [MIN_IR_VERSION, MAX_IR_VERSION] = [8, 10];
 const [MIN_OPSET, MAX_OPSET] = [17, 20];
 const MAX_NODES = 20_000;
-const MAX_ELEMENTS = 2 ** 28; // maximum for a tensor; a constant that may be a shape must not describe a larger one
-const MAX_CONCATENATED = 64; // maximum number of inputs of all Concat nodes together; each could double a tensor's size
+const MAX_ELEMENTS = 2 ** 28; // maximum for a tensor; a constant that may be a shape must not describe more elements
+const MAX_CONCATENATED = 64; // maximum number of inputs of all Concat nodes; each node could double a tensor's size
 const MAX_SHAPE_AXES = 16; // int64 constants with more elements are not treated as shapes
 const SENTINEL = 2n ** 62n; // integers from this value on are not sizes; in Slice, for example, they mean "to the end"
 const CONTRIB_DOMAIN = "com.microsoft";
@@ -33,7 +33,7 @@ const GRAPH = table({ [BYTES]: [1, 2, 5, 10, 11, 12, 13, 16] });
 const NODE = table({ [BYTES]: [1, 2, 3, 4, 5, 6, 7] });
 const ATTRIBUTE = table({ [VARINT]: [3, 8, 20], [FIXED32]: [2, 7], [BYTES]: [1, 4, 5, 9, 13] });
 const TENSOR = table({ [VARINT]: [1, 2, 14], [BYTES]: [8, 9, 12] });
-/** Lists of numbers, which may also be packed into one field: field number and wire type of their elements. */
+/** Lists of numbers that may also be packed into one field: the field numbers by the wire type of the elements. */
 const PACKED = table({ [VARINT]: [1, 8], [FIXED32]: [7] });
 
 /** Size of an element in bytes, by element type: float32, uint8, int8, int32, int64, bool, float16. */
@@ -62,7 +62,7 @@ const CONTRIB_OPERATORS = new Set(["MatMulNBits", "DequantizeLinear", "QuantizeL
  * Check that a serialized ONNX model has only allowed content.
  *
  * @param {Uint8Array} bytes The serialized model.
- * @param {string} variant Name of the variant. Variants other than fp32 may use operators of ONNX Runtime.
+ * @param {string} variant Name of the variant. Variants other than fp32 may use the domain `com.microsoft`.
  * @param {string} where Location of the file, for errors.
  * @throws {BundleError} The bytes are not a model, or the model has content that is not allowed.
  */

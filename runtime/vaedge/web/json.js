@@ -13,7 +13,7 @@ import { quote, shortened, withCommas } from "./messages.js";
  */
 
 const MAX_DEPTH = 500;
-const MAX_DIGITS = 4300; // of an integer; converting a longer one takes too much time
+const MAX_DIGITS = 4300; // maximum for an integer; converting a longer integer takes too much time
 
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?/y;
@@ -37,7 +37,7 @@ export function parseJson(text, file) {
   }
 }
 
-/** A recursive parser, because `JSON.parse` accepts duplicate names, and does not tell integers from other numbers. */
+/** A recursive parser, because `JSON.parse` accepts duplicate names, and does not distinguish 1 from 1.0. */
 class Parser {
   /** @param {string} text */
   constructor(text) {

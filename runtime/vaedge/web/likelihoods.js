@@ -123,7 +123,7 @@ function drawGaussian(normal, loc, logScale) {
 }
 
 /**
- * Return the level that is nearest to the x for which the logistic's cumulative distribution function is u.
+ * Find the x at which the cumulative distribution function of the logistic is u, and return the nearest level.
  *
  * @param {number} u
  * @param {number} loc
@@ -203,9 +203,9 @@ function lookUp(name, verb) {
 }
 
 /**
- * Return a copy of a likelihood with the parameters loc and log_scale. The copy clips log_scale to the limits.
+ * Return a likelihood that clips log_scale to limits, and otherwise equals the given likelihood.
  *
- * @param {Likelihood} likelihood
+ * @param {Likelihood} likelihood A likelihood with the parameters loc and log_scale.
  * @param {readonly number[]} limits
  * @returns {Likelihood}
  */
@@ -245,7 +245,7 @@ export function elementLogProbs(likelihood, x, parameters) {
 }
 
 /**
- * Draw x from p(x|z). Successive calls with one stream continue it, so the rows do not depend on chunks.
+ * Draw x from p(x|z). Each call continues the stream, so the rows do not depend on their division into calls.
  *
  * @param {Likelihood} likelihood From `requireDrawable`.
  * @param {readonly Batch[]} parameters The parameters of p(x|z), n rows each.
@@ -254,7 +254,8 @@ export function elementLogProbs(likelihood, x, parameters) {
  */
 export function draw(likelihood, parameters, rng) {
   const { draw: drawElement, normalNoise } = likelihood;
-  if (!drawElement) throw new InputError("the likelihood is not a distribution; use a likelihood of requireDrawable");
+  if (!drawElement)
+    throw new InputError("x cannot be drawn from this likelihood; pass a likelihood that requireDrawable returned");
   const [first, second] = parameters.map((parameter) => parameter.data);
   const data = new Float32Array(first.length);
   for (let at = 0; at < data.length; at += 1) {

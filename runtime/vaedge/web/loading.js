@@ -31,7 +31,7 @@ import { VAE } from "./vae.js";
  *   URL of the bundle's folder, or the files of the bundle by name.
  * @param {{variant?: string, sha256?: string | null, ort?: any}} [options] `variant`: name of the variant, "fp32" by
  *   default. `sha256`: expected SHA-256 of manifest.json; null accepts any manifest. `ort`: the module onnxruntime-web;
- *   by default it is imported.
+ *   by default, this function imports it.
  * @returns {Promise<VAE>}
  * @throws {BundleNotFoundError} A file is missing.
  * @throws {BundleError} A file is invalid, or differs from the manifest.
@@ -85,10 +85,10 @@ export async function load(source, options) {
 }
 
 /**
- * Return the result of a function. A BundleError gets a message that begins with the file.
+ * Call a function, and return its result. If it throws a BundleError, throw one whose message begins with `what`.
  *
  * @template T
- * @param {string} what
+ * @param {string} what Beginning of the message, which names the file.
  * @param {() => T | Promise<T>} read
  * @returns {Promise<T>}
  */

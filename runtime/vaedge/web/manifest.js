@@ -26,12 +26,13 @@ import { quote, withCommas } from "./messages.js";
  * @property {string} sha256 SHA-256 of the content, 64 lower-case hexadecimal digits.
  * @property {number} bytes Size of the content in bytes.
  *
- * @typedef {object} Manifest Objects by name have no prototype, so `name in manifest.variants` is safe.
+ * @typedef {object} Manifest `variants` and `files` have no prototype, so `name in manifest.variants` is safe.
  * @property {string} name Name of the bundle, for display.
  * @property {number} formatVersion
  * @property {readonly number[]} inputShape Shape of one example of `x`, without the batch axis.
  * @property {readonly [number, number] | null} inputRange Limits of the values of `x`. null allows every finite value.
- * @property {string | null} encoding "uint8" if `x` may also be given as uint8, which is divided by 255.
+ * @property {string | null} encoding "uint8" if `x` may also be given as uint8, which the runtime divides by 255;
+ *   otherwise null.
  * @property {readonly string[]} features Names of the elements of `x`, for tables; empty if they have no names.
  * @property {readonly number[]} latentShape Shape of one `z`, without the batch axis.
  * @property {readonly Condition[]} conditions Both graphs take the conditions in this order, after `x` or `z`.
@@ -280,7 +281,7 @@ function readLogScaleRange(likelihood, version) {
 }
 
 /**
- * Return a frozen object without a prototype: a frozen result of `read` for each name.
+ * Return a frozen object, without a prototype, that has the frozen result of `read` for each name.
  *
  * @template {object} T
  * @param {[string, Fields][]} entries

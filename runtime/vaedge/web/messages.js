@@ -1,7 +1,9 @@
-/** Texts for error messages. Values of untrusted files are shortened, and characters that cannot be printed escaped. */
+/**
+ * Texts for error messages. Values of untrusted files are shortened, and characters that cannot be printed are escaped.
+ */
 
 const MAX_LENGTH = 200;
-/** Finds a character that cannot be printed, as Python's `str.isprintable` does. The space can be printed. */
+/** Matches a character that is not printable for Python's `str.isprintable`. A space is printable. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
 const EACH_UNPRINTABLE = new RegExp(UNPRINTABLE, "gu");
 /** @type {Record<string, string>} */
@@ -23,7 +25,7 @@ export function isPrintable(text) {
  * @param {number} [maximum] Maximum length.
  */
 export function shown(text, maximum = MAX_LENGTH) {
-  // The second cut is needed, because an escaped character is longer.
+  // The second cut is needed, because the escapes make the text longer.
   return shortened(shortened(text, maximum).replace(EACH_UNPRINTABLE, escaped), maximum);
 }
 

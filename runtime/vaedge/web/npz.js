@@ -1,5 +1,5 @@
 /**
- * Reads untrusted .npz files, and limits the memory.
+ * Reads untrusted .npz files. The memory is limited.
  *
  * A .npz file is a zip archive of .npy files. Both formats declare the size of their content. The declared sizes are
  * read first. An array is created only if the declared sizes agree with each other and do not exceed the limits.
@@ -14,7 +14,7 @@ import { quote, shown, withCommas } from "./messages.js";
  *
  * @typedef {object} Member A file in the archive.
  * @property {string} name
- * @property {number} method How the content is compressed.
+ * @property {number} method Number of the method of compression.
  * @property {number} compressedSize
  * @property {number} size
  * @property {number} crc CRC-32 of the content.
@@ -196,7 +196,7 @@ function readNpy(content, name) {
 function readShape(text) {
   const sizes = text.split(",").map((size) => size.trim());
   if (sizes.at(-1) === "") sizes.pop();
-  else if (sizes.length === 1) return null; // "(2)" is a number, and no tuple
+  else if (sizes.length === 1) return null; // "(2)" is a number, not a tuple
   return sizes.every((size) => /^[0-9]+$/.test(size)) ? sizes.map(Number) : null;
 }
 

@@ -18,7 +18,9 @@ _SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 
 
 def read_onnxruntime_web(folder: Path) -> tuple[str, bytes]:
-    """Return a script that assigns the module onnxruntime-web to the global variable `GLOBAL`, and the WebAssembly.
+    """Return a script and the content of the WebAssembly file.
+
+    The script assigns the module onnxruntime-web to the global variable that `GLOBAL` names.
 
     Args:
         folder: The folder `dist` of the npm package.
@@ -34,8 +36,8 @@ def read_onnxruntime_web(folder: Path) -> tuple[str, bytes]:
 
 
 def _inline(script: str) -> str:
-    """Replace what only a module with an address can use: its address, its exports, and its source map."""
-    # The address is used to find further files. The page passes the WebAssembly, so any absolute address will do.
+    """Prepare the script of a module for a page: replace its address and its exports, and remove its source map."""
+    # ONNX Runtime uses the address to find further files. The page passes the WebAssembly, so any absolute URL works.
     script = _SOURCE_MAP.sub("", script.replace("import.meta.url", '"https://onnxruntime.invalid/ort.mjs"'))
     script, count = _EXPORT.subn(_assignment, script)
     if count != 1 or "import.meta" in script or "</script" in script.lower():

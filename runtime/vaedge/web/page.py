@@ -30,19 +30,20 @@ def build_page(
     Args:
         bundle: The bundle's folder.
         onnxruntime_web: The folder `dist` of the npm package onnxruntime-web.
-        variants: Names of the variants in the page; the page shows the first one. Empty means the smallest variant.
+        variants: Names of the variants in the page. The page shows the first one. An empty sequence selects the
+            smallest variant.
 
     Raises:
         BundleNotFoundError: The bundle or one of its files is missing.
         BundleError: A file of the bundle is damaged, or has content that is not allowed.
-        InputError: The bundle does not have a variant, a variant is named twice, or `onnxruntime_web` does not contain
-            the files of the package.
+        InputError: A variant is unknown or is named twice, or `onnxruntime_web` does not contain the files of the
+            package.
     """
     script, wasm = read_onnxruntime_web(Path(onnxruntime_web))
     manifest, sha256 = read_manifest(bundle)
     names = list(variants) or [_smallest_variant(manifest)]
     if len(set(names)) < len(names):
-        raise InputError(f"variants are {', '.join(names)}; name each variant once")
+        raise InputError(f"the variants {', '.join(names)} contain a duplicate; name each variant once")
     settings = {"variants": names, "card": _read_card(Path(bundle))}
     parts = {
         "style": (_EXPLORER / "explorer.css").read_text(encoding="utf-8"),
@@ -50,7 +51,7 @@ def build_page(
         "script": bundle_modules(_EXPLORER / "explorer.js"),
         "licenses": (_EXPLORER / "licenses.html").read_text(encoding="utf-8"),
         "numpy": html.escape(_first_comment(Path(__file__).with_name("ziggurat.js").read_text(encoding="utf-8"))),
-        # "<" could end the element. JSON allows the escape in every string.
+        # A "<" in a string could end the script element. JSON allows this escape in every string.
         "settings": json.dumps(settings, ensure_ascii=False, sort_keys=True).replace("<", "\\u003c"),
         "files": "".join(_data(name, content) for name, content in _read_files(bundle, sha256, names).items()),
         "wasm": _data(WASM_NAME, wasm),
@@ -92,7 +93,7 @@ def _read_files(path: str | os.PathLike[str], sha256: str, variants: Sequence[st
 
 
 def _read_card(folder: Path) -> str:
-    """Return the text of the model card. Return "" if the bundle has no card, or a card that is not a short text."""
+    """Return the text of the model card, or "" if there is no card that is UTF-8 text of at most _MAX_CARD_BYTES."""
     try:
         with (folder / _CARD_NAME).open("rb") as file:
             content = file.read(_MAX_CARD_BYTES + 1)
@@ -102,7 +103,7 @@ def _read_card(folder: Path) -> str:
 
 
 def _data(name: str, content: bytes) -> str:
-    """Return an element that holds a file in base64, compressed if this makes it smaller."""
+    """Return an HTML element that holds a file in base64. The file is first compressed if this makes it smaller."""
     compressed = gzip.compress(content, 9, mtime=0)
     encoding, stored = ("gzip", compressed) if len(compressed) < len(content) else ("identity", content)
     text = base64.b64encode(stored).decode("ascii")
@@ -110,7 +111,7 @@ def _data(name: str, content: bytes) -> str:
 
 
 def _first_comment(script: str) -> str:
-    """Return the text of the first comment of a script. In the script with tables from NumPy, it is NumPy's license."""
+    """Return the text of the first comment of a script. In `ziggurat.js`, it contains NumPy's license."""
     return re.sub(r"^ \* ?", "", script.partition("/**")[2].partition("*/")[0], flags=re.MULTILINE).strip()
 
 

@@ -214,7 +214,7 @@ function readMixture(arrays, latentShape) {
 }
 
 /**
- * Return the mixture with these parameters, from a bundle of format 1.
+ * Return the mixture that the parameters in a bundle of format 1 describe.
  *
  * @param {NpzArray} logWeights
  * @param {NpzArray} mean

@@ -62,7 +62,7 @@ export function packedVarints(content) {
 
 /**
  * @param {Uint8Array} content
- * @param {string} place What the bytes are, for the error.
+ * @param {string} place Description of the bytes, for the error.
  * @returns {string}
  * @throws {BundleError} The bytes are not UTF-8 text.
  */

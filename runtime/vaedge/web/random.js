@@ -34,7 +34,7 @@ export class Generator {
   }
 
   /**
-   * Advance the state, and write the next unsigned 64-bit number to two of the words.
+   * Advance the state, and write the next unsigned 64-bit number to the words LOW and HIGH.
    *
    * Products of two limbs and their sums are below 2^53. Therefore float64 represents them exactly.
    */
@@ -62,7 +62,7 @@ export class Generator {
     const low = (t0 | (t1 << 24)) ^ ((t2 >>> 16) | (t3 << 8));
     const high = ((t1 >>> 8) | (t2 << 16)) ^ (t4 | (t5 << 24));
     const rotation = t5 >>> 2; // the six most significant bits of the state
-    const shift = rotation & 31; // JavaScript shifts by the remainder of 32, so a shift by 32 needs its own case
+    const shift = rotation & 31; // JavaScript takes the number of bits modulo 32, so a shift by 32 needs its own case
     const first = rotation < 32 ? low : high;
     const second = rotation < 32 ? high : low;
     words[LOW] = shift ? (first >>> shift) | (second << (32 - shift)) : first;
@@ -215,8 +215,10 @@ function seedWords(entropy) {
 }
 
 /**
- * Return a 128-bit integer: two 64-bit numbers, the more significant number first, of two words each, the less
- * significant word first.
+ * Return the 128-bit integer in four words.
+ *
+ * The first two words are the upper 64 bits, and the last two are the lower 64 bits. In each pair, the less significant
+ * word is first.
  *
  * @param {Uint32Array} words
  * @param {number} start

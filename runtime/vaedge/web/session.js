@@ -77,7 +77,8 @@ export class Graph {
   }
 
   /**
-   * Run the graph on one chunk. ONNX Runtime for the web refuses a run while another one runs, so runs wait.
+   * Run the graph on one chunk. ONNX Runtime for the web refuses a run during another one, so this run waits until the
+   * previous run has ended.
    *
    * @param {Record<string, Input>} inputs
    * @param {string[]} outputs

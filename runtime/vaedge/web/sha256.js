@@ -14,7 +14,7 @@ const INITIAL = PRIMES.slice(0, 8).map((prime) => fraction(Math.sqrt(prime)));
 const CONSTANTS = Int32Array.from(PRIMES, (prime) => fraction(Math.cbrt(prime)));
 
 /**
- * Return the SHA-256 of a content, 32 bytes.
+ * Return the SHA-256 of bytes. The result has 32 bytes.
  *
  * @param {Uint8Array} bytes
  * @returns {Uint8Array}

@@ -32,7 +32,7 @@ const ONLY_CONDITIONS = { conditions: undefined };
 const BOUNDS_OPTIONS = { k: 100, seed: null, conditions: undefined };
 
 export class VAE {
-  /** @param {Model} model What `load` read. */
+  /** @param {Model} model The variant that `load` opened. */
   constructor(model) {
     /** @type {Model | null} */
     this.model = model;
@@ -73,7 +73,7 @@ export class VAE {
   /**
    * Return the mean of p(x|z) for each latent.
    *
-   * @param {Examples} z Latents, whose absolute values are at most 1e6.
+   * @param {Examples} z Latents with absolute values of at most 1e6.
    * @param {{conditions?: Conditions}} [options]
    * @returns {Promise<Batch>}
    */
@@ -110,7 +110,7 @@ export class VAE {
   }
 
   /**
-   * Draw z from the prior, and return the means of p(x|z), or draws from p(x|z).
+   * Draw latents from the prior, and return the mean of p(x|z) for each of them, or a draw from p(x|z).
    *
    * @param {number} n Number of samples.
    * @param {{seed?: unknown, draw?: boolean, conditions?: Conditions}} [options] `draw`: draw x from p(x|z) instead of
@@ -248,7 +248,7 @@ export class VAE {
     if (model) await Promise.all([model.encoder.close(), model.decoder.close()]);
   }
 
-  /** The model, unless it was closed. */
+  /** The opened variant. After `close`, this property throws ClosedError. */
   get opened() {
     if (!this.model) throw new ClosedError("this VAE was closed: load the bundle again");
     return this.model;

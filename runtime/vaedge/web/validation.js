@@ -130,7 +130,7 @@ export function asCondition(value, condition, n) {
 }
 
 /**
- * Return an integer.
+ * Validate an integer, and return it as a number.
  *
  * @param {unknown} value
  * @param {string} name
@@ -153,8 +153,8 @@ export function asCount(value, name, minimum = 1, maximum = MAX_ROWS) {
 /**
  * Return a seed as a BigInt, or null for fresh entropy.
  *
- * @param {unknown} seed A number, a BigInt or a decimal string. Larger seeds than 2^53 - 1 must not be numbers, because
- *   numbers would round them.
+ * @param {unknown} seed A number, a BigInt or a decimal string. A seed above 2^53 - 1 must not be a number, because
+ *   numbers above this limit are rounded.
  * @returns {bigint | null}
  * @throws {InputError} The seed is not a non-negative integer.
  */
@@ -232,7 +232,8 @@ function pixelHint(name, maximum, range) {
  * @param {readonly number[] | null} range
  */
 function requireWithin(data, name, size, range) {
-  // The limits are rounded to float32, as the values are: float32 0.1 is slightly larger than 0.1, and is allowed.
+  // The limits are rounded to float32, because the values are. In float32, 0.1 is rounded up, and a limit of 0.1 must
+  // allow it.
   const [low, high] = (range ?? [-FLOAT32_MAX, FLOAT32_MAX]).map(Math.fround);
   const first = data.findIndex((value) => !(value >= low && value <= high));
   if (first < 0) return;
@@ -248,8 +249,8 @@ function requireWithin(data, name, size, range) {
 /**
  * Return the number of the class of each label.
  *
- * @param {ArrayLike} labels Integers, or names of classes. If no name is an integer, a text may also be the number of a
- *   class. Spaces around a text are ignored.
+ * @param {ArrayLike} labels Integers, or names of classes. If no class has an integer as its name, a text may also be
+ *   the number of a class. Spaces around a text are ignored.
  * @param {string} name Name of the condition, for the error.
  * @param {readonly string[]} classes
  * @returns {BigInt64Array}

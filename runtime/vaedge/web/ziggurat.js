@@ -2,9 +2,9 @@
  * The float64 tables of numpy's ziggurat method for normals, with 256 layers: `ki_double`, `wi_double` and `fi_double`
  * of numpy's file `ziggurat_constants.h`.
  *
- * Layer i has the width `w[i]` * 2^52, and `f[i]` is the density exp(-x^2 / 2) at this width. A value below `k[i]` is
- * accepted without further computation. The tables are stored as numbers, because `Math.exp` and `Math.log` differ
- * between engines in the last bit.
+ * Layer i has the width `w[i]` * 2^52. `f[0]` is 1, and every other `f[i]` is the density exp(-x^2 / 2) at the width of
+ * its layer. A random 52-bit integer below `k[i]` is accepted without further computation. The tables are stored as
+ * numbers, because `Math.exp` and `Math.log` differ between engines in the last bit.
  *
  * numpy distributes the tables under these licenses:
  *

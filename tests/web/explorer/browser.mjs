@@ -7,8 +7,8 @@ import { chromium } from "../../../runtime/vaedge/web/node_modules/playwright-co
  *
  * @param {string} executablePath
  * @param {(open: (url: string, options?: object) => Promise<{page: any, log: string[]}>) => Promise<void>} test
- *   Receives a function that opens a page and waits for the verdict of its check. `log` has the requests, and the
- *   messages on the console.
+ *   Receives a function that opens a page and waits for the verdict of its check. `log` has the requests, the messages
+ *   on the console, the errors, and the dialogs of the page.
  */
 export async function withBrowser(executablePath, test) {
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
@@ -32,7 +32,7 @@ export async function withBrowser(executablePath, test) {
   }
 }
 
-/** Return the verdict of the check, and the message of the page or "". */
+/** Return the verdict of the check, and the texts of the visible alerts. */
 export const verdict = (page) =>
   page.evaluate(() => {
     const alerts = [...document.querySelectorAll('[role="alert"]')].filter((alert) => !alert.hidden);

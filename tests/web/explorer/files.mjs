@@ -1,4 +1,4 @@
-/** Image files of another size are resized, and other files give one message. Arguments: Chromium, page, files. */
+/** Images of another size are resized, and other files give a message. Arguments: Chromium, page, files. */
 
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";

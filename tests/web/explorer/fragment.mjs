@@ -73,7 +73,7 @@ async function shown(page) {
   };
 }
 
-/** Draw a line on the input, in parts of its size. */
+/** Draw a line on the input. The positions are relative to its size. */
 async function draw(page, from, to) {
   const box = await page.locator("#input canvas").first().boundingBox();
   await page.mouse.move(box.x + from[0] * box.width, box.y + from[1] * box.height);

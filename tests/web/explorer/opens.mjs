@@ -1,4 +1,4 @@
-/** The page makes no request but for itself, stores nothing, and passes its check. Arguments: Chromium, pages. */
+/** Each page requests only itself, stores nothing, and passes its check. Arguments: Chromium, pages. */
 
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";

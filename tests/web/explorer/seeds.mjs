@@ -1,4 +1,7 @@
-/** Samples and bounds are those of Python. Arguments: Chromium, page, JSON file {seed, images: red values, bound}. */
+/**
+ * Samples and bounds are those of Python. Arguments: Chromium, page, JSON file {seed, images, bound}. `images` has the
+ * values of the pixels of each sample.
+ */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -41,5 +44,5 @@ await withBrowser(executable, async (open) => {
   await settle(page);
   const [output] = await pixels(page, "#latents canvas");
   const largest = Math.max(...output.map((value, i) => Math.abs(value - images[3][i])));
-  assert.ok(largest <= 1, "a chosen sample is the output");
+  assert.ok(largest <= 1, "the output is not the chosen sample");
 });

@@ -1,6 +1,6 @@
 """Fixtures for tests of random numbers, priors, likelihoods, bounds and detection in JavaScript.
 
-Python computes the expected values. `calculate.mjs` computes the values to compare with them.
+Python computes the expected values, and the script `calculate.mjs` computes the values of JavaScript.
 """
 
 import json

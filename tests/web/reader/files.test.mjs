@@ -1,4 +1,4 @@
-/** Files come from memory or from a server, and differ from the manifest only with an error. */
+/** Files are read from memory or from a server. A file that differs from the manifest is an error. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -13,7 +13,7 @@ const DIGEST = createHash("sha256").update(CONTENT).digest("hex");
 const MANIFEST = { files: { file: { sha256: DIGEST, bytes: CONTENT.length } } };
 
 /**
- * Return whether an error has this class and these words.
+ * Return a function that requires an error of this class whose message matches a pattern.
  *
  * @param {Function} type
  * @param {RegExp} words
@@ -41,7 +41,7 @@ test("contents in memory may have several types", async () => {
   }
 });
 
-test("missing contents and names of methods of objects are missing files", async () => {
+test("a name without content is a missing file, even if objects have a method with this name", async () => {
   for (const name of ["other", "constructor", "toString", "__proto__"]) {
     await assert.rejects(
       openFiles({ file: CONTENT }).read(name),
@@ -122,7 +122,7 @@ test("files of a server are read up to the limit", async (context) => {
   await assert.rejects(openFiles("http://127.0.0.1:1/").read("file"), withError(BundleError, /cannot be read: /));
 });
 
-test("SHA-256 is that of Node, with and without crypto.subtle", async () => {
+test("SHA-256 agrees with Node, with and without crypto.subtle", async () => {
   const bytes = Uint8Array.from({ length: 1000 }, (_, index) => (index * index) % 251);
   for (const length of [...Array(130).keys(), 1000]) {
     const part = bytes.subarray(7, 7 + length);

@@ -1,11 +1,11 @@
-/** Options of the public functions that are unknown are refused. */
+/** Unknown options of the public functions are refused. */
 
 import assert from "node:assert/strict";
 import test from "node:test";
 import { InputError, load, VAE } from "../../../runtime/vaedge/web/vaedge.js";
 import { asOptions } from "../../../runtime/vaedge/web/options.js";
 
-/** Return a pattern of an InputError with this message. */
+/** Return a function that requires an InputError with exactly this message. */
 const refusal = (message) => (error) => {
   assert.equal(error.constructor, InputError, error.stack);
   assert.equal(error.message, message);
@@ -18,7 +18,7 @@ test("missing and undefined options have their default values", () => {
   assert.deepEqual(asOptions("bounds", { k: undefined, seed: 0 }, defaults), { seed: 0, k: 100 });
 });
 
-test("options that are no object are refused", () => {
+test("options that are not an object are refused", () => {
   for (const [options, described] of [
     [5, "5"],
     [null, "null"],

@@ -3,7 +3,8 @@
 import { load, VaedgeError } from "../../../runtime/vaedge/web/vaedge.js";
 
 /**
- * Return the name of the error of each bundle, its message, and the number of graphs that ONNX Runtime received.
+ * Load each bundle. Return for each of them the name of the error or "accepted", the message of the error or "", and
+ * the number of graphs that ONNX Runtime received.
  *
  * @param {unknown[]} sources
  */

@@ -1,4 +1,4 @@
-/** Load each folder of a list, and print the outcomes and the memory in MiB: `node refuse.mjs LIST.json`. */
+/** Load each folder of a list, and print the outcomes and the needed memory in MiB: `node refuse.mjs LIST.json`. */
 
 import { readFileSync } from "node:fs";
 import { filesOf } from "./folder.mjs";

@@ -153,7 +153,7 @@ def test_graphs_are_accepted_or_refused_as_in_python(evaluate):
         expected = outcome(check_graph, content, contrib=variant != "fp32")
         if "error" in expected:
             expected["error"] = f"graph is refused: {expected['error']}"
-        # Numbers of elements above 2^53 are rounded in the message.
+        # In the message of JavaScript, numbers of elements above 2^53 are rounded.
         assert got == expected or re.search(r"match its \d{1,3}(,\d{3}){6}", expected["error"])
     assert 20 < sum("result" in got for got in found) < len(found) - 50
 

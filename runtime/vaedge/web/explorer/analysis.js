@@ -177,7 +177,7 @@ class Numbers {
     this.element = create("dl", { className: "numbers" }, ...this.parts);
   }
 
-  /** @param {Record<string, number>} values Values by name; the others are hidden. */
+  /** @param {Record<string, number>} values Numbers to show, by name. All other numbers are hidden. */
   show(values) {
     Object.keys(NUMBERS).forEach((name, i) => {
       this.parts[i].hidden = !(name in values);
@@ -189,7 +189,7 @@ class Numbers {
 }
 
 /**
- * Return the limit of the range to which the examples are closer: the color of an empty canvas.
+ * Return the value of the pixels of an empty canvas: the limit of the range that is closer to the mean of the examples.
  *
  * @param {Model} model
  * @param {Kind} kind

@@ -1,4 +1,4 @@
-/** The model card: a small part of Markdown, without links and images. */
+/** Shows the model card, which is Markdown. Only a small part of Markdown is supported, without links and images. */
 
 import { create } from "./elements.js";
 

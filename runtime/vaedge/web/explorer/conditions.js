@@ -7,7 +7,7 @@ import { create, fill } from "./elements.js";
  * @typedef {import("./model.js").Condition} Condition
  */
 
-/** Maximum number of classes that are shown as buttons; more are shown as a list. */
+/** Maximum number of classes for which the control consists of buttons. For more classes, it is a list. */
 const MAX_BUTTONS = 24;
 /** Maximum number of elements of one condition that get a control. The others keep the values of the example. */
 const MAX_CONTROLS = 32;

@@ -5,7 +5,8 @@
  *
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
- * @param {Record<string, any>} [properties] Properties of the element; names with a hyphen, and `role`, are attributes.
+ * @param {Record<string, any>} [properties] Properties of the element. `role`, `for`, and names with a hyphen set
+ *   attributes instead.
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[T]}
  */

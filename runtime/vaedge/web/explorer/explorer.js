@@ -128,7 +128,7 @@ async function check(model) {
   for (const name of model.variants) {
     const vae = await model.open(name);
     if (model.manifest.variants[name].reference === null) {
-      verdicts.push(`${name}: format 1 has no reference`);
+      verdicts.push(`${name}: not compared, because the bundle of format 1 has no reference for it`);
       continue;
     }
     const result = await vae.check();
@@ -142,7 +142,8 @@ async function check(model) {
   else status.textContent = passed ? "Check passed" : "Check failed";
   status.title = verdicts.join("; ");
   page.vaedgeCheck ??= passed ? "passed" : "failed";
-  if (!passed) report(new Error(`This browser does not reproduce the reference: ${verdicts.join("; ")}`));
+  if (!passed)
+    report(new Error(`This browser does not reproduce the reference: ${verdicts.join("; ")}. Try another browser.`));
 }
 
 window.addEventListener("unhandledrejection", (event) => fail(event.reason));

@@ -1,4 +1,4 @@
-/** The state as the fragment of the address, so that a link shows the same as the page. */
+/** Writes the state of the page to the fragment of the address, and reads it, so that a link shows the same state. */
 
 /** @typedef {import("./store.js").State} State */
 

@@ -5,7 +5,7 @@ import { ImageView } from "./views.js";
 
 /** @typedef {import("./views.js").Kind} Kind */
 
-/** Radius of the brush, as a part of the smaller side of the image. */
+/** Radius of the brush, relative to the smaller side of the image. */
 const BRUSH = 0.045;
 
 export class ImageInput {
@@ -33,7 +33,7 @@ export class ImageInput {
     this.reconstruction = new ImageView(kind, "Reconstruction");
     this.errors = new ImageView(kind, "Map of the reconstruction error");
     this.errorCaption = create("figcaption", { textContent: "Error" });
-    this.cursor = [kind.width / 2, kind.height / 2]; // of the arrow keys
+    this.cursor = [kind.width / 2, kind.height / 2]; // position of the cursor that the arrow keys move
     this.color = create("input", { type: "color", value: background < middleOf(kind) ? "#ffffff" : "#000000" });
     this.listenToPointer();
     this.canvas.addEventListener("keydown", (event) => this.drawByKey(event));
@@ -76,7 +76,7 @@ export class ImageInput {
   }
 
   /**
-   * Show an input that was chosen elsewhere.
+   * Show an input that was chosen in another part of the page.
    *
    * @param {Float32Array} x
    */
@@ -88,7 +88,7 @@ export class ImageInput {
   /**
    * @param {Float32Array} reconstruction
    * @param {Float32Array} errors Errors of all elements.
-   * @param {ArrayLike<number>} range Errors of the first and the last color.
+   * @param {ArrayLike<number>} range Errors that have the first and the last color.
    * @param {string} caption
    */
   showResult(reconstruction, errors, range, caption) {
@@ -97,7 +97,7 @@ export class ImageInput {
     this.errorCaption.textContent = caption;
   }
 
-  /** Show the drawing, and report it. The values are those of 8-bit pixels, so that a link reproduces them. */
+  /** Show the drawing, and pass it to `change`. It is rounded to 8-bit pixels, so that a link reproduces it. */
   finish() {
     this.x = fromBytes(this.kind, /** @type {Uint8Array} */ (asBytes(this.kind, this.x)));
     this.view.show(this.x);
@@ -188,7 +188,7 @@ export class ImageInput {
   }
 
   listenToFiles() {
-    // A file that is dropped elsewhere would replace the page.
+    // The listeners are on the window. Without them, a browser would open a dropped file instead of the page.
     window.addEventListener("dragover", (event) => event.preventDefault());
     window.addEventListener("drop", (event) => {
       event.preventDefault();

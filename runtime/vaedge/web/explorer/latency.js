@@ -1,4 +1,4 @@
-/** Times of calls. */
+/** Measures the times of calls. */
 
 const ROUNDS = 7;
 const CALLS = 10;

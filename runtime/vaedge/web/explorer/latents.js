@@ -1,4 +1,4 @@
-/** Sliders for the latents, the pad, and the output that follows them. */
+/** The section "Latents": the sliders, the pad, and the output of the decoder. */
 
 import { create, fill, format } from "./elements.js";
 import { median, timeCall } from "./latency.js";
@@ -88,7 +88,7 @@ export function showLatents(model, kind, store, report) {
     const [decoder, encoder] = [() => vae.decode(batch, options), () => vae.encode(example, options)];
     call = `${vae.variant}, one thread: decoder ${(await timeCall(decoder)).toFixed(2)} ms, encoder `;
     call += `${(await timeCall(encoder)).toFixed(2)} ms. `;
-    times.length = 0; // the first changes included the start of the page
+    times.length = 0; // the first times included the start of the page
     showTimes();
   }, report);
   store.on(["variant"], () => void measure());

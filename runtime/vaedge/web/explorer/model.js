@@ -75,7 +75,7 @@ export class Model {
   }
 
   /**
-   * Return a variant, which is loaded at the first call.
+   * Return a variant. The first call loads it.
    *
    * @param {string} name
    * @returns {Promise<VAE>}
@@ -178,7 +178,7 @@ export class Model {
 }
 
 /**
- * Return the first value that a condition may have.
+ * Return a value that the condition may have. All of its elements are 0.
  *
  * @param {Condition} condition
  * @returns {number[]}

@@ -1,4 +1,4 @@
-/** A pad that sets two latents at once. Dots show the examples and draws from the prior. */
+/** A pad that sets two latents at once. The dots show draws from the prior. */
 
 import { create, createSvg } from "./elements.js";
 
@@ -10,7 +10,7 @@ import { create, createSvg } from "./elements.js";
 const SIZE = 200;
 
 /**
- * Create the pad and the choice of its latents.
+ * Create the pad and the two lists that choose its latents.
  *
  * @param {Model} model
  * @param {Store} store

@@ -15,7 +15,7 @@ export class PosteriorChart {
     this.order = order.slice(0, MAX_LATENTS);
     const width = STEP * this.order.length;
     this.bars = this.order.map(() => createSvg("line", { class: "deviation" }));
-    // Lines of length 0 with round ends. The chart is stretched, and circles would become ellipses.
+    // The dots are lines of length 0 with round ends. Circles would become ellipses, because the chart is stretched.
     this.dots = this.order.map(() => createSvg("line", { class: "mean" }));
     this.titles = this.order.map(() => createSvg("title", {}));
     const groups = this.order.map((_, i) => createSvg("g", {}, this.titles[i], this.bars[i], this.dots[i]));

@@ -1,4 +1,4 @@
-/** The state at the start: from the fragment of the address, or the first example. */
+/** The state of the page at the start, from the fragment of the address or from the first example. */
 
 import { elementsOf } from "../arrays.js";
 import { MAX_LATENT } from "../validation.js";
@@ -13,7 +13,7 @@ import { fromBytes } from "./image_input.js";
  */
 
 /**
- * Return the state without a fragment: the first example, and the seed 0.
+ * Return the state of a page whose address has no fragment: the first example, and the seed 0.
  *
  * @param {Model} model
  * @param {Kind} kind
@@ -43,7 +43,7 @@ export function restoreState(fragment, model, kind) {
   const state = readFragment(fragment, (bytes) => fromBytes(kind, bytes));
   if (state.source !== undefined && state.source !== "own") {
     const example = exampleNumber(state.source, model);
-    require(example !== null, "x", `r0 to r${model.examples - 1}, or an input of this bundle`);
+    require(example !== null, "x", `r0 to r${model.examples - 1}, or the encoded values of an input`);
     Object.assign(state, { ...exampleState(model, kind, Number(example)), ...withoutUndefined(state) });
   }
   const { x, z, seed, pad, ends, conditions } = state;
@@ -60,7 +60,7 @@ export function restoreState(fragment, model, kind) {
   }
   if (ends) {
     const isEnd = (/** @type {string} */ end) => end === "x" || exampleNumber(end, model) !== null;
-    require(ends.length === 2 && ends.every(isEnd), "ends", `two of x and r0 to r${model.examples - 1}`);
+    require(ends.length === 2 && ends.every(isEnd), "ends", `two ends, each x or one of r0 to r${model.examples - 1}`);
   }
   if (conditions) requireConditions(conditions, model);
   return state;
@@ -76,8 +76,9 @@ function requireConditions(values, model) {
   for (const { name, shape, classes, dtype } of model.conditions) {
     const isValid = (/** @type {number} */ value) =>
       dtype === "int64" ? Number.isInteger(value) && value >= 0 && value < classes.length : Number.isFinite(value);
-    require(values[name].length === elementsOf(shape) &&
-      values[name].every(isValid), `condition.${name}`, `valid values`);
+    const expected = dtype === "int64" ? `classes from 0 to ${classes.length - 1}` : "finite numbers";
+    const isComplete = values[name].length === elementsOf(shape);
+    require(isComplete && values[name].every(isValid), `condition.${name}`, `${elementsOf(shape)} ${expected}`);
   }
 }
 

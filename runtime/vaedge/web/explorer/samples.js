@@ -21,7 +21,7 @@ const STEPS = 8;
  * @param {Kind} kind
  * @param {Store} store
  * @param {(error: unknown) => void} report
- * @returns {() => Promise<void>} Draws the samples.
+ * @returns {() => Promise<void>} A function that draws the samples.
  */
 export function showSamples(model, kind, store, report) {
   /** @type {Float32Array} */
@@ -123,7 +123,7 @@ function createChoosableTable(kind, choose) {
  * @param {Kind} kind
  * @param {Store} store
  * @param {(error: unknown) => void} report
- * @returns {() => Promise<void>} Computes the interpolation.
+ * @returns {() => Promise<void>} A function that computes the interpolation.
  */
 export function showInterpolation(model, kind, store, report) {
   const names = ["x", ...Array.from({ length: model.examples }, (_, i) => `r${i}`)];
@@ -138,7 +138,9 @@ export function showInterpolation(model, kind, store, report) {
   const views = Array.from({ length: kind.isImage ? STEPS : 0 }, (_, i) =>
     createView(kind, `Step ${i + 1} of ${STEPS}`),
   );
-  const originals = ["First end", "Last end"].map((label) => (kind.isImage ? createView(kind, label) : null));
+  const originals = ["Start of the interpolation", "End of the interpolation"].map((label) =>
+    kind.isImage ? createView(kind, label) : null,
+  );
   const table = kind.isImage ? null : createTable(kind, "Interpolation");
   const [first, last] = originals.map((view) => view?.element ?? create("span"));
   first.classList.add("original");
@@ -150,7 +152,7 @@ export function showInterpolation(model, kind, store, report) {
     table === null ? strip : table.element,
     create("p", {
       className: "quiet",
-      textContent: "Latents on the straight line between the two posterior means, decoded.",
+      textContent: "Outputs of the decoder for latents on the straight line between the two posterior means.",
     }),
   );
 

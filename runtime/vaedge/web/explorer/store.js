@@ -1,4 +1,4 @@
-/** What the page shows, and who is notified when it changes. */
+/** The state of the page, and the listeners that are notified of its changes. */
 
 /**
  * @typedef {object} State
@@ -44,8 +44,8 @@ export class Store {
 }
 
 /**
- * Return a function that runs asynchronous work. Calls during a run are joined to one further run, which reads the
- * newest state. Sliders thus never wait behind outdated work.
+ * Return a function that runs asynchronous work. All calls during a run cause only one further run, which reads the
+ * newest state. Therefore sliders never wait for outdated work.
  *
  * @param {() => Promise<void>} work
  * @param {(error: unknown) => void} report Receives the error of a run.

@@ -64,7 +64,7 @@ export class TableInput {
   }
 
   /**
-   * Show an input that was chosen elsewhere.
+   * Show an input that was chosen in another part of the page.
    *
    * @param {Float32Array} x
    */

@@ -12,7 +12,7 @@ import { createView } from "./views.js";
  */
 
 /**
- * Show buttons that select a variant, and the section "Variants", if the page holds several variants.
+ * Show buttons that select a variant, and the section "Variants". A page with one variant shows neither of them.
  *
  * @param {Model} model
  * @param {Kind} kind
@@ -37,8 +37,8 @@ export function showVariants(model, kind, store, report) {
     create("p", {
       className: "quiet",
       textContent:
-        "Nats lost: decrease of the importance-weighted bound per example against fp32, measured by the exporter. " +
-        "Times: medians in this page, one thread.",
+        "Nats lost: decrease of the importance-weighted bound per example from fp32 to this variant, as the exporter " +
+        "measured it. Times: medians in this page, with one thread.",
     }),
   );
   const show = latest(async () => {

@@ -4,7 +4,7 @@ import { elementsOf } from "../arrays.js";
 import { create, format } from "./elements.js";
 
 /**
- * @typedef {object} Kind What the examples of a bundle are.
+ * @typedef {object} Kind Description of the examples of a bundle.
  * @property {boolean} isImage
  * @property {number} channels
  * @property {number} height
@@ -12,7 +12,7 @@ import { create, format } from "./elements.js";
  * @property {number} size Number of elements of one example.
  * @property {string[]} names Names of the elements that a table shows.
  * @property {[number, number]} range Smallest and largest value that is shown.
- * @property {[number, number][]} ranges The same for each column of a table.
+ * @property {[number, number][]} ranges Smallest and largest value that is shown, for each column of a table.
  */
 
 /**
@@ -75,9 +75,9 @@ export class ImageView {
   }
 
   /**
-   * Show an image (channels, height, width).
+   * Show an image.
    *
-   * @param {Float32Array} values
+   * @param {Float32Array} values Values of shape (channels, height, width).
    * @param {number} [offset] Position of the first value.
    */
   show(values, offset = 0) {
@@ -87,7 +87,7 @@ export class ImageView {
     const scale = 255 / (range[1] - range[0]);
     for (let i = 0; i < count; i += 1) {
       for (let c = 0; c < 3; c += 1) {
-        // A Uint8ClampedArray rounds and clips.
+        // The array is a Uint8ClampedArray, which rounds and clips the value.
         data[4 * i + c] = (values[offset + (channels === 3 ? c * count + i : i)] - range[0]) * scale;
       }
     }
@@ -95,10 +95,11 @@ export class ImageView {
   }
 
   /**
-   * Show the error of each pixel: the mean over its channels, in colors from black to yellow.
+   * Show the error of each pixel in a color from black to light yellow. The error of a pixel is the mean over its
+   * channels.
    *
-   * @param {Float32Array} errors Errors of (channels, height, width).
-   * @param {ArrayLike<number>} range Errors of the first and the last color.
+   * @param {Float32Array} errors Errors of shape (channels, height, width).
+   * @param {ArrayLike<number>} range Errors that have the first and the last color.
    */
   showErrors(errors, range) {
     const { channels } = this.kind;
@@ -115,7 +116,7 @@ export class ImageView {
   }
 }
 
-/** Numbers with the names of the columns, as a list with bars. */
+/** One example of a table as a list of its columns. Each column has a name, a bar, and a number. */
 class RowView {
   /**
    * @param {Kind} kind
