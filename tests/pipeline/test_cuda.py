@@ -1,5 +1,6 @@
 """Inference and training on a real GPU. `make test-gpu` runs these tests; CI has no GPU."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 import vaedge
+from vaedge.server import create_app
 from vaedge_export import export_run
 from vaedge_train import OutOfMemoryError, TrainConfig, evaluate, train
 from vaedge_train.dataset import load_dataset
@@ -83,6 +85,40 @@ def test_threads_share_a_gpu(pair):
     assert len(results) == 4
     for result in itertools.chain(*results.values()):
         np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+async def infer(app, model, name, array):
+    """Send a request to an ASGI application, and return its first output."""
+    entry = {"name": name, "shape": array.shape, "datatype": "FP32", "data": array.ravel().tolist()}
+    body = json.dumps({"inputs": [entry]}).encode()
+    requests, messages = [{"type": "http.request", "body": body}], []
+
+    async def receive():
+        return requests.pop() if requests else await asyncio.Future()
+
+    async def send(message):
+        messages.append(message)
+
+    await app({"type": "http", "method": "POST", "path": f"/v2/models/{model}/infer", "headers": []}, receive, send)
+    content = b"".join(message["body"] for message in messages[1:])
+    assert messages[0]["status"] == 200, content
+    output = json.loads(content)["outputs"][0]
+    return np.array(output["data"], np.float32).reshape(output["shape"])
+
+
+def test_server_returns_the_bits_of_lone_calls(pair):
+    """Results of a GPU depend on the batch, so the server must not join the requests."""
+    _, gpu, x = pair
+    app, name = create_app([gpu]), gpu.manifest.name
+    z = np.random.default_rng(0).standard_normal((40, *gpu.latent_shape)).astype(np.float32)
+    requests = [("decode", "z", z[start : start + 1 + start % 3]) for start in range(30)]
+    requests += [("reconstruct", "x", x[: 1 + index % 4]) for index in range(30)]
+
+    async def main():
+        return await asyncio.gather(*(infer(app, f"{name}.{method}", *request) for method, *request in requests))
+
+    for found, (method, _, array) in zip(asyncio.run(main()), requests, strict=True):
+        np.testing.assert_array_equal(found, getattr(gpu, method)(array))
 
 
 def test_auto_chooses_the_gpu_and_a_missing_gpu_is_an_error():
