@@ -94,13 +94,13 @@ def _pixel_hint(name: str, array: npt.NDArray[Any], value_range: Range | None) -
 
 
 def _require_within(array: FloatArray, name: str, value_range: Range | None) -> None:
-    flat = array.ravel()
     if value_range is not None and value_range[0] == 0:
         # The bits of float32 numbers from 0 to a maximum, read as integers, have the order of the numbers. The bits of
         # all other values are larger, those of NaN and -0.0 too. So this usual case takes one pass over the array.
-        bits = flat.view(np.uint32)
+        bits = array.view(np.uint32)
         if bits.item(bits.argmax()) <= _bits(value_range[1]):
             return
+    flat = array.ravel()
     # These methods return the position of NaN if there is one. In small arrays they are faster than min and max.
     smallest, largest = flat.item(flat.argmin()), flat.item(flat.argmax())
     low, high = value_range or _FINITE
