@@ -1,7 +1,7 @@
 """Measure `vaedge serve` and other servers with `wrk`: `python benchmarks/serving.py` prints tables.
 
 The request decodes one latent with models/mnist, in fp32 and with one thread. For comparison, an empty Starlette route
-returns the same number of bytes without a computation. The servers run one after another, on the same two CPUs as
+returns as many bytes as an image has, without a computation. The servers run one after another, on the same two CPUs as
 `wrk`, in several rounds.
 
 LitServe needs a separate environment:
@@ -38,11 +38,11 @@ BASELINES = Path(__file__).with_name("serving_baselines.py")
 EMPTY = "empty Starlette route"
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _START_SECONDS = 60
-_WARM_UP = 32, 1  # connections and seconds before the measurements of a server
+_WARM_UP = 32, 1  # connections and seconds of a warm-up before each row is measured
 
 
 class Request(NamedTuple):
-    """An HTTP request to send again and again. `read` takes the body of a response, and returns its image or None."""
+    """An HTTP request that is sent repeatedly. `read` returns the image in the body of a response, or None."""
 
     path: str
     body: bytes
@@ -61,7 +61,8 @@ class Rate(NamedTuple):
 def candidates(z: np.ndarray, litserve: str | None) -> list[tuple[list[str], dict[str, Request]]]:
     """Return the servers to compare, as pairs of a command and requests.
 
-    The command lacks the port. The requests are a dict from the name of each row of the tables to its request.
+    Each command needs the port as an additional argument. The requests are a dict from the name of each row of the
+    tables to its request.
     """
     tensor = {"name": "z", "shape": list(z.shape), "datatype": "FP32"}
     entry = {**tensor, "parameters": {"binary_data_size": z.nbytes}}
@@ -99,7 +100,7 @@ def serving(command: list[str], request: Request) -> Iterator[str]:
     """Start a server on a free port, wait until it answers the request, and yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    # A new session, because LitServe leaves processes behind when it is terminated alone.
+    # A new session allows ending all processes. LitServe leaves processes behind if only its first one is terminated.
     process = subprocess.Popen([*command, str(port)], stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         deadline = time.monotonic() + _START_SECONDS
@@ -109,7 +110,7 @@ def serving(command: list[str], request: Request) -> Iterator[str]:
                 break
             except OSError as error:
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"this server does not answer: {' '.join(command)}") from error
+                    raise SystemExit(f"this server ended or does not answer: {' '.join(command)}") from error
                 time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -175,13 +176,15 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=3, help="number of measurements of each row of the tables (default: 3)"
     )
-    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument(
+        "--connections", type=int, nargs="+", default=[1, 8, 32], help="numbers of connections (default: 1 8 32)"
+    )
     parser.add_argument(
         "--litserve", metavar="PYTHON", help="Python interpreter of an environment with vaedge and LitServe"
     )
     args = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0))[:2]
-    os.sched_setaffinity(0, cpus)  # the servers and wrk inherit it
+    os.sched_setaffinity(0, cpus)  # the servers and wrk inherit this setting
     vae = vaedge.load(MODEL, threads=1)
     z = np.random.default_rng(0).standard_normal((1, *vae.latent_shape)).astype(np.float32)
     expected = vae.decode(z)

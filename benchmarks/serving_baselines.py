@@ -1,7 +1,7 @@
 """Servers that benchmarks/serving.py compares with: `python serving_baselines.py NAME BUNDLE PORT`.
 
 NAME is `fastapi` or `empty`. `fastapi` decodes latents, and answers with JSON. `empty` computes nothing, and returns as
-many bytes as the binary response of `vaedge serve` has.
+many bytes as a decoded image has.
 """
 
 import sys

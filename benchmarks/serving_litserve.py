@@ -11,7 +11,7 @@ import vaedge
 class Decode(litserve.LitAPI):
     """A LitServe API that decodes latents with JSON messages.
 
-    LitServe creates the object in a separate process, and joins waiting requests to a batch there.
+    LitServe calls the methods in a separate process, and joins waiting requests in a batch there.
     """
 
     def setup(self, device):  # noqa: ARG002
@@ -23,7 +23,7 @@ class Decode(litserve.LitAPI):
         return np.array(request["z"], np.float32)
 
     def batch(self, inputs):
-        """Join the latents of several requests to a batch."""
+        """Join the latents of several requests in a batch."""
         return np.concatenate(inputs)
 
     def predict(self, z):

@@ -4,8 +4,8 @@
     python examples/detect_sensors.py detect sensors    # needs only numpy and ONNX Runtime
 
 The readings of six sensors of a pump are simulated. They depend on two hidden states, and each sensor has a different
-unit. The second command simulates new readings, adds faults to some of them, and prints the share of each fault that
-was found.
+unit. The second command simulates new readings, adds faults to some of them, and prints the share of the faulty
+readings that are detected, for each kind of fault.
 """
 
 import sys
@@ -53,7 +53,7 @@ def train(folder: Path) -> None:
 
 
 def detect(folder: Path) -> None:
-    """Load the bundle, and print the share of normal readings, and of each kind of fault, that is detected."""
+    """Load the bundle, and print the detected shares of normal readings and of each kind of faulty readings."""
     vae = vaedge.load(folder / "bundle")
     normal = simulate(5_000, seed=1)
     found = vae.detect(normal, false_alarm_rate=0.01, maps=True)

@@ -4,8 +4,8 @@
     python examples/export_diffusers.py models/kl [FOLDER]
 
 FOLDER is a folder that `AutoencoderKL.from_pretrained` can read. Without FOLDER, the script exports a small untrained
-model. The script prints the folder of the bundle. Images have values from -1 to 1, as in diffusers. The latents are not
-multiplied by diffusers' scaling factor.
+model. To export an `AutoencoderTiny`, call the function `export`. The script prints the folder of the bundle. Images
+have values from -1 to 1, as in diffusers. The latents are not multiplied by diffusers' scaling factor.
 """
 
 import sys
@@ -27,7 +27,7 @@ class Encoder(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and log_var, each (n, channels, height / factor, width / factor)."""
+        """Return mean and log_var, each (n, latent channels, latent height, latent width)."""
         encoded = self.model.encode(x)
         if hasattr(encoded, "latent_dist"):
             return encoded.latent_dist.mean, encoded.latent_dist.logvar

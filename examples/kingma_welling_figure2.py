@@ -3,9 +3,9 @@
     pip install -c constraints.txt '.[cpu,cli,train,plot]'
     python examples/kingma_welling_figure2.py --data-dir data --epochs 50 --out runs/figure2
 
-The script trains one model for each latent size, in the folders OUT/latent-N. It draws the ELBO of training and test
-images against the number of training examples seen, in OUT/figure2.png. After an interruption, run the same command
-again: it resumes the interrupted run, and does not repeat finished runs.
+The script trains one model for each latent size, in the folders OUT/latent-N. It then writes OUT/figure2.png, which
+shows the ELBO of training and test images against the number of training examples seen. After an interruption, run the
+same command again: it resumes the interrupted run, and does not repeat finished runs.
 """
 
 import argparse

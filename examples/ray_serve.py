@@ -1,10 +1,10 @@
-"""Serve bundles on Ray Serve, which adds and removes replicas with the load. It accepts the requests of `vaedge serve`.
+"""Serve bundles on Ray Serve, which adds and removes replicas with the load. The protocol is that of `vaedge serve`.
 
     pip install 'ray[serve]'
     python examples/ray_serve.py models/mnist models/article
 
-Each replica is a process that loads the bundles and uses one thread for each. On a cluster, store the bundles in a
-folder that every node can read, and join the cluster with `ray.init(address="auto")`. To deploy without this script,
+Each replica is a process that loads the bundles and uses one thread for each bundle. On a cluster, store the bundles in
+a folder that every node can read, and join the cluster with `ray.init(address="auto")`. To deploy without this script,
 write `app = deploy("models/mnist")` in a module of your own, and run `serve run MODULE:app`.
 """
 
@@ -15,7 +15,7 @@ from ray import serve
 import vaedge
 from vaedge.server import create_app
 
-# Maximum number of requests that a replica receives at the same time. It joins those that wait.
+# Maximum number of requests that a replica receives at the same time. The replica joins waiting requests.
 MAX_REQUESTS = 64
 
 

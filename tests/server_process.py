@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _START = "import sys; from vaedge.cli.main import main; sys.exit(main())"
-_SECONDS = 120  # until a server has started
+_SECONDS = 120  # time within which a server must start
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def start_server(*argv, setup="", **variables):
                 yield process, re.search(r"http://\S+", stdout.read_text())[0].replace("0.0.0.0", "127.0.0.1")
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # the workers, too
+                os.killpg(process.pid, signal.SIGKILL)  # also kills the workers
             process.wait()
 
 
@@ -65,7 +65,7 @@ def workers(pid):
 
 
 def descriptors(pid):
-    """Return what the file descriptors of a process refer to: names such as `socket:[123]`."""
+    """Return the targets of the file descriptors of a process, such as `socket:[123]`."""
     found = []
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed in the meantime
@@ -86,7 +86,7 @@ def resident(pid):
 
 
 def _read(path):
-    """Return the content of a file of /proc; it is empty if the process has ended."""
+    """Return the content of a file of /proc. The content is empty if the process has ended."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, ProcessLookupError):

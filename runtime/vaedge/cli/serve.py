@@ -26,39 +26,43 @@ from vaedge.server.metrics import FOLDER_VARIABLE
 TOKEN_VARIABLE = "VAEDGE_TOKEN"
 _GRACE = 30  # seconds in which accepted requests may finish after SIGTERM
 _BACKLOG = 2048
-_READ_MILLISECONDS = 30_000  # in which a client must read something of a response that waits for it
+_READ_MILLISECONDS = 30_000  # time after which a client that reads nothing of its response is disconnected
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `vaedge serve`."""
-    parser.add_argument("models", metavar="BUNDLE", nargs="+", help="folders of bundles with different names")
+    parser.add_argument("models", metavar="BUNDLE", nargs="+", help="folders of the bundles; their names must differ")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument(
         "--port", type=_port, default=8000, help="port to listen on; 0 chooses a free one (default: 8000)"
     )
     add_load_arguments(parser)
     parser.add_argument(
-        "--max-batch", type=positive, default=128, metavar="ROWS", help="join at most ROWS rows (default: 128)"
+        "--max-batch",
+        type=positive,
+        default=128,
+        metavar="ROWS",
+        help="maximum number of rows in a batch of joined requests (default: 128)",
     )
-    parser.add_argument("--workers", type=positive, default=1, help="number of processes (default: 1)")
-    parser.epilog = f"The variable {TOKEN_VARIABLE} sets the token that requests must send."
+    parser.add_argument("--workers", type=positive, default=1, help="number of server processes (default: 1)")
+    parser.epilog = f"The environment variable {TOKEN_VARIABLE} sets the token that requests must send."
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C. Accepted requests are finished first."""
+    """Serve until SIGTERM or Ctrl-C. The server finishes accepted requests before it ends."""
     token = os.environ.get(TOKEN_VARIABLE)
     vaes = [vaedge.load(path, device=args.device, variant=args.variant, threads=args.threads) for path in args.models]
     create = partial(create_app, vaes, max_batch=args.max_batch, token=token)
-    app = create()  # finds errors before the port is opened
+    app = create()  # raises errors before the port is opened
     with _listen(args.host, args.port) as listener:
         if sys.platform == "linux":
-            # Accepted connections inherit the option. Without it, clients that never read would keep memory occupied.
+            # Accepted connections inherit the option. Without it, clients that never read would occupy memory.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _READ_MILLISECONDS)
         port = listener.getsockname()[1]
         if token is None and not _is_loopback(listener.getsockname()[0]):
             print(
-                f"warning: everyone who can reach {args.host} can use this server; set {TOKEN_VARIABLE} to require a "
-                "token",
+                f"warning: everyone who can reach {args.host} can use this server; set the environment variable "
+                f"{TOKEN_VARIABLE} to require a token",
                 file=sys.stderr,
             )
         host = f"[{args.host}]" if ":" in args.host else args.host
@@ -70,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         with tempfile.TemporaryDirectory(prefix="vaedge-metrics-") as folder:
             os.environ[FOLDER_VARIABLE] = folder  # before the workers start
-            # A worker receives the pickled VAEs: it loads the same bundles, and verifies that they are unchanged.
+            # A worker receives the pickled VAEs. It loads the same bundles, and verifies that they are unchanged.
             Multiprocess(_config(partial(_create_in_worker, create), args, factory=True), [listener]).run()
         return 0
 
@@ -98,7 +102,7 @@ def _create_in_worker(create: Callable[[], object]) -> object:
 
 
 def _end_with_parent() -> None:
-    """End this worker when its parent was killed. Otherwise it would occupy the port, and nobody would stop it."""
+    """End this worker when its parent has ended. Otherwise, the worker of a killed parent would keep the port open."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""HTTP of `vaedge serve`: the protocol of uvicorn, with errors in JSON, and with limits of headers."""
+"""The HTTP protocol of `vaedge serve`: uvicorn's protocol with errors in JSON and with limits for headers."""
 
 import asyncio
 
@@ -8,25 +8,25 @@ from vaedge.server.responses import json_response
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. uvicorn limits neither the size of headers nor the time in which they must arrive.
+    """One connection, with limits that uvicorn lacks: the size of headers, and the time within which they must arrive.
 
     Attributes:
         header_bytes: Maximum number of bytes that a client may send before its headers are complete.
-        header_seconds: Maximum time in which the headers must arrive.
+        header_seconds: Time within which the headers must arrive, in seconds.
     """
 
     header_bytes = 65_536
     header_seconds = 30.0
-    _received = 0  # bytes since the last headers, or the last part of a body, were complete
+    _received = 0  # bytes since the end of the last headers, or of the last part of a body
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer."""
+        """Open the connection, and start the timer of the headers."""
         super().connection_made(transport)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
+        """Close the connection, and stop the timer."""
         super().connection_lost(exc)
         self._stop_timer()
 
@@ -39,23 +39,23 @@ class Protocol(HttpToolsProtocol):
         if self._received > self.header_bytes:
             self._refuse(431, f"the headers have more than {self.header_bytes:,} bytes; send fewer or shorter headers")
         elif self._received or self.cycle.response_complete:
-            # Headers are incomplete, or the rest of a body arrives whose request has been answered.
+            # Headers are incomplete, or a request was answered before its whole body arrived.
             self._start_timer()
         else:
             self._stop_timer()
 
     def on_headers_complete(self) -> None:
-        """Start the request."""
+        """Start the request, and reset the count of bytes."""
         super().on_headers_complete()
         self._received = 0
 
     def on_body(self, body: bytes) -> None:
-        """Add a part of a body."""
+        """Add a part of a body, and reset the count of bytes."""
         super().on_body(body)
         self._received = 0
 
     def on_message_complete(self) -> None:
-        """End the body of a request."""
+        """End the body of a request, and reset the count of bytes."""
         super().on_message_complete()
         self._received = 0
 
@@ -79,10 +79,10 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, message: str) -> None:
-        """Send an error, and close the connection."""
+        """Send an error and close the connection. If an earlier request runs, its response replaces the error."""
         cycle = self.cycle
         if cycle is not None and not (cycle.response_complete or cycle.more_body):
-            # Earlier requests of this connection are answered first. uvicorn then closes it.
+            # uvicorn answers the earlier requests of this connection, and then closes the connection.
             cycle.keep_alive = False
             self.flow.pause_reading()
             return

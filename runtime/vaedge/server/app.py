@@ -1,6 +1,6 @@
 """The ASGI application.
 
-All paths are known when the application is created, so a dict finds the handler of a request.
+All paths are known when the application is created, so a dict from paths to handlers is sufficient.
 """
 
 import gc
@@ -25,7 +25,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _HEALTH = ("/v2/health/live", "/v2/health/ready")
 _TOKEN = re.compile(r"[!-~]+")
 _PART = 65_536  # maximum number of bytes of a body that are sent in one message
-_GONE = 499  # the status in the metrics of a request whose client went away
+_GONE = 499  # status that the metrics show for a request whose client went away
 
 
 def create_app(
@@ -35,27 +35,27 @@ def create_app(
 
     Args:
         vaes: The loaded bundles.
-        max_batch: Maximum number of rows that are joined in one batch.
-        token: Token that every request except for those about health must send, as `Authorization: Bearer TOKEN`.
-            None accepts every request.
-        limits: The limits. None uses the defaults of `Limits`.
+        max_batch: Maximum number of rows in a batch of joined requests. A request with more rows runs alone.
+        token: Token that requests must send in the header `Authorization: Bearer TOKEN`. Requests to the health paths
+            need no token. None accepts every request.
+        limits: Limits of sizes, waiting requests, and times. None means the defaults of `Limits`.
 
     Raises:
-        InputError: Two bundles have the same name, or no header can hold the token.
+        InputError: Two bundles have the same name, or a header cannot hold `token`.
     """
     if token is not None and not _TOKEN.fullmatch(token):
         raise InputError(
-            "the token is empty, or it has spaces, line ends, or characters outside of ASCII; a header cannot hold it. "
-            "Give a token of visible ASCII characters"
+            "a header cannot hold the token: the token is empty, or it has spaces, control characters, or characters "
+            "outside of ASCII. Use only visible ASCII characters"
         )
     return Application(list(vaes), max_batch, token, limits or Limits())
 
 
 class Application:
-    """The Open Inference Protocol for some bundles, as an ASGI application."""
+    """An ASGI application that implements the Open Inference Protocol for some bundles."""
 
     def __init__(self, vaes: list[VAE], max_batch: int, token: str | None, limits: Limits) -> None:
-        """Describe the models and create their queues. `create_app` documents the arguments."""
+        """Create the models and their queues. `create_app` documents the arguments."""
         self._limits, self._memory = limits, Memory(limits.held_bytes)
         self._token = None if token is None else token.encode()
         models = models_of(vaes, limits)
@@ -72,7 +72,7 @@ class Application:
             ("GET", "/metrics"): self._metrics.response,
         }
         new_queue = partial(JobQueue, max_batch, limits.waiting, self._memory, self._metrics.observe_batch)
-        # Joined calls are short. Other calls can take long, so a thread of their own keeps them from delaying those.
+        # Joined calls are short. Other calls can take long, so they run in another thread and delay no joined call.
         queues = {(id(vae), joins): new_queue() for vae in vaes for joins in (True, False)}
         for name, model in models.items():
             for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{VERSION}"):
@@ -81,7 +81,7 @@ class Application:
                 self._inference[f"{path}/infer"] = model, queues[id(model.vae), model.joins]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or take part in the lifespan protocol."""
+        """Answer one HTTP request, follow the lifespan protocol, or refuse a WebSocket."""
         if scope["type"] != "http":
             await (_lifespan(receive, send) if scope["type"] == "lifespan" else send({"type": "websocket.close"}))
             return
@@ -104,7 +104,7 @@ class Application:
             return answer()
         expected = [known for known, other in self._answers if other == path] + ["POST"] * (path in self._inference)
         if expected:
-            raise RequestError(405, f"this path needs the method {expected[0]}", {"allow": expected[0]})
+            raise RequestError(405, f"wrong method for this path; use {expected[0]}", {"allow": expected[0]})
         if path.startswith("/v2/models/"):
             name = path.split("/")[3]
             known = {model.name for model, _ in self._inference.values()}
@@ -114,8 +114,8 @@ class Application:
                 raise RequestError(404, f"unknown version of {name}, or unknown path; expected version {VERSION}")
         raise RequestError(
             404,
-            "unknown path; the paths of the Open Inference Protocol are /v2, /v2/models/NAME, "
-            "/v2/models/NAME/infer, /v2/models/NAME/ready, and /v2/health/ready",
+            "unknown path; use a path of the Open Inference Protocol: /v2, /v2/models/NAME, /v2/models/NAME/infer, "
+            "/v2/models/NAME/ready, or /v2/health/ready",
         )
 
     def _require_token(self, headers: Mapping[bytes, bytes]) -> None:
@@ -124,7 +124,9 @@ class Application:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if not hmac.compare_digest(token, self._token) or scheme.lower() != b"bearer":
             raise RequestError(
-                401, "the token is missing or wrong; send Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"}
+                401,
+                "the token is missing or wrong; send the header Authorization: Bearer TOKEN",
+                {"www-authenticate": "Bearer"},
             )
 
     async def _infer(
@@ -158,7 +160,7 @@ class Application:
 async def _send(send: Send, response: Response) -> None:
     headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    # Servers buffer a whole message. Between messages they wait until the client has read most of the earlier ones.
+    # ASGI servers buffer a whole message. Between messages, they wait until the client has read most of the data.
     last = max(0, len(response.body) - 1) // _PART * _PART
     for start in range(0, last, _PART):
         part = response.body[start : start + _PART]
@@ -167,7 +169,10 @@ async def _send(send: Send, response: Response) -> None:
 
 
 async def _receive(receive: Receive) -> MutableMapping[str, Any]:
-    """Return the next message. Ray Serve may raise an error of Ray when the client goes away."""
+    """Return the next message, or a disconnect if the ASGI server raises an error.
+
+    Ray Serve may raise an error when the client goes away.
+    """
     try:
         return await receive()
     except Exception:
@@ -184,7 +189,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         kind = (await receive())["type"]
         if kind == "lifespan.startup":
-            # Without this call, each full garbage collection visits the objects of all imported modules, and requests
+            # Without gc.freeze, each full garbage collection visits the objects of all imported modules, and requests
             # wait for it.
             gc.collect()
             gc.freeze()

@@ -1,7 +1,7 @@
-"""Run requests in a thread, and join those that wait.
+"""Run requests in a thread, and join waiting requests in batches.
 
-Requests that arrive while the thread is busy wait. The thread then takes all of them at once, so batches become larger
-under load, and no request waits for a timer.
+Requests wait while the thread is busy. The thread then takes all waiting requests at once. Therefore, batches become
+larger under load, and no request waits for a timer.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from vaedge.server.models import Call, Model, Run
 from vaedge.server.protocol import Request, read_request, write_response
 from vaedge.server.responses import Response, error_response, overloaded
 
-# Seconds after which a busy thread makes the waiting requests look for clients that went away.
+# If the thread is busy for this number of seconds, the event loop starts to watch for clients that go away.
 _PATIENCE = 0.05
 
 
@@ -40,14 +40,14 @@ class Job:
         model: The model.
         future: Receives the response, or None if the client went away.
         delivered: Whether `future` has received a response.
-        abandoned: Whether nobody waits for a response.
-        held: Number of bytes of the result that the memory counts.
+        abandoned: Whether the wait for the response ended before the response arrived.
+        held: Number of bytes that are reserved in the memory for the result.
     """
 
     def __init__(
         self, model: Model, body: bytes, json_size: int | None, until_gone: Callable[[], Awaitable[None]]
     ) -> None:
-        """Store the request. `until_gone()` ends when the client goes away."""
+        """Store the request. `until_gone()` returns when the client goes away."""
         self.model = model
         self.future: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
         self.delivered = self.abandoned = False
@@ -67,19 +67,19 @@ class Job:
             self._watcher = asyncio.get_running_loop().create_task(self._abandon_when_gone())
 
     def deliver(self, response: Response | None) -> None:
-        """Set the response."""
+        """Set the response, unless the client went away."""
         if not self.future.done():
             self.future.set_result(response)
             self.delivered = True
 
     def abandon(self) -> None:
-        """End the wait for a response that has not arrived."""
+        """End the wait for the response, if the response has not arrived."""
         self.abandoned = not self.delivered
         if not self.future.done():
             self.future.set_result(None)
 
     def close(self) -> None:
-        """Abandon the job, and end the task of `watch`."""
+        """Abandon the job, and cancel the task that `watch` started."""
         self.abandon()
         if self._watcher is not None:
             self._watcher.cancel()
@@ -90,16 +90,16 @@ class Job:
 
 
 class JobQueue:
-    """Jobs that wait, and the thread that runs them."""
+    """A queue of jobs, and the thread that runs them."""
 
     def __init__(self, max_batch: int, max_waiting: int, memory: Memory, on_batch: Callable[[int], None]) -> None:
         """Create the queue. The thread starts with the first job.
 
         Args:
-            max_batch: Maximum number of rows that are joined.
+            max_batch: Maximum number of rows in a batch of joined jobs. A job with more rows runs alone.
             max_waiting: Maximum number of waiting jobs.
-            memory: Counts the bytes of results.
-            on_batch: Called in the thread with the number of rows of each batch.
+            memory: The counter in which the bytes of results are reserved.
+            on_batch: Function that the thread calls with the number of rows of each batch.
         """
         self._max_batch, self._max_waiting = max_batch, max_waiting
         self._memory, self._on_batch = memory, on_batch
@@ -116,25 +116,25 @@ class JobQueue:
         """Add a job. The caller awaits `job.future`.
 
         Raises:
-            RequestError: Too many jobs wait.
+            RequestError: `max_waiting` jobs already wait.
         """
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # the earlier event loop has ended, and so have its jobs
+        if loop is not self._loop:  # the earlier event loop and its jobs have ended
             self._loop, self._timer = loop, None
             self._waiting, self._running = [], []
             self._busy = self._watching = False
         if len(self._waiting) >= self._max_waiting:
-            raise overloaded(f"{len(self._waiting)} requests wait")
+            raise overloaded(f"the queue is full: {len(self._waiting)} requests wait")
         self._waiting.append(job)
         if self._watching:
             job.watch()
         if not self._busy:
             self._busy = True
-            # The event loop first reads all requests that have already arrived.
+            # Before it calls `_start`, the event loop reads all requests that have already arrived.
             loop.call_soon(self._start)
 
     def leave(self, job: Job) -> None:
-        """Release what a job holds, after its response was sent or its client went away."""
+        """Close a job and release its memory, after its response was sent or its client went away."""
         job.close()
         if job.delivered:
             self._memory.release(job.held)
@@ -164,7 +164,7 @@ class JobQueue:
     def _work(self) -> None:
         while True:
             loop, jobs = self._turns.get()
-            with contextlib.suppress(RuntimeError):  # the event loop was closed: nobody waits
+            with contextlib.suppress(RuntimeError):  # the event loop was closed, so no client waits
                 for results in self._turn(jobs):
                     loop.call_soon_threadsafe(self._deliver, results)
                 loop.call_soon_threadsafe(self._start)
@@ -194,7 +194,7 @@ class JobQueue:
     def _deliver(self, results: _Results) -> None:
         for job, response in results:
             job.deliver(response)
-            if not job.delivered:  # `leave` was called earlier
+            if not job.delivered:  # `leave` was called before the response arrived
                 self._memory.release(job.held)
 
     def _run(self, run: Run, batch: Sequence[_Member]) -> _Results:
@@ -225,7 +225,7 @@ class JobQueue:
 
 
 def _batches(members: Sequence[_Member], max_rows: int) -> Iterator[list[_Member]]:
-    """Divide calls into batches of at most `max_rows` rows. A larger call is a batch alone."""
+    """Divide calls into batches of at most `max_rows` rows. A call with more rows becomes a separate batch."""
     batch: list[_Member] = []
     rows = 0
     for member in members:

@@ -11,7 +11,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class Body:
-    """The body of one request, whose bytes the memory counts until `release`.
+    """The body of one request. Its bytes are reserved in the memory until `release`.
 
     Attributes:
         content: The bytes that were read.
@@ -27,7 +27,7 @@ class Body:
         """Read the whole body. Return False if the client went away.
 
         Raises:
-            RequestError: The body is too large, compressed, or too slow, or the server has no memory for it.
+            RequestError: The body is too large, is compressed, or arrives too slowly, or the memory is full.
         """
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise RequestError(415, "the body is compressed; send it without Content-Encoding")
@@ -37,14 +37,15 @@ class Body:
         deadline = loop.time() + self._limits.body_seconds
         try:
             async with asyncio.timeout(None) as timeout:
-                # Most bodies have arrived already. A timer takes longer than reading, so it starts only for the others.
+                # Most bodies have already arrived, and reading them is faster than starting a timer. The timer starts
+                # only for other bodies.
                 start_timer = loop.call_soon(timeout.reschedule, deadline)
                 try:
                     return await self._read_parts(receive)
                 finally:
                     start_timer.cancel()
         except TimeoutError as error:
-            reason = f"the body did not arrive within {self._limits.body_seconds:g} seconds"
+            reason = f"the body did not arrive within {self._limits.body_seconds:g} seconds; send it faster"
             raise RequestError(408, reason, {"connection": "close"}) from error
 
     async def _read_parts(self, receive: Receive) -> bool:
@@ -65,7 +66,7 @@ class Body:
         return True
 
     def release(self) -> None:
-        """Subtract the body from the memory."""
+        """Release the bytes of the body in the memory."""
         self._memory.release(self._held)
         self._held = 0
 
@@ -74,14 +75,14 @@ class Body:
 
 
 def json_size(headers: Mapping[bytes, bytes]) -> int | None:
-    """Return the size of the JSON at the start of the body, or None if the whole body is JSON.
+    """Return the number of bytes of the JSON at the start of the body, or None if the whole body is JSON.
 
     Raises:
-        RequestError: The header is not a size.
+        RequestError: The header `Inference-Header-Content-Length` is not a number of bytes.
     """
     value = headers.get(b"inference-header-content-length")
     if value is None:
         return None
     if not value.isdigit() or len(value) > 12:
-        raise invalid("Inference-Header-Content-Length is not a number of bytes")
+        raise invalid("Inference-Header-Content-Length must be the number of bytes of the JSON, with at most 12 digits")
     return int(value)

@@ -13,12 +13,12 @@ class Limits:
     """The limits of one application.
 
     Attributes:
-        body_bytes: Maximum size of the body of a request.
-        result_bytes: Maximum size of the arrays of a result.
-        draws: Maximum number of latents that one `log_prob` decodes: the number of examples times `k`.
-        waiting: Maximum number of requests that wait for the same worker thread.
-        held_bytes: Maximum size of all bodies and results that the application holds at the same time.
-        body_seconds: Maximum time in which a body must arrive.
+        body_bytes: Maximum size of the body of a request, in bytes.
+        result_bytes: Maximum size of all arrays of a result, in bytes.
+        draws: Maximum number of latents that one `log_prob` request decodes. It decodes `k` latents for each example.
+        waiting: Maximum number of requests that wait for the same thread.
+        held_bytes: Maximum size of all bodies and results that the application holds at the same time, in bytes.
+        body_seconds: Time within which a body must arrive, in seconds.
     """
 
     body_bytes: int = 16 * _MIB
@@ -30,26 +30,27 @@ class Limits:
 
 
 class Memory:
-    """Counts the bytes of bodies and results that the application holds. Threads may share it."""
+    """A thread-safe counter of the bytes of bodies and results that the application holds."""
 
     def __init__(self, maximum: int) -> None:
-        """Start with nothing held."""
+        """Start with 0 bytes. `maximum` is the largest count that `reserve` allows."""
         self._maximum = maximum
         self._held = 0
         self._lock = threading.Lock()
 
     def reserve(self, size: int) -> None:
-        """Count `size` bytes.
+        """Add `size` bytes to the count.
 
         Raises:
-            RequestError: The server would hold more bytes than its limit.
+            RequestError: The count would exceed the maximum.
         """
         with self._lock:
             if self._held + size > self._maximum:
-                raise overloaded(f"the server holds {self._held:,} bytes of other requests")
+                held = f"the server holds {self._held:,} of at most {self._maximum:,} bytes of requests and results"
+                raise overloaded(f"{held}, and this request needs {size:,} more")
             self._held += size
 
     def release(self, size: int) -> None:
-        """Subtract bytes that `reserve` counted."""
+        """Subtract `size` bytes, which `reserve` added, from the count."""
         with self._lock:
             self._held -= size

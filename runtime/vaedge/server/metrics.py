@@ -9,7 +9,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from vaedge.server.responses import Response
 
-# prometheus_client reads this variable when it is imported. Workers that share the folder report their sum.
+# On import, prometheus_client reads this environment variable. Workers that share the folder report their sum.
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -19,35 +19,35 @@ class Metrics:
     """The metrics of one application."""
 
     def __init__(self, models: Iterable[str]) -> None:
-        """Create the metrics of the models with these names."""
+        """Create the metrics. `models` are the names of the models."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "vaedge_requests", "Requests for inference.", ["model", "status"], registry=self._registry
         )
         seconds = Histogram(
             "vaedge_request_seconds",
-            "Seconds from the start of a request to its response.",
+            "Seconds from the start of a request to the end of its response.",
             ["model"],
             buckets=_SECONDS,
             registry=self._registry,
         )
         batch_rows = Histogram(
-            "vaedge_batch_rows", "Rows of a batch, from one or more requests.", buckets=_ROWS, registry=self._registry
+            "vaedge_batch_rows", "Rows of a batch of one or more requests.", buckets=_ROWS, registry=self._registry
         )
         in_progress = Gauge(
             "vaedge_requests_in_progress",
-            "Requests that are read, wait, or run.",
+            "Requests that have not been answered completely.",
             multiprocess_mode="livesum",
             registry=self._registry,
         )
-        # Finding a metric by its labels takes longer than counting, so it is done once.
+        # Finding a metric by its labels takes longer than counting, so each metric is found once.
         self._seconds = {model: seconds.labels(model) for model in models}
         self._counters: dict[tuple[str, int], Counter] = {}
         self.observe_batch = batch_rows.observe
         self.begin, self._end = in_progress.inc, in_progress.dec
 
     def end(self, model: str, status: int, seconds: float) -> None:
-        """Count a request that `begin` counted as in progress. A status of 499 is a client that went away."""
+        """Count the end of a request that `begin` counted. The status 499 means that the client went away."""
         self._end()
         counter = self._counters.get((model, status))
         if counter is None:
@@ -56,7 +56,7 @@ class Metrics:
         self._seconds[model].observe(seconds)
 
     def response(self) -> Response:
-        """Return all metrics, of all workers if there are several."""
+        """Return all metrics. If the server has several workers, the metrics are those of all workers together."""
         registry = self._registry
         folder = os.environ.get(FOLDER_VARIABLE)
         if folder is not None:

@@ -15,7 +15,7 @@ from vaedge.server.tensors import Array
 from vaedge.validation import LATENT_RANGE, as_batch, as_conditions, as_count
 
 Arrays = dict[str, Array]
-# A function from arrays of n rows to arrays of n rows.
+# A function that takes arrays of n rows, and returns arrays of n rows.
 Run = Callable[[Arrays], Arrays]
 
 MAX_SEED = 2**128 - 1
@@ -33,7 +33,7 @@ _PARAMETERS: Mapping[str, tuple[str, ...]] = {
 
 
 class Tensor(NamedTuple):
-    """An input or an output. `shape` is its shape in the metadata; -1 is any number of rows."""
+    """The metadata of an input or an output. In `shape`, -1 means any number of rows."""
 
     name: str
     datatype: str
@@ -44,8 +44,8 @@ class Call(NamedTuple):
     """A validated call. Calls with the same `run` may run together, with their rows in one batch.
 
     Attributes:
-        run: The function.
-        inputs: The arrays.
+        run: The function that computes the outputs.
+        inputs: Dict from the name of each input to its array.
         rows: Number of rows of each array.
     """
 
@@ -55,7 +55,7 @@ class Call(NamedTuple):
 
 
 def models_of(vaes: Iterable[VAE], limits: Limits) -> dict[str, "Model"]:
-    """Return a dict from the name of each model to the model, for all operations of some bundles.
+    """Return the models for all operations of some bundles, as a dict from the name of each model to the model.
 
     Raises:
         InputError: Two bundles have the same name.
@@ -84,14 +84,14 @@ class Model:
     Attributes:
         name: The name of the bundle, a dot, and the operation.
         vae: The loaded bundle.
-        joins: Whether calls may run together. This needs fp32 on the CPU: results of int8 depend on the batch, and
-            GPUs round differently for each batch size.
-        inputs: The inputs.
-        outputs: The outputs.
+        joins: Whether calls may run together in one batch. This requires fp32 on the CPU, because results of int8
+            depend on the batch, and GPUs round differently for each batch size. `log_prob` and `detect` run alone.
+        inputs: The metadata of the inputs.
+        outputs: The metadata of the outputs.
     """
 
     def __init__(self, vae: VAE, operation: str, runs: Mapping[str, Run], limits: Limits) -> None:
-        """Describe the operation. `runs` are the functions that all models of the bundle share."""
+        """Describe the operation. `runs` holds the functions that all models of the bundle share."""
         self.name = f"{vae.manifest.name}.{operation}"
         self.vae = vae
         is_independent = vae.variant == "fp32" and vae.device == "cpu"
@@ -109,7 +109,7 @@ class Model:
             self._max_rows = min(self._max_rows, limits.draws)
 
     def metadata(self) -> dict[str, Any]:
-        """Return the metadata of the protocol."""
+        """Return the metadata of the model in the form of the protocol."""
         return {
             "name": self.name,
             "versions": [VERSION],
@@ -126,10 +126,10 @@ class Model:
         }
 
     def prepare(self, request: Request) -> Call:
-        """Validate a request, and draw the latents of samples.
+        """Validate a request, and return its call. For samples without `draw`, this draws the latents.
 
         Raises:
-            RequestError: An input, an output, or a parameter is unknown or missing.
+            RequestError: An input, an output, or a parameter is unknown or missing, or the request has too many rows.
             InputError: The value of an input or of a parameter is invalid.
         """
         parameters = request.parameters
@@ -162,14 +162,14 @@ class Model:
     def _count(self, n: Array) -> int:
         """Return the number of samples."""
         if n.dtype.kind not in "iu" or n.shape != (1,):
-            raise InputError("n must be INT64 of shape [1]")
+            raise InputError(f"n must be INT64 of shape [1], got {n.dtype} of shape {list(n.shape)}")
         return as_count(int(n[0]), "n", 1, self._max_rows)
 
     def _sample(self, rows: int, conditions: Arrays, parameters: Mapping[str, Any]) -> Call:
         vae, seed = self.vae, _seed(parameters)
         if _flag(parameters, "draw"):
             return Call(partial(_draw_samples, vae, rows, seed), conditions, rows)
-        # The latents depend only on the seed of this request. Decoding them is a call of `decode`.
+        # The latents depend only on the seed of this request, so they can join a batch of `decode`.
         return Call(self._shared("decode"), {"z": vae.prior.sample(rows, seed), **conditions}, rows)
 
     def _run(self, rows: int, parameters: Mapping[str, Any]) -> Run:
@@ -184,7 +184,7 @@ class Model:
         return self._shared(self._operation)
 
     def _shared(self, name: str) -> Run:
-        """Return the function that calls of all models share; a new function if calls must not run together."""
+        """Return the function that all calls share, or a new function if calls must not run together."""
         return self._runs[name] if self.joins else partial(self._runs[name])
 
 
@@ -203,7 +203,7 @@ def _signature(vae: VAE, operation: str) -> tuple[Tensor, tuple[Tensor, ...]]:
     if operation == "log_prob":
         return from_x, (Tensor("log_prob", "FP64", (-1,)),)
     results = Tensor("score", "FP32", (-1,)), Tensor("p_value", "FP64", (-1,)), Tensor("is_anomaly", "BOOL", (-1,))
-    return from_x, (*results, Tensor("maps", "FP32", x))  # maps only with the parameter `maps`
+    return from_x, (*results, Tensor("maps", "FP32", x))  # `maps` is returned only if requested
 
 
 def _require_known(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -213,7 +213,7 @@ def _require_known(kind: str, given: Iterable[str], known: Iterable[str]) -> Non
 
 
 def _seed(parameters: Mapping[str, Any]) -> int | None:
-    """Return the seed. A text of digits is allowed, because JavaScript cannot express large integers."""
+    """Return the seed. A string of digits is allowed, because JavaScript cannot express large integers."""
     seed = parameters.get("seed")
     if isinstance(seed, str) and seed.isascii() and seed.isdecimal() and len(seed) <= len(str(MAX_SEED)):
         seed = int(seed)
@@ -223,7 +223,7 @@ def _seed(parameters: Mapping[str, Any]) -> int | None:
 def _flag(parameters: Mapping[str, Any], name: str) -> bool:
     value = parameters.get(name, False)
     if not isinstance(value, bool):
-        raise invalid(f"{name} is neither true nor false")
+        raise invalid(f"{name} must be true or false")
     return value
 
 

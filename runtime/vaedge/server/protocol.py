@@ -11,8 +11,8 @@ import orjson
 from vaedge.server.responses import JSON, Response, invalid
 from vaedge.server.tensors import Array, datatype_of, from_bytes, from_json
 
-VERSION = "1"  # a bundle has one version
-_MAX_KNOWN = 1024  # maximum size of the JSON of a request that is remembered
+VERSION = "1"  # the only version of each model
+_MAX_KNOWN = 1024  # maximum number of bytes of a JSON text whose content is cached
 _BINARY = (b"content-type", b"application/octet-stream")
 
 
@@ -23,8 +23,8 @@ class Request(NamedTuple):
         id: The id that the response repeats, or None.
         inputs: Dict from the name of each input to its array.
         parameters: Parameters of the operation.
-        outputs: Dict from the name of each requested output to whether it is binary. Empty requests all outputs.
-        binary: Whether outputs are binary if the request does not say otherwise.
+        outputs: Dict from the name of each requested output to whether it is binary. An empty dict means all outputs.
+        binary: Whether outputs are binary by default.
     """
 
     id: str | None
@@ -35,7 +35,7 @@ class Request(NamedTuple):
 
 
 class _Binary(NamedTuple):
-    """A tensor whose data is in the body, behind the JSON."""
+    """A tensor whose data follows the JSON in the body."""
 
     datatype: Any
     shape: Any
@@ -43,7 +43,7 @@ class _Binary(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """The JSON of a request. The fields are those of `Request`."""
+    """The content of the JSON of a request. The fields are those of `Request`."""
 
     id: str | None
     inputs: dict[str, Array | _Binary]
@@ -58,15 +58,15 @@ def read_request(body: bytes, json_size: int | None) -> Request:
     Args:
         body: The body.
         json_size: Size of the JSON at the start of the body, from the header `Inference-Header-Content-Length`. None
-            means that the body is JSON.
+            means that the whole body is JSON.
 
     Raises:
         RequestError: The body does not follow the protocol.
     """
     end = len(body) if json_size is None else json_size
     if end > len(body):
-        raise invalid(f"Inference-Header-Content-Length is {end}, but the body has {len(body)} bytes")
-    # A client usually repeats the JSON of its binary requests.
+        raise invalid(f"Inference-Header-Content-Length is {end}; the body has {len(body)} bytes; correct it")
+    # A client usually sends the same JSON in all its binary requests, so the content of the JSON is cached.
     head = _known_head(body[:end]) if end <= _MAX_KNOWN and json_size is not None else _read_head(body[:end])
     inputs: dict[str, Array] = {}
     for name, tensor in head.inputs.items():
@@ -76,7 +76,8 @@ def read_request(body: bytes, json_size: int | None) -> Request:
         else:
             inputs[name] = tensor
     if end != len(body):
-        raise invalid(f"the body has {len(body) - end} bytes after the last input; correct the lengths")
+        left = len(body) - end
+        raise invalid(f"the body has {left} bytes after the last input; correct binary_data_size or the JSON length")
     return Request(head.id, inputs, head.parameters, head.outputs, head.binary)
 
 
@@ -84,7 +85,7 @@ def _read_head(text: bytes) -> _Head:
     tree = _object(_read_json(text), "the request")
     identity = tree.get("id")
     if identity is not None and type(identity) is not str:
-        raise invalid("id is not a text")
+        raise invalid("id is not a JSON string")
     parameters = _object(tree.get("parameters", {}), "parameters")
     binary = _flag(parameters.pop("binary_data_output", False), "binary_data_output")
     inputs: dict[str, Array | _Binary] = {}
@@ -103,7 +104,7 @@ def _read_head(text: bytes) -> _Head:
         name = _new_name(entry, outputs)
         options = _object(entry.get("parameters", {}), f"{name}: parameters")
         if options.keys() - {"binary_data"}:
-            raise invalid(f"{name}: the only parameter of an output is binary_data")
+            raise invalid(f"{name}: unknown parameter; the only parameter of an output is binary_data")
         outputs[name] = _flag(options.get("binary_data", binary), "binary_data")
     return _Head(identity, inputs, parameters, outputs, binary)
 
@@ -112,7 +113,7 @@ _known_head = lru_cache(maxsize=256)(_read_head)
 
 
 def write_response(model: str, request: Request, arrays: Mapping[str, Array]) -> Response:
-    """Write the requested outputs.
+    """Return a response with the requested outputs.
 
     Args:
         model: Name of the model.
@@ -142,7 +143,7 @@ def write_response(model: str, request: Request, arrays: Mapping[str, Array]) ->
 
 @lru_cache(maxsize=1024)
 def _binary_head(model: str, outputs: tuple[tuple[str, str, tuple[int, ...], int], ...]) -> bytes:
-    """Return the JSON of a response with only binary outputs. Most requests of a model have the same one."""
+    """Return the JSON of a response with only binary outputs. Most responses of a model have the same JSON."""
     return _head(model, [_binary_entry(*output) for output in outputs])
 
 
@@ -169,7 +170,7 @@ def _read_json(text: bytes) -> Any:
     try:
         return json.loads(text.decode(), parse_constant=_refuse_constant)
     except RecursionError as error:
-        raise invalid("the JSON is nested too deeply") from error
+        raise invalid("the JSON is nested too deeply; send flat arrays") from error
     except ValueError as error:
         raise invalid(f"the request is not JSON: {error}") from error
 
@@ -186,7 +187,7 @@ def _object(value: Any, name: str) -> dict[str, Any]:
 
 def _flag(value: Any, name: str) -> bool:
     if type(value) is not bool:
-        raise invalid(f"{name} is neither true nor false")
+        raise invalid(f"{name} must be true or false")
     return value
 
 
@@ -200,7 +201,7 @@ def _entries(tree: dict[str, Any], key: str) -> list[dict[str, Any]]:
 def _new_name(entry: dict[str, Any], known: Mapping[str, object]) -> str:
     name = entry.get("name")
     if type(name) is not str or not name or len(name) > 100:
-        raise invalid("an input or output has no name of 1 to 100 characters")
+        raise invalid("each input and output must have a name of 1 to 100 characters")
     if name in known:
-        raise invalid(f"{name} occurs twice")
+        raise invalid(f"{name} occurs twice; send each input once, and request each output once")
     return name

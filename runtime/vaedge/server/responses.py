@@ -14,7 +14,7 @@ JSON = (b"content-type", b"application/json")
 
 
 class Response(NamedTuple):
-    """Status, headers without the content length, and body."""
+    """The status, the headers except for the content length, and the body of a response."""
 
     status: int
     headers: Headers
@@ -25,7 +25,7 @@ class RequestError(VaedgeError):
     """A request that the server refuses.
 
     Attributes:
-        status: The status of HTTP.
+        status: The HTTP status of the response.
         headers: Further headers of the response.
     """
 
@@ -37,12 +37,12 @@ class RequestError(VaedgeError):
 
 
 def invalid(message: str) -> RequestError:
-    """Return the error of a request that does not follow the protocol."""
+    """Return the error for a request that does not follow the protocol."""
     return RequestError(400, message)
 
 
 def overloaded(message: str) -> RequestError:
-    """Return the error of a request that the server cannot take now."""
+    """Return the error for a request that the server cannot accept now."""
     return RequestError(503, f"{message}; try again later", {"retry-after": "1"})
 
 
@@ -63,6 +63,6 @@ def error_response(error: Exception) -> Response:
     if isinstance(error, ClosedError):
         return error_response(overloaded("the model was closed"))
     if isinstance(error, MemoryError):
-        return error_response(overloaded("the server has not enough memory"))
+        return error_response(overloaded("the server does not have enough memory"))
     logger.error("a request failed", exc_info=error)
-    return json_response({"error": "the server failed to answer this request; its log holds the reason"}, 500)
+    return json_response({"error": "the server failed to answer this request; see the log of the server"}, 500)

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: JSON or bytes <-> numpy arrays."""
+"""Read tensors of the Open Inference Protocol from JSON or bytes into numpy arrays."""
 
 import math
 import struct
@@ -27,20 +27,24 @@ _DTYPES = {
     }.items()
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
-# Types of the elements of JSON data, for each kind of datatype.
+# Dict from each kind of numpy type to the Python types that elements of JSON data may have.
 _JSON_TYPES: dict[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {int, float}}
 _MAX_AXES = 16
 
 
 def from_bytes(name: str, datatype: Any, shape: Any, body: bytes, start: int, size: Any) -> Array:
-    """Return the tensor in `body[start : start + size]`. It shares the memory of the body, if its address is aligned.
+    """Return the tensor in `body[start : start + size]`. If possible, it shares the memory of the body.
 
     Raises:
         RequestError: The datatype, the shape, or the size is wrong.
     """
     count = _count(name, shape)
     if type(size) is not int or not 0 <= size <= len(body) - start:
-        raise invalid(f"{name}: binary_data_size is {_shown(size)}; the body has {len(body) - start} further bytes")
+        left = len(body) - start
+        raise invalid(
+            f"{name}: binary_data_size is {_shown(size)}; expected an integer from 0 to {left}, because the body has "
+            f"{left} further bytes"
+        )
     if datatype == "BYTES":
         return _texts(name, _elements(name, body[start : start + size], count), shape)
     dtype = _dtype(name, datatype)
@@ -63,7 +67,7 @@ def from_json(name: str, datatype: Any, shape: Any, data: Any) -> Array:
     # With the type `object`, numpy converts nothing, and keeps nested arrays of different lengths as lists.
     array = np.array(data, object)
     if array.size != count:
-        raise invalid(f"{name}: data has {array.size} elements; the shape {shape} has {count}")
+        raise invalid(f"{name}: data has {array.size} elements; the shape {shape} needs {count}")
     elements = array.ravel().tolist()
     if datatype == "BYTES":
         return _texts(name, elements, shape)
@@ -78,7 +82,7 @@ def from_json(name: str, datatype: Any, shape: Any, data: Any) -> Array:
                     raise OverflowError
             return np.array(elements, dtype).reshape(shape)
     except OverflowError as error:
-        raise invalid(f"{name}: data holds a number outside of {datatype}") from error
+        raise invalid(f"{name}: data holds a number outside the range of {datatype}") from error
 
 
 def datatype_of(array: Array) -> str:
@@ -94,21 +98,23 @@ def _dtype(name: str, datatype: Any) -> np.dtype[Any]:
 
 
 def _count(name: str, shape: Any) -> int:
-    """Return the number of elements of a shape."""
+    """Validate a shape, and return its number of elements."""
     if type(shape) is not list or len(shape) > _MAX_AXES or not all(type(axis) is int and axis >= 0 for axis in shape):
-        raise invalid(f"{name}: shape is {_shown(shape)}; expected an array of integers of at least 0")
+        raise invalid(
+            f"{name}: shape is {_shown(shape)}; expected an array of at most {_MAX_AXES} integers, each of at least 0"
+        )
     return math.prod(shape)
 
 
 def _elements(name: str, content: bytes, count: int) -> list[bytes]:
-    """Return the elements of a binary tensor of BYTES: each one is its length in four bytes, then its content."""
+    """Return the elements of a binary tensor of BYTES. In `content`, each element follows its length in four bytes."""
     elements, position = [], 0
     while position + 4 <= len(content):
         (length,) = struct.unpack_from("<I", content, position)
         elements.append(content[position + 4 : position + 4 + length])
         position += 4 + length
     if position != len(content) or len(elements) != count:
-        raise invalid(f"{name}: the binary data does not consist of {count} elements with their lengths")
+        raise invalid(f"{name}: the binary data must have {count} elements, each after its length in four bytes")
     return elements
 
 
@@ -120,7 +126,7 @@ def _texts(name: str, elements: Sequence[Any], shape: Sequence[int]) -> Array:
         except UnicodeDecodeError as error:
             raise invalid(f"{name}: element {index} is not UTF-8 text") from error
         if not isinstance(texts[index], str):
-            raise invalid(f"{name}: element {index} is {_shown(element)}; expected a text")
+            raise invalid(f"{name}: element {index} is {_shown(element)}; expected a string")
     return texts.reshape(shape)
 
 

@@ -18,7 +18,7 @@ collect_ignore_glob = [] if find_spec("uvicorn") else ["test_*"]
 
 @pytest.fixture(autouse=True)
 def no_connections():
-    """Allow connections, because these tests connect to servers on this machine."""
+    """Override the fixture that forbids connections, because these tests connect to servers on this machine."""
 
 
 class Answer(NamedTuple):
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
     def arrays(self):
-        """Return the outputs of a response, JSON or binary."""
+        """Return a dict from the name of each output to its array, for a JSON response or a binary response."""
         size = self.headers.get(b"inference-header-content-length")
         position = len(self.body) if size is None else int(size)
         found = {}
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
 
 
 async def ask(app, method, path, body=b"", headers=(), gone=None):
-    """Send one request to an ASGI application. `gone` is an event that means that the client went away."""
+    """Send one request to an ASGI application, and return the answer. The client goes away when `gone` is set."""
     messages = []
     received = False
 
@@ -160,7 +160,7 @@ async def exchange(address, *parts):
 
 @pytest.fixture(scope="session")
 def client():
-    """The functions `ask` and `infer`, as methods that run an event loop."""
+    """The functions of this module. `exchange`, `ask` and `infer` run an event loop."""
 
     class Client:
         ask_async, infer_async = staticmethod(ask), staticmethod(infer)
@@ -207,7 +207,7 @@ def app(mnist, table):
 
 @pytest.fixture(scope="session")
 def address(app):
-    """Serve the application with uvicorn in a thread, and return HOST:PORT."""
+    """Serve the application with uvicorn in a thread, and yield HOST:PORT."""
     import uvicorn
 
     config = uvicorn.Config(app, port=0, http="httptools", ws="none", log_level="warning", timeout_graceful_shutdown=5)

@@ -1,4 +1,4 @@
-"""Paths, methods, the token, limits of bodies, and mounting."""
+"""Test paths, methods, the token, limits of bodies, mounting, and metrics."""
 
 import asyncio
 import re
@@ -70,11 +70,11 @@ def test_token_is_required(mnist, client):
 
 @pytest.mark.parametrize("token", ["", " ", "secret\n", "two words", "gehe\u00efm"])
 def test_token_that_no_header_can_hold_is_refused(mnist, token):
-    with pytest.raises(vaedge.InputError, match="token is empty, or it has spaces"):
+    with pytest.raises(vaedge.InputError, match="the token is empty, or it has spaces"):
         create_app([mnist], token=token)
 
 
-def test_unknown_model_is_named_beside_the_known_ones(app, client):
+def test_error_for_an_unknown_model_lists_the_known_models(app, client):
     answer = client.ask(app, "POST", "/v2/models/mnist.draw/infer")
     assert answer.json["error"].startswith("unknown model 'mnist.draw'; this server has mnist.decode, mnist.encode,")
     answer = client.ask(app, "GET", "/v2/models/mnist.decode/config")
@@ -83,7 +83,7 @@ def test_unknown_model_is_named_beside_the_known_ones(app, client):
 
 def test_large_bodies_are_refused(mnist, client):
     app = create_app([mnist], limits=Limits(body_bytes=100))
-    for headers in ([], [(b"content-length", b"0")]):  # the second one replaces the length, as chunks have none
+    for headers in ([], [(b"content-length", b"0")]):  # like chunks, a length of 0 passes the check of the header
         answer = client.ask(app, "POST", PATH, bytes(101), headers)
         assert (answer.status, answer.json["error"]) == (413, "the body has more than 100 bytes; send fewer rows")
     assert client.ask(app, "POST", PATH, bytes(100)).status == 400
@@ -131,9 +131,9 @@ def test_slow_bodies_are_refused(mnist):
     assert (b"connection", b"close") in messages[0]["headers"]
 
 
-def test_error_while_a_body_arrives_is_a_client_that_went_away(app, caplog):
+def test_error_while_a_body_arrives_counts_as_a_client_that_went_away(app, caplog):
     async def receive():
-        raise RuntimeError("the task was cancelled")  # as Ray Serve may do
+        raise RuntimeError("the task was canceled")  # as Ray Serve may do
 
     async def send(message):
         pytest.fail("nobody waits for a response")

@@ -1,4 +1,4 @@
-"""Requests that wait are joined, and no result shows it. Overload and absent clients cost little."""
+"""Test that joined requests have the results of separate calls. Test overload, and clients that go away."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ Z = np.random.default_rng(0).standard_normal((1, 40)).astype(np.float32)
 
 @pytest.fixture
 def blocked(mnist, monkeypatch):
-    """Return a list of the sizes of batches of `decode`, and an event without which `decode` does not end."""
+    """Yield a list of the batch sizes of `decode`, and an event. `decode` waits until the event is set."""
     sizes, proceed = [], threading.Event()
     decode = type(mnist).decode
 
@@ -36,7 +36,7 @@ async def until(condition):
 
 
 def random_call(rng, vae):
-    """Return an operation, its inputs and parameters, and the outputs of the lone call in this process."""
+    """Return an operation, its inputs, its parameters, and the outputs of a separate call in this process."""
     rows, seed = int(rng.choice([1, 1, 1, 2, 3, 7, 20])), int(rng.integers(2**40))
     z = rng.standard_normal((rows, 40)).astype(np.float32)
     x = rng.integers(0, 2, (rows, 1, 28, 28)).astype(np.float32)
@@ -61,7 +61,7 @@ def random_call(rng, vae):
 
 
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_concurrent_requests_have_the_bits_of_lone_calls(client, calibrated, count):
+def test_concurrent_requests_have_the_bits_of_separate_calls(client, calibrated, count):
     app = create_app([calibrated], limits=Limits(waiting=count, held_bytes=2**30))
     rng = np.random.default_rng(1)
     calls = [random_call(rng, calibrated) for _ in range(count)]
@@ -79,7 +79,7 @@ def test_concurrent_requests_have_the_bits_of_lone_calls(client, calibrated, cou
         }
         assert all(found[key].tobytes() == lone[key].tobytes() for key in lone), name
     text = client.ask(app, "GET", "/metrics").body.decode()
-    # Decoding, encoding, and reconstruction are joined. The other operations, about half of the calls, run alone.
+    # decode, encode, sample, and reconstruct are joined. The others, about three of seven calls, run alone.
     assert float(re.search(r"^vaedge_batch_rows_count (\S+)$", text, re.MULTILINE)[1]) < 0.7 * count
 
 
@@ -128,19 +128,19 @@ def test_full_queue_answers_503(mnist, client, blocked):
 
     refused, answers = asyncio.run(main())
     assert (refused.status, refused.headers[b"retry-after"]) == (503, b"1")
-    assert refused.json["error"] == "2 requests wait; try again later"
+    assert refused.json["error"] == "the queue is full: 2 requests wait; try again later"
     assert [answer.status for answer in answers] == [200, 200, 200]
 
 
-class Cancelled(asyncio.Event):
-    """An event after which `receive` of an ASGI server raises an error, as that of Ray Serve may do."""
+class Canceled(asyncio.Event):
+    """An event whose `wait` raises an error after the event is set, as `receive` of Ray Serve may do."""
 
     async def wait(self):
         await super().wait()
-        raise RuntimeError("the task was cancelled")
+        raise RuntimeError("the task was canceled")
 
 
-@pytest.mark.parametrize("event", [asyncio.Event, Cancelled])
+@pytest.mark.parametrize("event", [asyncio.Event, Canceled])
 def test_requests_of_absent_clients_do_not_run(mnist, client, blocked, event):
     sizes, proceed = blocked
     app = create_app([mnist])
@@ -168,7 +168,7 @@ def test_memory_is_bounded_and_released(mnist, client):
     app = create_app([mnist], limits=Limits(held_bytes=10_000))
     answer = client.infer(app, "mnist.decode", {"z": np.repeat(Z, 5, 0)})  # the result has 15,680 bytes
     assert answer.status == 503
-    assert "bytes of other requests" in answer.json["error"]
+    assert "of at most 10,000 bytes of requests and results" in answer.json["error"]
     assert client.infer(app, "mnist.decode", {"z": Z}).status == 200
     assert client.infer(app, "mnist.decode", {"z": Z[:, :3]}).status == 400
     assert app._memory._held == 0

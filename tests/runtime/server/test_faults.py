@@ -1,4 +1,4 @@
-"""Absent and slow clients, workers that are killed, and SIGTERM under load, with real processes and sockets."""
+"""Test slow clients, clients that go away, killed workers, and SIGTERM, with real processes and sockets."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ SLOW = {"k": 200, "seed": 0}  # parameters with which log_prob runs for a notice
 
 
 def run(coroutine):
-    """Run a coroutine, and fail if it does not end."""
+    """Run a coroutine, and fail if it does not end within 240 seconds."""
     return asyncio.run(asyncio.wait_for(coroutine, 240))
 
 
@@ -50,7 +50,7 @@ async def request(client, address, content):
 
 
 async def in_progress(client, address):
-    """Return the number of requests that the server reads or runs."""
+    """Return the number of requests that the server has not answered completely."""
     answer = await request(client, address, client.message("GET", "/metrics"))
     return float(re.search(rb"^vaedge_requests_in_progress (\S+)$", answer.body, re.MULTILINE)[1])
 
@@ -67,7 +67,10 @@ def slow(client):
 
 @pytest.fixture(scope="module")
 def server(serving, bundle, client, decode, mnist):
-    """A server process, as an address and a context that checks that its clients leave nothing behind."""
+    """Yield the address of a server, and a context manager.
+
+    The context manager checks that the clients inside it leave no open connections and no unanswered requests.
+    """
     with serving(bundle.parent / "mnist") as (process, address):
 
         @asynccontextmanager
@@ -92,7 +95,7 @@ def server(serving, bundle, client, decode, mnist):
 
 @pytest.mark.parametrize("end", ["close", "reset"])
 @pytest.mark.parametrize("state", ["headers", "body", "running"])
-def test_clients_that_vanish_leave_nothing_behind(server, client, decode, slow, state, end):
+def test_clients_that_disconnect_leave_no_resources_in_use(server, client, decode, slow, state, end):
     address, unchanged = server
     content = {"headers": decode[:100], "body": decode[:-1], "running": slow}[state]
 
@@ -117,7 +120,7 @@ def test_clients_that_vanish_leave_nothing_behind(server, client, decode, slow, 
     run(main())
 
 
-def test_half_closed_connections_leave_nothing_behind(server, client, decode):
+def test_half_closed_connections_leave_no_resources_in_use(server, client, decode):
     address, unchanged = server
 
     async def half_close():
@@ -136,7 +139,7 @@ def test_half_closed_connections_leave_nothing_behind(server, client, decode):
     run(main())
 
 
-def test_clients_that_send_slowly_delay_nobody(server, client, decode, mnist):
+def test_clients_that_send_slowly_do_not_delay_other_clients(server, client, decode, mnist):
     address, unchanged = server
     middle = decode.index(b"\r\n\r\n")
 
@@ -193,14 +196,14 @@ def test_a_killed_worker_is_replaced_and_fails_only_its_connections(serving, bun
     answered, failed, stop = set(), set(), asyncio.Event()
 
     async def load(address):
-        """Send requests until the connection fails, or until the end."""
+        """Send requests until the connection fails or `stop` is set."""
         reader, writer = await connect(address)
         port = writer.get_extra_info("sockname")[1]
         while not stop.is_set():
             writer.write(decode)
             try:
                 answer = await client.read_answer(reader)
-            except asyncio.IncompleteReadError:  # a part of a response
+            except asyncio.IncompleteReadError:  # the connection failed inside a response
                 answer = None
             if answer is None:
                 failed.add(port)
@@ -296,7 +299,7 @@ def test_sigterm_ends_the_server_after_all_accepted_requests(serving, bundle, cl
             writer.write(content[:-1] if content is decode else content)
 
         async def all_accepted():
-            # A client of `load` can have one request in progress, too.
+            # The clients of `load` can have requests in progress, too.
             return await in_progress(client, address) >= 4
 
         await until(all_accepted)

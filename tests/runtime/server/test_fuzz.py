@@ -1,4 +1,4 @@
-"""Mutated requests are answered with JSON, and never with a failure of the server."""
+"""Mutated requests are answered with JSON, and never with an internal error of the server."""
 
 import asyncio
 import json

@@ -127,7 +127,7 @@ def test_silent_connections_are_closed(hasty, client):
     assert client.exchange(hasty, b"") == (None, True)
 
 
-def test_unread_bodies_of_answered_requests_are_closed(hasty):
+def test_connection_is_closed_if_the_body_of_an_answered_request_is_incomplete(hasty):
     async def main():
         async with asyncio.timeout(60):
             reader, writer = await asyncio.open_connection(*hasty.split(":"))
@@ -154,14 +154,14 @@ def test_requests_have_no_timer_after_their_headers(app, client, mnist, monkeypa
     assert (answer.status, closed) == (200, False)
 
 
-def test_errors_wait_for_the_answers_of_earlier_requests(limited, client, mnist):
+def test_earlier_requests_are_answered_before_an_error_closes_the_connection(limited, client, mnist):
     z = np.ones((1, 40), np.float32)
     answer, closed = client.exchange(limited, client.infer_message("mnist.decode", {"z": z}) + b"garbage\r\n\r\n")
     assert (answer.status, closed) == (200, True)
     np.testing.assert_array_equal(answer.arrays()["x"], mnist.decode(z))
 
 
-def test_results_that_a_client_does_not_read_are_held(limited, app, client, mnist):
+def test_results_that_a_client_has_not_read_count_as_held_memory(limited, app, client, mnist):
     z = np.repeat(Z, 4000, 0)  # the result has 12.5 MB; kernels buffer a few MB
     with socket.create_connection(limited.split(":"), timeout=60) as connection:
         connection.sendall(client.infer_message("mnist.decode", {"z": z}))

@@ -47,7 +47,7 @@ def mutate_tree(rng, tree):
 
 
 def mutant(rng, client):
-    """Return the bytes of a request, and whether it is certain that the server answers and keeps the connection."""
+    """Return the bytes of a request, and whether the server must answer it and keep the connection open."""
     kind = rng.randrange(10)
     operation = rng.choice(list(MODELS))
     path = f"/v2/models/mnist.{operation}/infer"
@@ -67,7 +67,7 @@ def mutant(rng, client):
         ), True
     z = np.full((1, 40), rng.choice([0, 1, np.nan, np.inf, 6e4]), rng.choice([np.float32, np.float64, np.float16]))
     content = client.infer_message("mnist.decode", {"z": z}, {}, binary=True)
-    if kind == 5:  # other values and datatypes, binary
+    if kind == 5:  # binary data with other values and datatypes
         return content, True
     if kind == 6:  # wrong lengths
         name = rng.choice([b"\r\ncontent-length: ", b"inference-header-content-length: "])
@@ -76,7 +76,7 @@ def mutant(rng, client):
         changed = rng.choice([b"0", b"-1", b"x", b"", b"9" * 40, b"%d" % (int(length) + rng.randint(-50, 50))])
         return head + name + changed + b"\r\n" + rest, False
     mutated = bytearray(content)
-    size = rng.choice([content.index(b"\r\n\r\n"), len(content)])  # the headers, or everything
+    size = rng.choice([content.index(b"\r\n\r\n"), len(content)])  # the headers, or the whole request
     for _ in range(rng.randint(1, 4)):
         position = rng.randrange(min(size, len(mutated)))
         if rng.random() < 0.5:
@@ -125,7 +125,7 @@ def test_mutated_requests_are_answered_by_a_process(serving, bundle, client, cou
             writer.write(content)
             reading = asyncio.create_task(read_all(reader, content))
             await asyncio.wait([reading], timeout=0.02)
-            if not reading.done():  # the server waits for the rest of the request, or for another one
+            if not reading.done():  # the server waits for the rest of the request, or for the next request
                 writer.write_eof()
             await reading
             writer.close()
@@ -150,7 +150,7 @@ def test_mutated_requests_are_answered_by_a_process(serving, bundle, client, cou
         assert "Traceback" not in process.stderr.read()
 
 
-# In 900,000 requests, a growth of 4 MiB would be less than 5 bytes per request. A lost Python object has more than 15.
+# In 900,000 requests, 4 MiB are less than 5 bytes per request. A leaked Python object has more than 15 bytes.
 @pytest.mark.parametrize(
     ("warm_up", "count"), [(2_000, 6_000), pytest.param(100_000, 1_000_000, marks=pytest.mark.slow)]
 )

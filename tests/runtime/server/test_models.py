@@ -1,4 +1,4 @@
-"""Each model computes what the method of VAE computes."""
+"""Each model returns the same results as the method of VAE with the same name."""
 
 import asyncio
 import copy
@@ -28,7 +28,7 @@ def small(mnist):
 
 @pytest.mark.parametrize(("device", "joins"), [("cpu", True), ("cuda:0", False)])
 def test_calls_are_joined_on_the_cpu_only(mnist, device, joins):
-    """A GPU rounds differently for each batch size, so that joined calls would give other bits."""
+    """A GPU rounds differently for each batch size, so joined calls would return other bits."""
     vae = copy.copy(mnist)
     vae.device = device
     models = models_of([vae], Limits())
@@ -102,7 +102,7 @@ def test_maps_count_as_a_part_of_the_result(client, calibrated):
     [
         ({}, "the output maps was requested without the parameter maps"),
         ({"maps": False}, "the output maps was requested without the parameter maps"),
-        ({"maps": 1}, "maps is neither true nor false"),
+        ({"maps": 1}, "maps must be true or false"),
     ],
 )
 def test_output_maps_needs_the_parameter_maps(client, calibrated, parameters, message):
@@ -164,12 +164,12 @@ def test_results_of_int8_do_not_depend_on_joined_requests(client, bundle):
         ("mnist.encode", {"x": X + 2}, {}, "the model takes 0 to 1"),
         ("mnist.sample", {"n": np.array([0])}, {}, "n is 0; expected an integer from 1 to 10"),
         ("mnist.sample", {"n": np.array([11])}, {}, "n is 11; expected an integer from 1 to 10"),
-        ("mnist.sample", {"n": np.array([1, 2])}, {}, "n must be INT64 of shape [1]"),
+        ("mnist.sample", {"n": np.array([1, 2])}, {}, "n must be INT64 of shape [1], got int64 of shape [2]"),
         ("mnist.sample", {"n": np.array([1.0])}, {}, "n must be INT64 of shape [1]"),
         ("mnist.sample", {"n": np.array([1])}, {"seed": -1}, "seed is -1"),
         ("mnist.sample", {"n": np.array([1])}, {"seed": "x"}, "seed is 'x'"),
         ("mnist.sample", {"n": np.array([1])}, {"seed": True}, "seed is True"),
-        ("mnist.sample", {"n": np.array([1])}, {"draw": 1}, "draw is neither true nor false"),
+        ("mnist.sample", {"n": np.array([1])}, {"draw": 1}, "draw must be true or false"),
         ("mnist.reconstruct", {"x": X}, {"seed": 1}, "a seed was given"),
         ("mnist.log_prob", {"x": X}, {"k": 34}, "k is 34; expected an integer from 1 to 33"),
         ("mnist.log_prob", {"x": X}, {"k": "7"}, "k is '7'"),

@@ -1,4 +1,4 @@
-"""Triton's client for HTTP talks to the server."""
+"""Test the server with Triton's client for HTTP."""
 
 import asyncio
 
@@ -46,7 +46,7 @@ def test_client_infers(connected, mnist, binary):
     assert result.get_response()["id"] == "7"
 
 
-def test_client_infers_all_outputs_without_a_request_for_outputs(connected, mnist):
+def test_client_receives_all_outputs_by_default(connected, mnist):
     result = connected.infer("mnist.sample", inputs(binary=True, n=np.array([4])), parameters={"seed": 5})
     np.testing.assert_array_equal(result.as_numpy("x"), mnist.sample(4, seed=5))
 
