@@ -23,7 +23,7 @@ from vaedge.errors import InferenceError, InputError
 
 _WORKER = Path(__file__).with_name("bench_worker.py")
 COLD_STARTS = 3  # number of starts that are timed, without other starts at the same time
-_PROCESSOR = 36  # index of the number of the CPU in /proc/PID/stat, counted after the name of the program
+_CPU_FIELD = 36  # index of the number of the CPU in /proc/PID/stat, counted after the name of the program
 _END_SECONDS = 1.0  # for a process that has closed its output, until it is killed
 
 
@@ -208,7 +208,7 @@ def share_cpu(processes: Sequence[WorkerProcess]) -> None:
         return
     with contextlib.suppress(OSError):  # a container can hide the files, or forbid the change
         fields = Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()
-        cpu = int(fields[_PROCESSOR])
+        cpu = int(fields[_CPU_FIELD])
         for pid in pids:
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), {cpu})

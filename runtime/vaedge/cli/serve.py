@@ -3,21 +3,22 @@
 import argparse
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 import vaedge
-from vaedge import InputError
+from vaedge import InputError, VaedgeError
 from vaedge.cli.arguments import add_load_arguments, positive
 from vaedge.cli.serve_protocol import Protocol
 from vaedge.server import create_app
@@ -74,9 +75,30 @@ def run(args: argparse.Namespace) -> int:
             return 0
         with tempfile.TemporaryDirectory(prefix="vaedge-metrics-") as folder:
             os.environ[FOLDER_VARIABLE] = folder  # before the workers start
-            # A worker receives the pickled VAEs. It loads the same bundles, and verifies that they are unchanged.
-            Multiprocess(_config(partial(_create_in_worker, create), args, factory=True), [listener]).run()
-        return 0
+            factory = partial(_create_in_worker, pickle.dumps(create))
+            supervisor = _Supervisor(_config(factory, args, factory=True), [listener])
+            supervisor.run()
+        return supervisor.status
+
+
+class _Supervisor(Multiprocess):
+    """The supervisor of the workers.
+
+    Attributes:
+        status: The exit status of the command. Without a signal, the supervisor ends because a worker failed to start.
+    """
+
+    status = 1
+
+    def handle_int(self) -> None:
+        """End all workers after Ctrl-C."""
+        super().handle_int()
+        self.status = 130
+
+    def handle_term(self) -> None:
+        """End all workers after SIGTERM."""
+        super().handle_term()
+        self.status = 0
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -96,9 +118,14 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _create_in_worker(create: Callable[[], object]) -> object:
+def _create_in_worker(create: bytes) -> object:
+    """Call a pickled function with pickled VAEs. They load the same bundles, and verify that they are unchanged."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    return create()
+    try:
+        return pickle.loads(create)()
+    except VaedgeError as error:
+        print(f"vaedge: {error}", file=sys.stderr)
+        sys.exit(STARTUP_FAILURE)  # ends the supervisor, too; otherwise it would start workers without end
 
 
 def _end_with_parent() -> None:

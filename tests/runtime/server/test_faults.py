@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -248,6 +249,37 @@ def test_a_killed_worker_is_replaced_and_fails_only_its_connections(serving, bun
         run(main(process, address))
         process.terminate()
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_ctrl_c_ends_the_server_with_status_130(serving, bundle, client, decode, count):
+    with serving(bundle.parent / "mnist", "--workers", count) as (process, address):
+        run(request(client, address, decode))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+
+
+def test_server_ends_when_a_new_worker_finds_another_bundle(serving, bundle, client, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "copy")
+
+    async def main(process, address):
+        connections = []
+
+        async def both_workers_have_connections():
+            connections.append(await connect(address))
+            return len(workers(process.pid)) == 2 and all(client_ports(pid) for pid in workers(process.pid))
+
+        await until(both_workers_have_connections)  # they have loaded the bundle
+        with (copy / "manifest.json").open("a") as manifest:
+            manifest.write(" ")
+        os.kill(min(workers(process.pid)), signal.SIGKILL)
+
+    with serving(copy, "--workers", "2") as (process, address):
+        run(main(process, address))
+        assert process.wait(60) == 1
+        message = process.stderr.read()
+        assert message.startswith(f"vaedge: {copy / 'manifest.json'} has the SHA-256 ")
+        assert "Traceback" not in message
 
 
 def test_workers_end_when_their_parent_is_killed(serving, bundle, client, decode):
