@@ -151,8 +151,8 @@ def _stream(model: str, folder: Path, samples: int) -> list[str]:
     size = sum(path.stat().st_size for path in (folder / "shards").iterdir())
     return [
         f"{samples:,} samples streamed to disk ({size / 1e9:.2f} GB in shards): {seconds:.0f} s, {samples / seconds:,.0f} "
-        f"samples per second, {samples / seconds / rate:.2f} of `sample(512)` in memory ({rate:,.0f}); peak memory "
-        f"{memory:.0f} MiB."
+        f"samples per second. This is {samples / seconds / rate:.2f} of the speed of `sample(512)` in memory "
+        f"({rate:,.0f} samples per second). Peak memory: {memory:.0f} MiB."
     ]
 
 
