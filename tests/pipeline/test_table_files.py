@@ -164,7 +164,7 @@ def test_invalid_labels_of_an_archive_are_an_error(table, tmp_path, capsys):
         np.savez(tmp_path / "x.npz", x=NUMBERS, y=y)
         text = failure(capsys, "encode", table / "bundle", tmp_path / "x.npz", "--out", tmp_path / "z.npz")
         assert message in text
-        assert "labels as the arrays train_labels and test_labels beside the arrays train and test, or the array y beside the array x" in text
+        assert "labels as the arrays train_labels and test_labels, or the array y beside x" in text
     np.savez(tmp_path / "x.npz", x=NUMBERS, y=np.full(40, 3))
     text = failure(capsys, "encode", table / "bundle", tmp_path / "x.npz", "--out", tmp_path / "z.npz")
     assert "expected integers from 0 to 2, or the names 'circle', 'square', 'triangle'" in text

@@ -157,7 +157,7 @@ def test_labels_stay_with_their_examples_through_every_split(tmp_path):
 
 
 def test_condition_without_labels_is_an_error(image_folder):
-    names = "the arrays train_labels and test_labels beside the arrays train and test, or the array y beside the array x"
+    names = "the arrays train_labels and test_labels, or the array y beside x"
     with pytest.raises(DataError, match=f"has no labels.*one subfolder for each class.*{names}.*--label-column"):
         load(image_folder, condition="label")
 

@@ -17,7 +17,7 @@ from vaedge.errors import InputError, VaedgeError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 SPLITS = ("train", "test")
-LABEL_NAMES = "the arrays train_labels and test_labels beside the arrays train and test, or the array y beside the array x"
+LABEL_NAMES = "the arrays train_labels and test_labels, or the array y beside x"
 # The exceptions that numpy.load raises for a file that is damaged, or that holds pickled objects.
 UNREADABLE = (
     *(ValueError, OSError, EOFError, KeyError, TypeError, RuntimeError, NotImplementedError, SyntaxError, MemoryError),

@@ -114,7 +114,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def wait(clock):
-    """A function that advances the clock by some seconds, and returns a duration of one microsecond."""
+    """A function that advances the clock by its argument in seconds, and returns a duration of one microsecond."""
 
     def wait(seconds):
         clock[0] += seconds

@@ -54,7 +54,7 @@ def test_probe_runs_once_per_process(bundle, monkeypatch):
 
 
 def test_probe_finds_saturating_products(monkeypatch):
-    """The test of the default kernels fails if their sums of two products are clipped to 16 bits."""
+    """The probe of the default kernels fails if the kernels clip the sum of two products to 16 bits."""
 
     class Saturating:
         def __init__(self, *_, **__):

@@ -133,7 +133,7 @@ def test_full_queue_answers_503(mnist, client, blocked):
 
 
 class Canceled(asyncio.Event):
-    """An event whose `wait` raises an error after the event is set, as `receive` of Ray Serve may do."""
+    """An event whose `wait` blocks until the event is set, and then raises an error, as `receive` of Ray Serve may do."""
 
     async def wait(self):
         await super().wait()

@@ -63,7 +63,7 @@ def _examples(part: Part, path: Path) -> Examples:
 def _tensor(array: npt.NDArray[np.generic], name: str) -> Tensor:
     """Validate an array of examples, and return it as a tensor (n, *input_shape), uint8 or floating-point.
 
-    The tensor shares the memory of the array. If torch does not support the type of the array, it is a copy.
+    The tensor shares the memory of the array. If torch does not support the type of the array, the tensor is a copy.
     """
     if array.dtype != np.uint8:
         if array.dtype.kind != "f":
