@@ -16,7 +16,7 @@ from vaedge.vae import VAE
 
 Columns = dict[str, npt.NDArray[Any]]
 
-# Dict from the name of each operation to the column that the operation reads, and the columns that it adds.
+# Dict from the name of each operation to a pair: the column that the operation reads, and the columns that it adds.
 OPERATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "encode": ("x", ("mean", "log_var")),
     "decode": ("z", ("x",)),

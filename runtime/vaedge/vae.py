@@ -256,8 +256,8 @@ class VAE:
     ) -> Bounds:
         """Return the ELBO and the importance-weighted bound of each example, estimated from the same draws of z.
 
-        `bce_surrogate` is not a normalized likelihood. Compare bounds of a model with this likelihood only with bounds
-        of other models with this likelihood.
+        `bce_surrogate` is not a normalized likelihood. The bounds of models that have this likelihood can be
+        compared only with each other.
 
         Args:
             x: As for `log_prob`.
@@ -336,7 +336,7 @@ class VAE:
     ) -> "Calibration":
         """Compute a calibration for `detect` from normal examples on which the model was not trained.
 
-        The examples are divided at random: one fifth (at most 1000) is used to fit the score. Half of the rest are the
+        The examples are divided at random: one fifth, at most 1000, are used to fit the score. Half of the rest are the
         calibration examples, and the other half measures the false-alarm rate. The graphs run on batches of 64
         examples. With int8, use batches of about this size in `detect`, too, because int8 results depend on the batch.
 
@@ -400,7 +400,7 @@ class VAE:
         return self._decode((1 - weight) * first + weight * last, values)
 
     def close(self) -> None:
-        """Release the sessions and their memory. Later calls raise ClosedError. Leaving a `with` block does it, too."""
+        """Release the sessions and their memory, as the end of a `with` block does. Later calls raise ClosedError."""
         self._sessions.close()
 
     def __enter__(self) -> Self:

@@ -106,7 +106,7 @@ def _require_within(array: FloatArray, name: str, value_range: Range | None) -> 
     low, high = value_range or _FINITE
     if smallest >= low and largest <= high:
         return
-    # The limits are rounded to float32, as the values are: float32 0.1 is slightly larger than 0.1, and is allowed.
+    # The limits are rounded to float32, as the values are. Otherwise 0.1 in float32 would exceed a limit of 0.1.
     low, high = float(np.float32(low)), float(np.float32(high))
     if smallest >= low and largest <= high:
         return

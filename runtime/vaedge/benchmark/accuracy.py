@@ -1,4 +1,4 @@
-"""The accuracy of a candidate: its difference from the stored reference, and the nats that its variant loses."""
+"""The accuracy of a candidate: the difference from the stored reference, and the ELBO that the manifest states."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ def difference(candidate: Candidate, bundle: Bundle) -> float | None:
         bundle: The bundle of the variant that the candidate runs.
 
     Returns:
-        The maximum, or None if the bundle stores no reference with tolerances for the variant, as bundles of format 1.
+        The maximum, or None if the bundle stores no tolerances for the variant. Bundles of format 1 never store them.
     """
     if bundle.manifest.variants[bundle.variant].reference is None:
         return None

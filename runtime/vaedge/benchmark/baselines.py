@@ -15,7 +15,7 @@ from vaedge.distributions.prior import Prior
 from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge.errors import DependencyError
 
-# Settings of ONNX Runtime that say how long idle threads spin, with their values if they are not set.
+# The settings of ONNX Runtime that say how long idle threads spin, with the default value of each setting.
 _SPINNING = {"session.intra_op.allow_spinning": "1", "session.intra_op.spin_duration_us": "default"}
 
 # A function that takes "encoder" or "decoder" and a dict of inputs, and returns all outputs of the graph.

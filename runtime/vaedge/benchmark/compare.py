@@ -45,7 +45,7 @@ class Change:
 
 
 def verdict(interval: Interval | None) -> str:
-    """Return SLOWER or FASTER if an interval of new / old is outside of 1 - 0.01 to 1 + 0.01, otherwise EQUAL.
+    """Return SLOWER or FASTER if the whole interval of new / old is above 1.01 or below 0.99, otherwise EQUAL.
 
     Without an interval, return UNDECIDED.
     """
@@ -71,7 +71,7 @@ def compare(old: Report, new: Report) -> list[Change]:
 
 
 def conflicts(old: Report, new: Report) -> Iterator[str]:
-    """Yield the reasons why two reports cannot be compared: other machines, settings or rows, or a partial report."""
+    """Yield the reasons why reports cannot be compared: different machines, settings or rows, or partial reports."""
     for name in _MACHINE:
         values = (getattr(old.hardware, name), getattr(new.hardware, name))
         if values[0] != values[1]:

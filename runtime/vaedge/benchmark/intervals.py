@@ -1,12 +1,12 @@
 """Intervals and drift of repeated measurements.
 
 The interval of a median uses order statistics: its ends are two of the sorted values. The number of independent values
-below the true median has a binomial distribution, whatever the distribution of the values is. Therefore a few values
-that another job changes do not move the interval. It needs no random numbers.
+below the true median has a binomial distribution, whatever the distribution of the values is. Therefore the interval
+stays about the same if another job changes a few values. The computation needs no random numbers.
 
-The interval of ratios uses Wilcoxon's signed-rank test, because it is narrower. The test assumes that the logarithms of
-the ratios have a symmetric distribution. Times that were measured in turn justify this: for equal candidates, a ratio
-and its reciprocal have the same probability.
+The interval of ratios uses Wilcoxon's signed-rank test, because this interval is narrower. The test assumes that the
+logarithms of the ratios have a symmetric distribution. Times that were measured in turn justify this assumption: for
+equal candidates, a ratio and its reciprocal have the same probability.
 
 Source: Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3rd edition, sections 3.1 to 3.3 (signed rank)
 and 3.6 (median).
@@ -49,8 +49,8 @@ def ratio_interval(ratios: Sequence[float]) -> Interval | None:
 def quotient_interval(new: Sequence[float], old: Sequence[float]) -> Interval | None:
     """Return the 99 % interval of the median of `new` divided by the median of `old`.
 
-    Both are independent lists of positive values. The distances between the medians and the ends of their intervals are
-    added as squares of logarithms, which is the method of variance estimates recovery (MOVER).
+    `new` and `old` are independent lists of positive values. The method is variance estimates recovery
+    (MOVER): the distances between the medians and the ends of their intervals are added as squares of logarithms.
 
     Returns:
         The interval, or None if one of the lists has fewer than 8 values.
@@ -87,14 +87,15 @@ def _pair_means(ratios: Sequence[float]) -> npt.NDArray[np.float64]:
 def _signed_rank(n: int) -> int:
     """Return the rank of the lower end among the sorted means of all pairs of n values. 0 means that n is too small.
 
-    The test chooses some of the ranks 1 to n, and adds them. All 2^n choices have the same probability.
+    Under the null hypothesis, the statistic of the test is the sum of a random subset of the ranks 1 to n. All 2^n
+    subsets have the same probability.
     """
-    choices = [1] + [0] * (n * (n + 1) // 2)  # the number of choices for each sum
+    choices = [1] + [0] * (n * (n + 1) // 2)  # the number of subsets with each sum
     for rank in range(1, n + 1):
         for total in range(len(choices) - 1, rank - 1, -1):
             choices[total] += choices[total - rank]
     outside, end = choices[0], 0
-    while 200 * outside <= 2**n:  # the choices outside of both ends are at most 1 %
+    while 200 * outside <= 2**n:  # at most 1 % of the subsets are outside of the two ends
         end += 1
         outside += choices[end]
     return end
@@ -104,7 +105,7 @@ def _signed_rank(n: int) -> int:
 def _rank(n: int) -> int:
     """Return the rank of the lower end among n sorted values, counted from 1. 0 means that n is too small."""
     tail, rank = 1, 0  # the number of the 2^n outcomes with at most `rank` values below the median
-    while 200 * tail <= 2**n:  # the outcomes outside of both ends are at most 1 %
+    while 200 * tail <= 2**n:  # at most 1 % of the outcomes are outside of the two ends
         rank += 1
         tail += math.comb(n, rank)
     return rank

@@ -48,7 +48,7 @@ class Hardware:
 
 
 def software() -> dict[str, str]:
-    """Return a dict from name to version, for what runs the graphs in this process."""
+    """Return a dict from the name to the version of each software component that runs graphs in this process."""
     return {
         "onnxruntime": str(import_onnxruntime().__version__),
         "numpy": np.__version__,

@@ -1,7 +1,7 @@
 """Messages between `vaedge bench` and the processes that it starts.
 
-A message is an .npz archive after its size in 8 bytes. It holds arrays, and fields as JSON. This encoding does not
-depend on the versions of Python and numpy.
+A message is the size of an .npz archive in 8 bytes, followed by the archive. The archive holds arrays, and fields as
+JSON. This encoding does not depend on the versions of Python and numpy.
 """
 
 import io

@@ -36,21 +36,22 @@ class MeasuredBundle:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredCandidate:
-    """A variant or a baseline, with its settings and what does not depend on the batch size.
+    """A variant or a baseline, with its settings and the results that do not depend on the batch size.
 
     Attributes:
         name: Name of the candidate in the rows.
         bundle: Name of the bundle whose graphs are run.
         kind: "vaedge", "python", or the name of another baseline. "python" is vaedge in another interpreter.
         variant: Name of the variant whose graphs are run.
-        software: Dict from name to version, for what runs the graphs; empty if it is the software of the report.
+        software: Dict from the name to the version of each software component; empty if these are the same as those of
+            the report.
         device: Device that runs the graphs.
         threads: Number of CPU threads.
         spinning: How long idle threads wait actively for work.
         graph_optimization: Level of the graph optimization.
         cold_start_seconds: Time from the start of a new process until it has loaded the bundle and reconstructed one
             example: the median over the first three processes.
-        peak_bytes: Peak memory of the first process at this time; None if the system does not report it.
+        peak_bytes: Peak memory of the first process at the end of this time; None if the system does not report it.
         difference: Maximum of |found - reference| / tolerance over the outputs; None if the bundle has no tolerances.
         bytes: Size of the two graphs and of the prior's file.
         nats: Negative ELBO of the variant on test data, in nats per example; None if the manifest does not state it.
@@ -77,7 +78,7 @@ class MeasuredCandidate:
 
     @property
     def settings(self) -> tuple[object, ...]:
-        """What must be equal if the times of two reports are compared."""
+        """The values that must be equal so that the times of two reports can be compared."""
         names = ("name", "bundle", "kind", "variant", "device", "threads", "spinning", "graph_optimization")
         return tuple(getattr(self, name) for name in names)
 

@@ -1,7 +1,7 @@
 """Time operations in rounds until the results are precise or the time is spent.
 
-A round times every candidate of one operation and batch size in turn. All operations and batch sizes take turns, too.
-Therefore a change of the machine's load affects all rows alike.
+A round times all candidates in turn, for one operation and one batch size. The operations and batch sizes take turns,
+too. Therefore a change of the machine's load affects all rows alike.
 
 The place of a process in memory changes its speed by about 1 %, for as long as the process lives. Therefore the rounds
 are divided into blocks, and each block runs in new processes. The blocks are the independent values of the statistics.
@@ -26,16 +26,16 @@ from vaedge.benchmark.timing import Call, Timed, check_agreement
 from vaedge.bundle.reference import Inputs
 
 PRECISION, BUDGET, INTERRUPTED = "precision", "budget", "interrupted"
-_MIN_PRECISE_BLOCKS = 10  # a short interval of fewer blocks can be chance
+_MIN_PRECISE_BLOCKS = 10  # the interval of fewer blocks can be narrow by chance
 _ROUND_SECONDS = 0.02
 _MIN_ROUNDS_OF_BUDGET = 20
 _MAX_BLOCKS = 20
-_MAX_START_SHARE = 0.75  # of the time of a block, for new processes
+_MAX_START_SHARE = 0.75  # part of the time of a block that the starts of its processes may take
 
 
 @dataclass
 class Group:
-    """The candidates' calls for one operation and one batch size, and their rounds.
+    """The calls of all candidates for one operation and one batch size, and the rounds that timed these calls.
 
     Attributes:
         operation: "encode", "decode", "sample" or "reconstruct".
@@ -71,12 +71,15 @@ class Group:
         return [float(np.median(block)) for block in self.rounds(name)]
 
     def ratios(self, name: str) -> list[float]:
-        """Return the ratio of each block: the median, over its rounds, of the time divided by the first candidate's."""
+        """Return one ratio per block: the median over its rounds of time / (time of the first candidate)."""
         first = self.rounds(next(iter(self.calls)))
         return [float(np.median(np.divide(block, base))) for block, base in zip(self.rounds(name), first, strict=True)]
 
     def is_precise(self, precision: float) -> bool:
-        """Return whether the intervals have at most this relative width: of the ratios, or of a single candidate."""
+        """Return whether there are enough blocks, and the interval of each ratio has at most this relative width.
+
+        A single candidate has no ratio, so the interval of its median time counts.
+        """
         first, *others = self.calls
         intervals = [ratio_interval(self.ratios(name)) for name in others] or [median_interval(self.medians(first))]
         return len(self.blocks) >= _MIN_PRECISE_BLOCKS and max(map(relative_width, intervals)) <= precision

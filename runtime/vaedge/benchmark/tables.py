@@ -87,7 +87,7 @@ def summary(found: Sequence[Change]) -> str:
 
 
 def remarks(report: Report) -> Iterator[str]:
-    """Yield how to read the times, why the rounds ended, and whether the machine was busy."""
+    """Yield lines that say how to read the times, why the rounds ended, and whether the machine was busy."""
     yield (
         "Times are in microseconds. The ratio is the time divided by the time of "
         f"{report.candidates[0].name}, with its 99 % interval."
@@ -101,7 +101,7 @@ def remarks(report: Report) -> Iterator[str]:
     if fewest < MIN_VALUES:
         yield (
             f"Rows with fewer than {MIN_VALUES} blocks have no interval, and their ratios are uncertain (the smallest "
-            f"number here is {fewest}): measure with a longer --seconds."
+            f"number of blocks here is {fewest}): measure with a longer --seconds."
         )
     worst = max(first, key=lambda row: abs(row.drift or 0), default=None)
     if worst is not None and abs(worst.drift or 0) > _MAX_DRIFT:

@@ -149,7 +149,7 @@ class LocalCall:
 
 
 def operation_call(candidate: Candidate, operation: str, rows: Inputs) -> Callable[[], Any]:
-    """Return a function without arguments that runs an operation of a candidate on all rows."""
+    """Return a function without arguments that runs an operation of a candidate on all rows of the inputs."""
     if operation == "sample":
         return partial(candidate.sample, len(rows.z), seed=0, conditions=rows.conditions)
     argument = rows.z if operation == "decode" else rows.x

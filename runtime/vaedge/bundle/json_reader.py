@@ -130,7 +130,7 @@ class Fields:
 
         Args:
             key: Name of the field.
-            scalar: Whether an empty list is allowed. It is the shape of a single number.
+            scalar: Whether an empty list is allowed. An empty list is the shape of a single number.
         """
         value = self._get(key)
         if not isinstance(value, list) or not (value or scalar) or len(value) > MAX_AXES:

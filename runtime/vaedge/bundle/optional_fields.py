@@ -44,9 +44,9 @@ def read_features(example: Fields) -> tuple[str, ...]:
 
 
 def read_log_scale_range(likelihood: Fields, version: int) -> tuple[float, float] | None:
-    """Read the optional field `likelihood.log_scale_range`. Return None if the field is missing.
+    """Read the optional field `likelihood.log_scale_range`. Return None if the runtime does not clip log_scale.
 
-    Bundles of format 1 never have this field. For them, the name of the likelihood determines the result.
+    A missing field means None. Bundles of format 1 never have this field: the likelihood's name determines the result.
     """
     if version == 1:
         return LOG_SCALE_RANGES.get(likelihood.text("name"))

@@ -1,4 +1,4 @@
-"""The inputs, expected outputs and tolerances that the exporter stored for `vaedge check`, for each variant."""
+"""The inputs, expected outputs and tolerances of each variant, which the exporter stored for `vaedge check`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ import vaedge
 from vaedge import VAE
 
 DEVICE_HELP = "device that runs the graphs: cpu (default), cuda, cuda:N or auto"
-THREADS_HELP = "number of CPU threads (default: all CPUs that this process may use)"
+THREADS_HELP = "number of CPU threads (default: the number of CPUs that this process may use)"
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ from vaedge.files.atomic import write_atomically
 
 _STANDARD_OUTPUT = Path("-")
 _DEFAULT_SECONDS = 90.0  # for all rows, so that a run with cold starts takes less than two minutes
-_BUDGET_HELP = f"time in seconds to repeat each call (default: {_DEFAULT_SECONDS:.0f} seconds in all)"
+_BUDGET_HELP = f"time budget of each row, in seconds (default: {_DEFAULT_SECONDS:.0f} seconds for all rows together)"
 _PERCENT_HELP = "end the rounds when the 99 %% interval of each ratio is narrower than this (default: 2%%)"
 
 
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         nargs="+",
         metavar="N",
-        help="numbers of CPU threads to time (default: all CPUs that this process may use)",
+        help="numbers of CPU threads to time (default: the number of CPUs that this process may use)",
     )
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="variants to time (default: all variants)")
     parser.add_argument(
@@ -97,8 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help=(
-            "draw the throughput of one bundle, or the quality of several bundles against their time and size, .png or "
-            ".svg; needs matplotlib"
+            "write a plot as .png or .svg: the throughput of one bundle, or the quality of several bundles against "
+            "their time and size; needs matplotlib"
         ),
     )
     parser.add_argument(
@@ -108,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fail-above",
         type=_percent,
         metavar="PERCENT",
-        help="with --compare: exit with status 3 if a row became slower by more than this",
+        help="with --compare: exit with status 3 if a row became slower by more than PERCENT",
     )
     parser.add_argument(
         "--force", action="store_true", help="with --compare: compare reports of different machines or settings, too"
@@ -198,7 +198,7 @@ def _outputs(args: argparse.Namespace) -> list[Output]:
 
 
 def _names(bundles: Sequence[Bundle]) -> list[str]:
-    """Return a name for each bundle: the name in the manifest, or the folder if these names are equal."""
+    """Return a name for each bundle: the name in its manifest, or its folder if several bundles have this name."""
     names = [bundle.manifest.name for bundle in bundles]
     return [str(bundle.path) if names.count(name) > 1 else name for bundle, name in zip(bundles, names, strict=True)]
 

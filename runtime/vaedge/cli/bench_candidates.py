@@ -29,7 +29,7 @@ _INTERPRETER = "python="  # the start of --against python=PATH
 
 @dataclass(frozen=True)
 class Options:
-    """What a candidate runs, and how.
+    """The graphs that a candidate runs, and the settings of the candidate.
 
     Attributes:
         path: The bundle's folder.
@@ -110,10 +110,10 @@ class Loaded:
         name: Name of the candidate in the report.
         bundle: Name of the bundle in the report.
         kind: "vaedge", "python", or the name of another baseline.
-        options: What the candidate runs.
+        options: The graphs that the candidate runs, and the settings of the candidate.
         files: The bundle.
         process: The process that runs the candidate.
-        described: The fields of MeasuredCandidate that the process knows.
+        described: The fields of MeasuredCandidate that `describe` returned in the process.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Loaded:
     described: Mapping[str, Any]
 
     def measured(self) -> MeasuredCandidate:
-        """Return what the report says about the candidate."""
+        """Return the entry of the candidate in the report."""
         manifest = self.files.manifest
         entry = manifest.variants[self.files.variant]
         graphs_and_prior = filter(None, (entry.encoder, entry.decoder, manifest.prior_file))
@@ -154,7 +154,7 @@ def load_candidates(
     Args:
         args: The arguments of `vaedge bench`.
         bundle_name: Name of the bundle in the report.
-        fp32: The bundle.
+        fp32: The bundle, read with its variant fp32.
         prefixed: Whether the names of the candidates start with the name of the bundle.
         processes: Object that ends the processes.
 

@@ -1,4 +1,4 @@
-"""Run the candidates of `vaedge bench` in processes, of this interpreter or of another one."""
+"""Run the candidates of `vaedge bench` in new processes of this Python interpreter or of another one."""
 
 import contextlib
 import os
@@ -24,16 +24,17 @@ from vaedge.errors import InferenceError, InputError
 _WORKER = Path(__file__).with_name("bench_worker.py")
 COLD_STARTS = 3  # number of starts that are timed, without other starts at the same time
 _CPU_FIELD = 36  # index of the number of the CPU in /proc/PID/stat, counted after the name of the program
-_END_SECONDS = 1.0  # for a process that has closed its output, until it is killed
+_END_SECONDS = 1.0  # time to end for a process that has closed its output, before it is killed
 
 
 class WorkerProcess:
     """A process that has loaded a bundle and reconstructed one example, and that can be replaced by a new process.
 
     Attributes:
-        start_seconds: For each process so far, the time from its start to the first result. After the first COLD_STARTS
-            processes, others may have started at the same time.
-        peak_bytes: Peak memory of the first process at this time; None if the system does not report it.
+        start_seconds: For each process so far, the time from its start to the first result. Only the first COLD_STARTS
+            processes are known to have started alone.
+        peak_bytes: Peak memory of the first process when it had its first result; None if the system does not report
+            it.
     """
 
     def __init__(self, options: Mapping[str, Any], inputs: Inputs, interpreter: str | None = None) -> None:
@@ -82,7 +83,7 @@ class WorkerProcess:
         return peak
 
     def _has_greeted(self) -> bool:
-        """Return whether the script runs, with numpy and ONNX Runtime. Another program prints something else."""
+        """Return whether the script runs and has imported numpy and ONNX Runtime. Other programs print no greeting."""
         assert self._process.stdout is not None
         try:
             return self._process.stdout.read(len(GREETING)) == GREETING
@@ -157,7 +158,7 @@ class WorkerProcess:
         return _RemoteCall(self, len(self._operations) - 1, self._prepare(operation, rows))
 
     def _prepare(self, operation: str, rows: Inputs) -> FloatArray:
-        """Prepare the next call of the process, and return its result."""
+        """Prepare another call in the process, make this call once, and return its result."""
         inputs = {"x": rows.x, "z": rows.z, **rows.conditions}
         _, arrays = self.request({"request": "call", "operation": operation}, inputs)
         result: FloatArray = arrays["result"]
@@ -184,8 +185,8 @@ class WorkerProcess:
 def restart_all(processes: Sequence[WorkerProcess]) -> None:
     """Replace each process by a new one.
 
-    After COLD_STARTS processes of each candidate, all of them start at the same time, because starts take most of the
-    time of a block of rounds.
+    The first COLD_STARTS processes of each candidate start one after the other. Later processes of all candidates start
+    at the same time, because starts take most of the time of a block of rounds.
     """
     if min(len(process.start_seconds) for process in processes) < COLD_STARTS:
         for process in processes:
@@ -216,7 +217,7 @@ def share_cpu(processes: Sequence[WorkerProcess]) -> None:
 
 @dataclass(frozen=True)
 class _RemoteCall:
-    """A call in another process, which measures the times. Therefore they do not contain the communication."""
+    """A call in another process, which measures the times. The times do not include the communication."""
 
     process: WorkerProcess
     index: int

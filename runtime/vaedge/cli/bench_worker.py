@@ -79,7 +79,7 @@ def _answer(requests: IO[bytes], replies: IO[bytes]) -> None:
 
 def _main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not end up among the replies
+    os.dup2(2, 1)  # text that libraries print must not end up among the replies
     _import_vaedge()
     _serve(sys.stdin.buffer, replies)
 

@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--maps",
         type=Path,
         metavar="DIR",
-        help="new or empty folder for one .png per example. It shows the image, and beside it its distortion in red. "
-        "The calibration sets the range of distortions that the red color shows, and the command prints it",
+        help="new or empty folder for one .png per example: the image, and beside it the image with its distortion in "
+        "red. The calibration sets the range of distortions that the red color shows, and the command prints the range",
     )
     parser.add_argument(
         "--fail-on-anomaly", action="store_true", help=f"exit with the status {FOUND} if there is an anomaly"
@@ -131,7 +131,7 @@ def _require_calibration(args: argparse.Namespace, vae: VAE) -> "Calibration":
 def _detect(
     args: argparse.Namespace, vae: VAE, x: npt.NDArray[Any], conditions: Arrays
 ) -> Iterator[tuple[slice, "Detection"]]:
-    """Run `vae.detect` on 64 examples at a time, because the distortion maps of all may not fit into memory.
+    """Run `vae.detect` on 64 examples at a time, because the maps of all examples may not fit into memory.
 
     Yields:
         A slice of the rows of `x`, and the result for these rows.
@@ -170,8 +170,8 @@ def _write_overlays(
     Args:
         folder: Folder to write to.
         images: The images, uint8 or float32, shape (n, channels, height, width).
-        maps: Distortion of each element of the images in nats, float32, of the same shape. The red color shows its
-            mean over the channels.
+        maps: Distortion of each element of the images in nats, float32, of the same shape. The red color shows the
+            mean of the distortion over the channels.
         names: Names of the images.
         calibration: Calibration whose `map_range` holds the distortions that are shown without red and in full red.
     """

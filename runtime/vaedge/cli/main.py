@@ -28,7 +28,7 @@ COMMANDS = {
     "info": ("vaedge.cli.info", "print the manifest of a bundle"),
     "check": ("vaedge.cli.check", "verify a bundle and test it on this device"),
     "sample": ("vaedge.cli.sample", "draw samples from the model"),
-    "reconstruct": ("vaedge.cli.reconstruct", "encode examples and decode them again"),
+    "reconstruct": ("vaedge.cli.reconstruct", "encode examples, and decode the latents"),
     "encode": ("vaedge.cli.encode", "examples -> means and log-variances of q(z|x)"),
     "decode": ("vaedge.cli.decode", "latents -> means of p(x|z)"),
     "score": ("vaedge.cli.score", "examples -> bounds on log p(x), in nats"),
@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status. 0 means success. 1 means that the command failed; one line on stderr states the reason. 3
         means that `vaedge check` found a device that differs from the reference, that `vaedge detect --fail-on-anomaly`
-        found an anomaly, or that `vaedge bench --fail-above` found a slow-down. 130 means Ctrl-C. Wrong arguments exit
-        with 2 and do not return.
+        found an anomaly, or that `vaedge bench --fail-above` found a slow-down. 130 means Ctrl-C. If the
+        arguments are wrong, the process exits with 2, and this function does not return.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:

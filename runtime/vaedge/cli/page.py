@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="NAME",
-        help="variants of the bundle to put into the page, which shows the first one (default: the smallest variant)",
+        help="variants of the bundle to put into the page; the page starts with the first of these variants "
+        "(default: the smallest variant)",
     )
 
 

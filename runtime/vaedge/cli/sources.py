@@ -47,7 +47,7 @@ class Mapped:
             rows: Array of n rows, the first argument of the operation.
             conditions: Dict from the name of each condition to an array of n values.
             operation: Function that takes some rows and the keyword `conditions`, and returns a dict of result arrays.
-            row_bytes: Number of bytes that the results of one row take.
+            row_bytes: Number of bytes that the results of one row occupy.
 
         Raises:
             InputError: `rows` is empty.

@@ -34,8 +34,8 @@ _MAP_QUANTILE = 0.99
 def divide(n: int, seed: int) -> list[npt.NDArray[np.int64]]:
     """Divide the indices of n normal examples at random into three arrays.
 
-    The examples of the first array fit the score, the second array calibrates it, and the third array measures the
-    false-alarm rate.
+    The score is fitted to the examples of the first array. The second array holds the calibration examples. The third
+    array holds the evaluation examples, which measure the false-alarm rate.
     """
     fit = min(round(_FIT * n), MAX_POINTS)
     return np.split(np.random.default_rng(seed).permutation(n), [fit, fit + (n - fit) // 2])
@@ -48,8 +48,8 @@ class Calibration:
     Attributes:
         score: Anomaly score that was fitted to the first part of the normal examples.
         scores: Scores of the calibration examples in ascending order, float32, shape (n,).
-        evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). These normal examples
-            neither fit the score nor calibrate it. They measure the false-alarm rate.
+        evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). The score
+            was neither fitted nor calibrated with these normal examples. They measure the false-alarm rate.
         map_range: Two distortions of one element of x, in nats, float32, shape (2,). The first is the median over all
             elements of normal examples. One normal example in a hundred has an element above the second. An image of a
             distortion map shows the first without red and the second in full red.
@@ -110,9 +110,9 @@ class Calibration:
         return cls(score, np.sort(score(calibrate)), np.sort(score(evaluate)), limits, model)
 
     def p_values(self, scores: FloatArray) -> npt.NDArray[np.float64]:
-        """Return the p-value of each score, for n calibration scores.
+        """Return the p-value of each score.
 
-        It is (1 + number of calibration scores that are at least as large) / (n + 1).
+        With n calibration scores, it is (1 + number of calibration scores that are at least as large) / (n + 1).
         """
         at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
         return (1 + at_least) / (len(self.scores) + 1)

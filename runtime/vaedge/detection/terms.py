@@ -52,7 +52,7 @@ def compute_terms(
 
     Args:
         x: Examples, float32, shape (n, *input_shape), already validated.
-        encode: Function that takes a `slice` object, and returns q(z|x) of the rows of x that it selects.
+        encode: Function that takes a `slice` object, and returns q(z|x) of the rows of x that this slice selects.
         decode: Function that takes the latents of some rows of x and the `slice` object that selects these rows, and
             returns the parameters of p(x|z).
         prior: The prior p(z).

@@ -1,7 +1,7 @@
 """Draws of x from p(x|z), for the likelihoods that a manifest can name.
 
-The noise comes from `numpy.random.default_rng((seed, 2))`, which is independent of the noise for z. Each element of x
-takes one float64 number, in C order. A draw is computed in float64 and rounded once to float32.
+The noise comes from `numpy.random.default_rng((seed, 2))`, which is independent of the noise for z. One float64
+number is drawn for each element of x, in C order. A draw is computed in float64 and rounded once to float32.
 """
 
 from collections.abc import Sequence

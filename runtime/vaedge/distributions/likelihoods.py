@@ -46,7 +46,7 @@ class Likelihood:
 def require_scorable(
     name: str, x: FloatArray | None = None, *, surrogate: bool = False, log_scale_range: Range | None = None
 ) -> Likelihood:
-    """Look up a likelihood by its name, and check that it can compute log p(x|z).
+    """Look up a likelihood by its name, and check that log p(x|z) can be computed.
 
     Args:
         name: Name of the likelihood, from the manifest.
@@ -56,7 +56,7 @@ def require_scorable(
             log_scale.
 
     Raises:
-        InputError: The likelihood is unknown or not normalized, or `x` holds values that it does not allow.
+        InputError: The likelihood is unknown or not normalized, or `x` holds values that the likelihood does not allow.
     """
     likelihood = LIKELIHOODS.get(name)
     if likelihood is None:

@@ -1,7 +1,7 @@
 """Fork safety for sessions.
 
-A forked child inherits the session objects of its parent, but not their worker threads. The child would wait forever
-if it called or destroyed such a session. Therefore it never does so, and opens new sessions.
+A forked child inherits the session objects of its parent, but not the worker threads of the sessions. The child
+would wait forever if it called or destroyed such a session. Therefore it never does so, and opens new sessions.
 
 ONNX Runtime would be in an inconsistent state in the child if another thread opened or destroyed a session during the
 fork. Therefore each fork waits until no thread opens or destroys a session.

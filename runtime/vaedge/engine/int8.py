@@ -1,7 +1,7 @@
 """Choose kernels that compute exact products of 8-bit integers.
 
 On x86 CPUs without VNNI instructions, ONNX Runtime's default kernels add pairs of 8-bit products in 16 bits. The sums
-saturate, and a model lost 0.3 to 1 nat more than the exporter had measured. The session option
+saturate, and a model lost 0.3 to 1 nat per example more than the exporter had measured. The session option
 `session.x64quantprecision` selects exact kernels on these CPUs.
 
 On CPUs with VNNI the default kernels are exact, and the option makes products about twice as slow. Therefore this

@@ -54,7 +54,7 @@ class Job:
         paths: Paths of the images of this job.
         first: Index of the first image of this job among all images.
         file: Existing file that receives the pixels of all images.
-        offset: Position in the file of the first pixel of all images, in bytes.
+        offset: Position in the file at which the pixels of all images begin, in bytes.
         shape: (channels, height, width) of each image.
         resize: Whether to resize the images. If False, the images must have the size in `shape`.
         background: Color on which transparent images are composited; None refuses them.
@@ -119,7 +119,7 @@ def decode_images(
     Args:
         paths: Paths of the images.
         file: Existing file that receives the pixels, uint8, shape (n, channels, height, width).
-        offset: Position in the file of the first pixel, in bytes.
+        offset: Position in the file at which the pixels begin, in bytes.
         shape: (channels, height, width) of each image.
         resize: Whether to resize the images. If False, the images must have the size in `shape`.
         background: Color on which transparent images are composited; None refuses them.

@@ -40,9 +40,9 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def subfolder_labels(paths: Sequence[Path]) -> tuple[str, ...] | None:
-    """Return the name of the first subfolder of each image as its label, or None if an image is in no subfolder.
+    """Return the topmost folder in each image's path as the label of the image, such as `a` for `a/b/1.png`.
 
-    The paths of the images must be relative to the folder that was read.
+    The paths must be relative to the folder that was read. Return None if an image is in no subfolder.
     """
     return None if any(len(path.parts) == 1 for path in paths) else tuple(path.parts[0] for path in paths)
 

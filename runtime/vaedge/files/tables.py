@@ -232,7 +232,7 @@ def _read_label(text: str, path: Path, line: int, column: str) -> str:
 
 
 def _field_error(path: Path, line: int, names: Sequence[str], fields: Any, column: int | None = None) -> InputError:
-    """Return the error for one field of a row. If `column` is None, it is the first field that is not a number."""
+    """Return the error for one field of a row. If `column` is None, the field is the first one that is not a number."""
     if column is None:
         column = next(index for index, field in enumerate(fields) if not _is_number(field))
     text = str(fields[column]).strip()
