@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 
 _TESTS = Path(__file__).parent
-_HELPERS = ("pathlib.", "shutil.")  # these count if counted code calls them
+_HELPERS = ("pathlib.", "shutil.")  # their lines count if counted code calls them
 
 
 class _Lines:
-    """Count the executed lines in all threads of a child process, and send a message to the test at one of them.
+    """Count the executed lines in all threads of a child process, and send a message to the test at a chosen line.
 
     Args:
         counted: Names of the modules and packages whose lines count.

@@ -45,7 +45,7 @@ def peak():
 def slope(samples):
     """Return the growth of a measurement per sample: the median slope over all pairs of samples.
 
-    The median prevents that a single jump changes the result.
+    Because of the median, a single jump does not change the result.
     """
     pairs = itertools.combinations(enumerate(samples), 2)
     return statistics.median((later - earlier) / (j - i) for (i, earlier), (j, later) in pairs)

@@ -176,7 +176,7 @@ def ordered_mutants(seed: int, packages: list[str]) -> list[Mutant]:
 
 
 def copy_checkout(folder: Path) -> None:
-    """Copy the files that git tracks or would add to a folder."""
+    """Copy the checkout to a folder: all files that git tracks or would add."""
     words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(words, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0"):
         if name and (ROOT / name).is_file():

@@ -88,7 +88,7 @@ def run_command(command, block, place):
 
 
 def parse(words, place):
-    """Fail unless `words` are a command of vaedge and arguments that it accepts. `place` is for messages."""
+    """Fail unless `words` are a command of vaedge and arguments that it accepts. Messages start with `place`."""
     assert words[0] in COMMANDS, f"{place}: vaedge has no command {words[0]!r}"
     parser = argparse.ArgumentParser(exit_on_error=False)
     importlib.import_module(COMMANDS[words[0]][0]).add_arguments(parser)

@@ -1,4 +1,4 @@
-"""README.md and docs/ mention every command, public name and manifest field, and none that does not exist."""
+"""README.md and docs/ mention every command, public name and manifest field, and only existing ones."""
 
 import json
 import re

@@ -16,7 +16,7 @@ from vaedge_train.build import build_vae
 SHAPE = (1, 4, 4)
 
 
-# Cache torch's table of ONNX operators. torch builds it again for every trace: half of the time of an export.
+# Cache torch's table of ONNX operators. torch would build it for every trace, which takes half the time of an export.
 _registration.ONNXRegistry.from_torchlib = staticmethod(functools.cache(_registration.ONNXRegistry.from_torchlib))
 
 

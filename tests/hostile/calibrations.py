@@ -1,4 +1,4 @@
-"""Hostile calibration files. Functions create them from the SHA-256 of the model, 32 bytes."""
+"""Hostile calibration files. Functions create them from the 32 bytes of the model's SHA-256."""
 
 import struct
 

@@ -66,7 +66,7 @@ CORPUS: Corpus = {
 
 
 def make_bundle(good, folder, name):
-    """Copy the valid bundle `good` to `folder`, and make the copy the hostile bundle `name`.
+    """Copy the valid bundle `good` to `folder`, and turn the copy into the hostile bundle `name`.
 
     The folder also gets the files `hard`, `soft`, `pipe` and `secret`, because some hostile bundles refer to them.
     """

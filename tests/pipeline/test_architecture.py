@@ -40,7 +40,7 @@ TRAINING_MAY_IMPORT = {
     "vaedge._types",
     "vaedge.files",
     "vaedge.distributions",
-    "vaedge.cli",  # for progress bars, and because `python -m vaedge_train` is `vaedge train`
+    "vaedge.cli",  # for progress bars, and because `python -m vaedge_train` runs `vaedge train`
 }
 FOLDERS_MAY_IMPORT = {"errors", "_types", "validation"}
 MAX_IMPORTS_BETWEEN_ENTRIES = {"vaedge": 69, "vaedge_train": 45}
@@ -153,7 +153,7 @@ def test_validation_imports_no_folder():
     assert imports_between_entries("vaedge")["validation"] <= {"errors", "_types"}
 
 
-def test_files_do_not_know_the_vae():
+def test_files_folder_does_not_import_the_vae():
     assert imports_between_entries("vaedge")["files"] <= FOLDERS_MAY_IMPORT
 
 

@@ -63,7 +63,7 @@ def test_bounds_and_draws_equal_those_of_the_cpu():
     cpu, gpu = (vaedge.load(MODELS / "mnist", device=device) for device in ("cpu", "cuda"))
     np.testing.assert_allclose(gpu.log_prob(x, k=500, seed=1), cpu.log_prob(x, k=500, seed=1), atol=5e-3)
     drawn = gpu.sample(9, seed=3, draw=True) != cpu.sample(9, seed=3, draw=True)
-    assert drawn.mean() < 1e-3  # rounding moves few pixels to the other side of their random number
+    assert drawn.mean() < 1e-3  # rounding changes the draws of a few pixels
 
 
 def test_the_first_rows_do_not_depend_on_the_number_of_rows(pair):

@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "detect_sensors.py"
 
-# Run the script so that an import of a package fails if only training or export needs the package.
+# Run the script. Packages that only training or export needs are None in sys.modules, so that importing them fails.
 DETECT = """
 import runpy, sys
 sys.modules |= dict.fromkeys(("torch", "onnx", "onnxscript", "scipy", "sklearn", "pandas"))
@@ -25,7 +25,7 @@ def test_example_finds_its_faults_without_torch(tmp_path, monkeypatch):
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
     simulate = example.simulate
-    monkeypatch.setattr(example, "simulate", lambda n, seed: simulate(n // 3, seed))  # takes a third of the time
+    monkeypatch.setattr(example, "simulate", lambda n, seed: simulate(n // 3, seed))  # fewer examples take less time
     example.train(tmp_path / "sensors")
 
     words = [sys.executable, "-c", DETECT, SCRIPT, tmp_path / "sensors"]

@@ -1,4 +1,4 @@
-"""`docs/manifest.schema.json` accepts valid manifests of format 2, and rejects invalid ones, with listed exceptions."""
+"""`docs/manifest.schema.json` accepts valid manifests of format 2, and rejects invalid ones with a few exceptions."""
 
 import copy
 import json

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.slow
 
 
 def correlated_table():
-    """A table of twelve columns. Each column has a correlation of 0.95 with a combination of three factors."""
+    """A table of twelve columns, one of which is constant.
+
+    In each other column, a combination of three factors makes up 95 % of the variance.
+    """
     rng = np.random.default_rng(0)
     weights = np.random.default_rng(99).standard_normal((3, 12))
     weights /= np.linalg.norm(weights, axis=0)

@@ -34,7 +34,7 @@ def test_labels_of_a_table_are_the_condition(table, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "z.npz")["mean"], vae.encode(NUMBERS, y=0).mean)
 
 
-def test_condition_takes_names_and_numbers_and_starts_again(table, tmp_path):
+def test_condition_takes_names_and_numbers_and_repeats_a_list(table, tmp_path):
     vae = vaedge.load(table / "bundle")
     words = ("sample", table / "bundle", "-n", 40, "--seed", 1, "--out", tmp_path / "x.npy")
     for value, y in (("square", 1), ("1", 1), ("square,circle,2", np.resize([1, 0, 2], 40))):

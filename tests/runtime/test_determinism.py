@@ -13,8 +13,8 @@ import vaedge
 import vaedge.engine.chunks
 from vaedge.distributions.prior import Mixture, StandardNormal
 
-# Digests of latents, which numpy 1.26 and 2.4 draw with and without vector instructions. If a later release of numpy
-# changes the random numbers, bundles give different samples, and these tests fail.
+# Digests of latents. numpy 1.26 and 2.4 draw the same latents, with and without vector instructions. If a later release
+# of numpy changes the random numbers, bundles give different samples, and these tests fail.
 SAMPLES = "8c2df77beb90efccbd20cc21fe18199e5bae2c24313fa1a2dc0f72b64b6d0a84"
 NORMALS = "da69446c02edb9a4bf092168d07f6460046013571c6c980e17e59014c0606f42"
 POSTERIOR = "a178ea6efcc4dac585ff50aa05a7c55a9611961487a131116282b593dc4ae1eb"
@@ -85,7 +85,10 @@ def test_fp32_results_do_not_depend_on_threads_batch_or_chunks(bundle, many, mon
 
 @pytest.mark.parametrize("model", ["article", "mnist"])
 def test_int8_results_do_not_depend_on_the_threads(bundle, many, model):
-    """The number of threads does not change int8 results. The batch may, because its values scale the activations."""
+    """The number of threads does not change int8 results.
+
+    The other examples of a batch may change them, because the scales of the activations depend on the whole batch.
+    """
     expected = vaedge.load(bundle.parent / model, variant="int8", threads=1).reconstruct(many)
     for threads in (2, 3):
         vae = vaedge.load(bundle.parent / model, variant="int8", threads=threads)

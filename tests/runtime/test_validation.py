@@ -237,7 +237,7 @@ def test_exact_limits_are_accepted_and_the_next_number_is_refused(value_range, s
 
 
 @pytest.mark.parametrize("value", [-0.0, 1e-45, -1e-45])
-def test_numbers_next_to_a_limit_of_zero(value):
+def test_numbers_next_to_a_limit_of_zero_are_compared_exactly(value):
     x = np.full((1, 2), value, np.float32)
     if value < 0:
         with pytest.raises(vaedge.InputError, match="x holds values from"):

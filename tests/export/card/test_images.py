@@ -34,7 +34,7 @@ def test_two_latents_are_shown_as_a_manifold_and_as_posterior_means(tmp_path):
     card = (bundle / "README.md").read_text()
     assert "![manifold](manifold.png)" in card
     assert "![posterior means](latents.png)" in card
-    # The top left corner shows a decoded z: the 0.5 % quantile of the first latent, the 99.5 % quantile of the second.
+    # In the top left corner, z consists of the 0.5 % quantile of latent 0 and the 99.5 % quantile of latent 1.
     vae = vaedge.load(bundle)
     corner = vae.decode(np.array([[-2.5758293, 2.5758293]], np.float32))[0, 0]
     shown = pixels(bundle / "manifold.png")[2:6, 2:6, 0]

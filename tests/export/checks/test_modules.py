@@ -80,7 +80,7 @@ def test_encoder_with_wrong_outputs_is_refused(vae, check, wrap, name):
         check(wrap(vae.encoder, change), vae.decoder)
 
 
-def test_modules_by_the_contract_pass(vae, check, wrap):
+def test_modules_that_meet_the_requirements_pass(vae, check, wrap):
     check(vae.encoder, vae.decoder)
     check(wrap(vae.encoder, list), wrap(vae.decoder, lambda parameters: parameters[0]))
 

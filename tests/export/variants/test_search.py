@@ -19,7 +19,7 @@ def test_variants_are_the_same_bytes_the_second_time(small, spec, comparison):
 
 
 def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, comparison):
-    """The test quantizes to int4, because this costs many more nats than the measurement is uncertain by."""
+    """The test quantizes to int4, because int4 loses many more nats than the uncertainty of the measurement."""
     whole, none_kept = make_variant("int4", spec.networks, comparison, 1000)
     assert none_kept == []
     loss = comparison.loss("int4", whole)
@@ -84,8 +84,8 @@ def test_loss_equal_to_the_budget_is_accepted(spec, comparison, unchanged):
 
 
 def test_layers_are_kept_in_order_until_the_loss_equals_the_budget(spec, comparison, unchanged):
-    # Losses of the graphs with all layers quantized, then with each of the layers alone in float32, then with one and
-    # with two kept layers.
+    # The losses are those of the graphs with all layers quantized, of the graphs with each single layer in float32, and
+    # of the graphs in which the search keeps one layer and two layers.
     losses = Losses(comparison, [2.0, 1.9, 0.1, 1.0, 1.0, 1.0, 1.0, 0.5])
     count = sum(len(layers(content)) for content in comparison.fp32)
     losses.losses = [2.0, *[1.99] * (count - 1), 0.1, 1.0, 0.5]

@@ -34,7 +34,7 @@ def synthetic_group(monkeypatch, noises):
 def test_interval_of_the_median_has_its_ends_among_the_values():
     assert median_interval(range(7)) is None
     assert median_interval([5, 1, 8, 3, 2, 7, 4, 6]) == (1, 8)
-    # Table of the sign test: of 20 values, the 4th and the 17th enclose the median with 99 %.
+    # Table of the sign test: the 4th and the 17th of 20 values enclose the median with a probability of 99 %.
     assert median_interval(range(1, 21)) == (4, 17)
 
 
@@ -124,7 +124,7 @@ def wait(clock):
 
 
 def test_processes_that_start_slowly_leave_time_for_rounds(clock, wait):
-    """Each start of a process takes 90 seconds. Starts take at most three quarters of the 1000 seconds."""
+    """Each start of a process takes 90 seconds. Starts take at most three quarters of the budget of 1000 seconds."""
     group = Group("decode", 4, {"a": SyntheticCall(lambda: wait(1))})
     starts, done = [], []
     run_rounds([group], 1000, 0, lambda: starts.append(wait(90)), done.append)
@@ -134,7 +134,10 @@ def test_processes_that_start_slowly_leave_time_for_rounds(clock, wait):
 
 
 def test_slow_starts_leave_enough_blocks_for_an_interval(clock, wait):
-    """Each start of a process takes 110 seconds. A block with its starts takes at most an eighth of 1000 seconds."""
+    """Each start of a process takes 110 seconds.
+
+    A block with its starts takes at most an eighth of the budget of 1000 seconds.
+    """
     group = Group("decode", 4, {"a": SyntheticCall(lambda: wait(0.5)), "b": SyntheticCall(lambda: wait(0.5))})
     run_rounds([group], 500, 0, lambda: wait(110))
     assert len(group.blocks) >= 8

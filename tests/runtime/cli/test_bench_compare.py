@@ -1,4 +1,4 @@
-"""`vaedge bench --compare` says what became slower or faster, and refuses what is not comparable."""
+"""`vaedge bench --compare` names slower and faster rows, and refuses reports that are not comparable."""
 
 import json
 import re
@@ -144,7 +144,7 @@ def test_foreign_files_are_one_clear_error(run, capsys, change, message):
 
 
 @pytest.mark.parametrize("argv", [[], ["models/mnist", "--compare", "a", "b"], ["models/mnist", "--force"]])
-def test_wrong_calls(capsys, argv):
+def test_wrong_call_prints_the_usage(capsys, argv):
     with pytest.raises(SystemExit) as stop:
         main(["bench", *argv])
     assert stop.value.code == 2

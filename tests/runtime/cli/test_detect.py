@@ -247,7 +247,7 @@ def pixels(path):
 
 
 def red(path):
-    """Return the redness of each pixel of the right-hand image in a .png of --maps: red minus green, in [0, 255]."""
+    """Return red minus green, in [0, 255], of each pixel of the right-hand image in a .png file that --maps writes."""
     overlay = pixels(path)[:, 30:]
     return overlay[:, :, 0] - overlay[:, :, 1]
 

@@ -22,7 +22,7 @@ def clock(monkeypatch):
 
 
 def work(clock, parts, seconds, **options):
-    """Report progress on 2,000 examples in `parts` equal steps that take `seconds` of the fake clock together.
+    """Report progress on 2,000 examples in `parts` equal steps. All steps together take `seconds` of the fake clock.
 
     Return how often the progress bar asked for the text about the metrics.
     """

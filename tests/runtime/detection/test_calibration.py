@@ -95,7 +95,7 @@ def test_rate_below_the_smallest_p_value_states_the_needed_number_of_examples(ca
     assert calibration.require_rate(np.float32(0.01)) == pytest.approx(0.01)
 
 
-def test_examples_that_fit_the_score_must_have_finite_terms():
+def test_fit_refuses_terms_that_are_not_finite():
     terms = normal_terms(MIN_EXAMPLES)
     terms.rate[:] = np.nan
     with pytest.raises(InputError, match="NaN or infinity"):

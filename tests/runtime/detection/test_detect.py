@@ -39,7 +39,7 @@ def calibrated(mnist, file):
 
 @pytest.fixture
 def with_calibration(mnist, tmp_path):
-    """Return a function that copies models/mnist, and gives its variant fp32 a calibration file with some content."""
+    """Return a function that copies models/mnist, and gives fp32 a calibration file with the given content."""
 
     def write(content):
         folder = shutil.copytree(mnist, tmp_path / "bundle")

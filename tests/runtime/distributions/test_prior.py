@@ -170,7 +170,7 @@ def test_invalid_constants_are_refused(mixture, change, message):
         Mixture(**{**constants, **change})
 
 
-def test_archive_over_another_latent_shape_is_refused(mixture):
+def test_archive_of_another_latent_shape_is_refused(mixture):
     with pytest.raises(vaedge.BundleError, match=r"expected one mean of shape \(3,\) per component"):
         Mixture.from_npz(mixture.to_npz(), (3,))
 

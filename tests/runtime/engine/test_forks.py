@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 
 # The child runs some code and then exits normally, so that destructors run. An alarm ends a child that hangs. The time
-# is long enough for slow machines.
+# until the alarm is long enough for slow machines.
 _FORK = """
 import os, signal, sys
 import numpy as np, vaedge
@@ -88,7 +88,7 @@ sys.exit(status != 0)
 @pytest.mark.parametrize("forks", [30, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.heavy
 def test_fork_waits_for_threads_that_open_sessions(bundle, forks):
-    """A child would wait forever for a lock that another thread held at the fork, because it lacks this thread."""
+    """If a thread held a lock during a fork, the child would wait forever, because it is forked without that thread."""
     subprocess.run([sys.executable, "-c", _UNDER_LOAD, str(bundle), str(forks)], check=True)
 
 

@@ -75,7 +75,7 @@ def test_probe_finds_saturating_products(monkeypatch):
 
 @pytest.mark.parametrize("exact", [pytest.param(True, id="default"), pytest.param(False, id="precise")])
 def test_exact_kernels_reproduce_the_reference(bundle, monkeypatch, exact):
-    """The kernels of the session option pass the check on every CPU. The default kernels pass only on some CPUs."""
+    """The exact kernels pass the check on every CPU. The default kernels pass the check only on some CPUs."""
     if exact and not int8.default_kernels_are_exact():
         pytest.skip("the default kernels of this CPU saturate")
     monkeypatch.setattr(device, "default_kernels_are_exact", lambda: exact)

@@ -111,7 +111,7 @@ def test_missing_device_creates_no_run(config, tmp_path, monkeypatch):
 
 
 class Transfers(TorchDispatchMode):
-    """A mode that records the operations that wait for a device or copy between devices."""
+    """A dispatch mode of torch that records each operation that waits for a device or copies between devices."""
 
     def __init__(self):
         super().__init__()

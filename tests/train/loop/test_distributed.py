@@ -1,4 +1,4 @@
-"""Two processes that each compute half of every batch train the same model as one process."""
+"""If two processes each compute half of every batch, they train the same model as one process."""
 
 import json
 import os
