@@ -77,7 +77,7 @@ def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = Rea
 
     Returns:
         The examples, with the labels that the file has. The label of an image is the name of the
-            subfolder of `path` that contains it, such as `a` for `path/a/b/1.png`.
+        subfolder of `path` that contains it, such as `a` for `path/a/b/1.png`.
 
     Raises:
         InputError: The path does not exist, or a file cannot be used. The message names the path.

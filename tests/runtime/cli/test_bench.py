@@ -196,7 +196,7 @@ def test_bundle_after_a_list_is_a_wrong_call(bundle, capsys):
 def test_report_is_read_again_and_fits_the_schema(decode, bundle, tmp_path, capsys):
     jsonschema = pytest.importorskip("jsonschema")
     file = tmp_path / "report.json"
-    assert main([*decode, "--against", "onnxruntime", "--threads", "1", "--seconds", "0.05", "--json", str(file)]) == 0
+    assert main([*decode, "--against", "onnxruntime", "--threads", "1", "--seconds", "1", "--json", str(file)]) == 0
     assert "fp32 x1" in capsys.readouterr().out
     schema = json.loads((bundle.parents[1] / "docs" / "bench.schema.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(json.loads(file.read_text()))

@@ -133,7 +133,7 @@ def test_full_queue_answers_503(mnist, client, blocked):
 
 
 class Canceled(asyncio.Event):
-    """An event whose `wait` blocks until the event is set, and then raises an error, as `receive` of Ray Serve may do."""
+    """An event whose `wait` blocks until the event is set, and then raises an error. Ray Serve may do the same."""
 
     async def wait(self):
         await super().wait()
