@@ -8,8 +8,8 @@ The script prints four reports:
 1. Each digit of MNIST against the nine other digits: the area under the ROC curve (AUROC) on all test images. The
    methods are the score of vaedge, the squared error of its reconstructions, and PyOD's `VAE` and `IForest`. PyOD's
    methods keep their defaults, except that `VAE` uses batches of 128. All methods train on gray images of one digit.
-2. The AUROC of simple images against test digits with models/mnist, for the score, its distortion, its rate, and the
-   ELBO.
+2. The AUROC with which models/mnist separates simple images from test digits, for the score, its distortion, its rate,
+   and the ELBO.
 3. The false-alarm rates of 20 random divisions of normal examples, for the test digits and for a simulated table.
 4. The time of `detect` divided by the time of `reconstruct`.
 """

@@ -1,9 +1,9 @@
-"""Measure training on data larger than memory: the memory that it needs, and the speed of loading images.
+"""Measure training on data larger than memory: the memory that training needs, and the speed of loading images.
 
 `python benchmarks/large_data.py` writes the data to a temporary folder, and trains a small model on the data in a
-separate process. It prints the largest anonymous memory of the training process and of the processes that decode
-images (RssAnon, which does not count memory-mapped files). Then it compares the speed at which vaedge reads batches
-with that of torchvision's `ImageFolder` and a DataLoader of two workers. It needs Linux.
+separate process. The script prints the largest anonymous memory of the training process and its child processes
+together (RssAnon, which does not count memory-mapped files). Then it compares the speed at which vaedge reads batches
+with that of torchvision's `ImageFolder` and a DataLoader of two workers. The script needs Linux.
 """
 
 import argparse

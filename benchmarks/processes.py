@@ -138,7 +138,7 @@ def _threads(model: str) -> list[str]:
             thread.join()
         ratios.append(sum(many) / single[0])
     return [
-        f"Sixteen threads that share one `VAE`, batch size 64: {statistics.median(ratios):.2f} of the throughput of one "
+        f"Sixteen threads that share one `VAE`, batch size 64: {statistics.median(ratios):.2f} times the throughput of one "
         "thread, and the same bits."
     ]
 
@@ -151,7 +151,7 @@ def _stream(model: str, folder: Path, samples: int) -> list[str]:
     size = sum(path.stat().st_size for path in (folder / "shards").iterdir())
     return [
         f"{samples:,} samples streamed to disk ({size / 1e9:.2f} GB in shards): {seconds:.0f} s, {samples / seconds:,.0f} "
-        f"samples per second. This is {samples / seconds / rate:.2f} of the speed of `sample(512)` in memory "
+        f"samples per second. This is {samples / seconds / rate:.2f} times the speed of `sample(512)` in memory "
         f"({rate:,.0f} samples per second). Peak memory: {memory:.0f} MiB."
     ]
 

@@ -217,7 +217,8 @@ def _overhead(model: str, rounds: int) -> list[str]:
     )
     return [
         f"Overhead at batch size 1: `decode` takes {decode:.1f} microseconds more than the `session.run` that it wraps. `sample` "
-        f"takes {sample:.1f} microseconds more than `decode` and the noise ({statistics.median(times['noise']):.1f}) together."
+        f"takes {sample:.1f} microseconds more than `decode` and the noise ({statistics.median(times['noise']):.1f} "
+        "microseconds) together."
     ]
 
 
@@ -249,8 +250,8 @@ def _limits(model: str, rounds: int) -> list[str]:
         rates.append((flops / (2 * 1024**3 / product), read / at_1))
     compute, bandwidth = (statistics.median(column) for column in zip(*rates, strict=True))
     return [
-        f"Hardware limits, {threads} threads: batch size 512 reaches {compute:.2f} of the floating-point rate of a 1024 x 1024 "
-        f"matrix product in torch. Batch size 1 reads the {4 * weights / 1e6:.1f} MB of weights at {bandwidth:.2f} of the rate at "
+        f"Hardware limits, {threads} threads: batch size 512 reaches {compute:.2f} times the floating-point rate of a 1024 x 1024 "
+        f"matrix product in torch. Batch size 1 reads the {4 * weights / 1e6:.1f} MB of weights at {bandwidth:.2f} times the rate at "
         "which torch sums a block of that size."
     ]
 

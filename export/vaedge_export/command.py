@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-loss",
         type=float,
         metavar="NATS",
-        help="maximum loss of a variant, in nats per example (default: 0.3, or a thousandth of the ELBO if that is "
-        "more)",
+        help="maximum loss of a variant, in nats per example (default: the larger one of 0.3 and a thousandth of "
+        "the absolute value of the ELBO)",
     )
     parser.add_argument(
         "--fixed-batch",

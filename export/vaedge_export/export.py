@@ -111,8 +111,8 @@ def export_vae(
             variants at a false-alarm rate of 1 % needs about 250 examples. If None, the bundle has no calibration.
         variants: Names of the variants to write in addition to "fp32", which is always written. The names are keys of
             `vaedge_export.variants.quantize.QUANTIZERS`. These variants need `examples`.
-        allow_loss: Maximum loss of a variant, a decrease of the ELBO in nats per example. None means 0.3, or a
-            thousandth of the ELBO if that is more.
+        allow_loss: Maximum loss of a variant, a decrease of the ELBO in nats per example. None means the
+            larger one of 0.3 and a thousandth of |ELBO|.
         fixed_batch: Batch size of an additional copy of the float32 graphs, for engines that require a fixed one. None
             writes no copy.
         input_mean: Mean of the data, for modules that work in standardized units, (x - input_mean) / input_std. The

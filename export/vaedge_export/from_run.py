@@ -122,7 +122,10 @@ def _test_part(run: Run, data_dir: str | None, cache_dir: Path | None) -> dict[s
 
 
 def _metrics(run: Run) -> dict[str, float | str]:
-    """Return the metrics of the `vaedge evaluate` with the most examples and draws, or those of the training."""
+    """Return the result of `vaedge evaluate` with the most examples and draws.
+
+    If there is no such result, return the metrics of training.
+    """
     given = f"{Path(run.config.dataset).name}{', each given its label' if run.classes else ''}"
     return _evaluation_metrics(run, given) if run.evaluations else _epoch_metrics(run, given)
 

@@ -101,7 +101,7 @@ def _tolerance(expected: Array, found: Array, wanted: Array) -> Array:
     Args:
         expected: The output in the reference, (n, ...).
         found: The output in ONNX Runtime on this machine, (n, ...).
-        wanted: The tolerance without rounding errors, an array that broadcasts to the output of one example.
+        wanted: The minimum tolerance, an array that broadcasts to the output of one example.
 
     Returns:
         float32 array of the shape of `wanted`.

@@ -34,8 +34,8 @@ class Spec:
         prior: p(z).
         conditions: Dict from the name of each further input of both networks to its description, in order.
         variants: Names of the variants to write in addition to fp32.
-        allow_loss: Maximum loss of a variant, a decrease of the ELBO in nats per example. None means 0.3, or a
-            thousandth of the ELBO if that is more.
+        allow_loss: Maximum loss of a variant, a decrease of the ELBO in nats per example. None means the larger
+            one of 0.3 and a thousandth of |ELBO|.
         fixed_batch: Batch size of the additional copies of the float32 graphs; None writes no copies.
         standardization: The map from the units of the data to those of the networks. None if the units are the same.
         encoding: "uint8" if x may also be given as uint8, which is divided by 255; otherwise None.

@@ -63,7 +63,7 @@ def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
 
 
 def _new_files(bundles: dict[str, Bundle]) -> dict[str, bytes]:
-    """Return the new content of the prior file and of the reference file of each variant, as a dict from file name."""
+    """Return a dict from file name to new content, for the prior file and for the reference files of all variants."""
     fp32 = bundles["fp32"]
     manifest = fp32.manifest
     stored = read_reference(fp32)

@@ -18,8 +18,8 @@ from vaedge_train.run_folder import read_config
 
 _RECIPES = files("vaedge_train") / "recipes"
 _UNSCORABLE = (
-    "note: `vaedge score`, `log_prob`, and draws from p(x|z) will be unavailable with {}, because it is not a "
-    "normalized likelihood. To score examples, use another --likelihood: bernoulli with --binarize dynamic, "
+    "note: `vaedge score`, `log_prob`, and draws from p(x|z) will be unavailable with {}, which is not a "
+    "normalized likelihood. To score examples, use another --likelihood: bernoulli (with --binarize dynamic), "
     "continuous_bernoulli (values in [0, 1]), discretized_logistic (8-bit images), or gaussian (any values)"
 )
 

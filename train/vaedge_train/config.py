@@ -91,7 +91,7 @@ class TrainConfig:
     )
     label_column: str | None = _field(
         None,
-        "column of a .csv file that holds the class of each row (see --condition label); it is no column of x",
+        "column of a .csv file that holds the class of each row (see --condition label); this column is not in x",
     )
     data_dir: str = _field("data", "folder in which torchvision stores its data sets")
     image_size: tuple[int, ...] | None = _field(
@@ -172,7 +172,7 @@ class TrainConfig:
     # Optimization.
     epochs: int = _field(50, "number of passes over the training set", _COUNT)
     patience: int | None = _field(
-        None, "stop after this number of epochs without a better ELBO on the validation part", _MAYBE_COUNT
+        None, "stop if the ELBO on the validation part has not improved for this number of epochs", _MAYBE_COUNT
     )
     batch_size: int = _field(128, "number of examples per step", _COUNT)
     learning_rate: float = _field(1e-3, "learning rate of Adam", _POSITIVE)
@@ -187,7 +187,7 @@ class TrainConfig:
     )
     precision: str = _choice(
         "float32",
-        "float32, or bfloat16 (matrix products in half precision, on CPUs that support bfloat16)",
+        "float32, or bfloat16 (matrix products in half precision, on a CPU or GPU that supports bfloat16)",
         ("float32", "bfloat16"),
     )
     compile: bool = _field(False, "compile the objective with torch.compile")

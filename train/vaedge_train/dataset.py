@@ -235,7 +235,7 @@ def _distinct(part: Examples) -> Iterator[Tensor]:
 
 
 def _binarized(part: Examples, generator: torch.Generator) -> Examples:
-    """Binarize examples: return them as uint8, where each value is 0 or 255 and was drawn by `binarize`."""
+    """Binarize examples. The result is uint8: 0 or 255 for each bit 0 or 1 that `binarize` draws."""
     x = torch.empty(len(part), *part.shape, dtype=torch.uint8)
     for start in range(0, len(part), _CHUNK):
         gray = scale(part[start : start + _CHUNK].x)

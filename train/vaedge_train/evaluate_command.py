@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate a run, print the metrics, and add them to `evaluation.json`, which the export reads.
 
-    The metrics replace earlier metrics with the same number of examples, k and seed. Return 0.
+    The metrics replace earlier metrics with the same k, the same seed, and the same number of examples. Return 0.
     """
     for option, value, minimum in (("-k", args.k, 1), ("--items", args.examples, 1), ("--seed", args.seed, 0)):
         if value is not None and value < minimum:

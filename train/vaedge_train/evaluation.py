@@ -101,8 +101,8 @@ def evaluate(
         examples: The examples. A Bernoulli likelihood requires examples that are already binarized.
         k: Number of draws of z for each example.
         seed: Seed of the draws.
-        progress: Function that is called after each chunk of examples, with the number of examples in the chunk, and
-            with a function that returns the metrics so far as text.
+        progress: Function that is called after each chunk of examples with two arguments: the number of examples in the
+            chunk, and a function that returns the metrics so far as text.
     """
     device = vae.device
     generator = torch.Generator(device).manual_seed(seed)

@@ -68,7 +68,7 @@ class Run:
         labels: Name of the class of each test example, also if the model is not conditional; empty if the data set
             has no classes.
         metrics: Metrics of the last epoch whose weights were kept, in nats per example.
-        evaluations: Results of `vaedge evaluate`, at most one for each combination of number of examples, k and seed.
+        evaluations: Results of `vaedge evaluate`, at most one for each combination of k, seed, and number of examples.
     """
 
     path: Path

@@ -1,7 +1,7 @@
 """The images of a model card.
 
-The card of a model of images shows samples, reconstructions, and a traverse of the latents. The card of a model of
-tables shows histograms. If a latent has two elements, the card also shows a map of the latent space.
+The card of a model of images shows samples, reconstructions, and the effect of the most active elements of z. The card
+of a model of tables shows histograms. If z has two elements, the card also shows a map of the latent space.
 """
 
 import math
@@ -19,7 +19,7 @@ from vaedge_export.card.plots import histograms_png, scatter_png, scores_png
 
 _IMAGES = 64
 _SEED = 0
-_TRAVERSED = 8  # number of latents in the traverse, which shows the most active ones
+_TRAVERSED = 8  # number of rows of the traverse, each of which varies one element of z
 _STEPS = np.linspace(-3, 3, 13, dtype=np.float32)
 
 
@@ -37,8 +37,8 @@ def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Se
 
     Args:
         vae: The float32 graphs.
-        real: Real examples, or None. Without real examples, the card has only samples, and a grid of decoded latents
-            if the model has two latents.
+        real: Real examples, or None. Without real examples, the card has only samples and, if z has two elements, a
+            grid of images for a grid of values of z.
         random: Random examples. If `real` is None, the images have the conditions of these examples.
         labels: Name of the class of each real example, for a map of the latent space; empty if there are no classes.
 
@@ -66,9 +66,9 @@ def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Se
 
 
 def _manifold_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Return a grid of decoded latents as PNG, for a model with two latents.
+    """Decode a grid of values of z, which has two elements, and return the images as PNG.
 
-    The first latent grows from left to right, and the second one from bottom to top. The values are quantiles of
+    The first element of z grows from left to right, and the second one from bottom to top. The values are quantiles of
     N(0, 1). In a conditional model, all images have the conditions of the first example.
     """
     quantiles = np.array([NormalDist().inv_cdf(p) for p in np.linspace(*_MANIFOLD_ENDS, _MANIFOLD)], np.float32)
@@ -110,9 +110,10 @@ def samples_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
 
 
 def _traverse_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Return a grid of decoded latents as PNG. Each row varies one of the most active latents from -3 to 3.
+    """Decode values of z, and return a grid of the images as PNG.
 
-    All other latents have the values of the posterior mean of the first example.
+    Each row varies one of the most active elements of z from -3 to 3. All other elements have the values of the
+    posterior mean of the first example.
     """
     means = vae.encode(examples.x, conditions=examples.conditions).mean.reshape(len(examples.x), -1)
     chosen = np.argsort(-means.var(0), kind="stable")[:_TRAVERSED]

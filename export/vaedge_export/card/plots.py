@@ -142,7 +142,7 @@ def scores_png(calibration: _Array, evaluation: _Array, thresholds: Mapping[str,
 
 
 def round_step(length: float) -> float:
-    """Return a step of 1, 2 or 5 times a power of ten that divides an axis into at most ten parts."""
+    """Return a step that divides an axis into at most ten parts. The step is 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(length))
     return next(power * factor for factor in (0.1, 0.2, 0.5, 1, 2) if length <= 10 * power * factor)
 

@@ -18,7 +18,7 @@ BATCH_SIZES = (1, 2, 7, 64)
 # data, the standard deviation. An absolute tolerance of 1e-5 would be too strict for large logits: neighboring float32
 # values near -145 are 1.5e-5 apart.
 TOLERANCE = 1e-5
-# Maximum difference for graphs with convolutions. ONNX Runtime adds thousands of products in a different order there.
+# Maximum difference for graphs with convolutions. ONNX Runtime and torch add thousands of products in different orders.
 CONVOLUTION_TOLERANCE = 1e-4
 
 
@@ -28,9 +28,9 @@ class Difference:
 
     Attributes:
         absolute: Maximum of |found - expected|.
-        scaled: Maximum of |found - expected| / max(unit, |expected|). The unit is 1. If the model
-            standardizes its data, the unit is the standard deviation of the data before. The export fails if this
-            number exceeds the tolerance.
+        scaled: Maximum of |found - expected| / max(unit, |expected|). The unit is 1 or, if the model
+            standardizes its data, the standard deviation of the data before standardization. The export fails if
+            `scaled` exceeds the tolerance.
         magnitude: Maximum of |expected|.
     """
 

@@ -35,8 +35,9 @@ def check_signature(content: bytes, name: str, inputs: Mapping[str, Array], outp
     Args:
         content: The serialized graph.
         name: Name of the graph, for the error.
-        inputs: Dict from each expected input to an (n, ...) array, in order. The values are not used.
-        outputs: Dict from each expected output to the shape of one example, in order. Outputs must be float32.
+        inputs: Dict from the name of each expected input to an (n, ...) array, in order. The values are not used.
+        outputs: Dict from the name of each expected output to the shape of one example, in order. Outputs must be
+            float32.
 
     Raises:
         SignatureError: A name, type or shape differs, or the batch axis has a fixed size.
@@ -68,7 +69,7 @@ def _check_tensor(name: str, value: onnx.ValueInfoProto, dtype: str, shape: tupl
 
 
 def check_purity(content: bytes, name: str, *, contrib: bool = False) -> None:
-    """Check that the graph is one self-contained, deterministic function without traces of the exporting machine.
+    """Check that the graph is one self-contained, deterministic function without data about the exporting machine.
 
     Args:
         content: The serialized graph.

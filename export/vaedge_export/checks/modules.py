@@ -186,7 +186,7 @@ def check_logits(likelihood: Likelihood, outputs: Mapping[str, Array]) -> None:
 
 
 def check_meaning(spec: Spec, examples: Inputs) -> None:
-    """Refuse an encoder if the ELBO is much better when its outputs are not read as (mean, log_var).
+    """Refuse an encoder if a reading of its outputs other than (mean, log_var) gives a much better ELBO.
 
     The check tries three other readings: (log_var, mean), (mean, sigma) and (mean, log sigma). It computes the ELBO in
     standardized units, with the prior N(0, I) and the noise `examples.z`. A model passes if all readings give about the

@@ -1,1 +1,1 @@
-"""Variants of the graphs with fewer bits: quantizers, measurements, and the search for layers to keep in float32."""
+"""Make and measure variants, which are graphs with fewer bits per number. Search the layers to keep in float32."""

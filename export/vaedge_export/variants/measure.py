@@ -35,7 +35,7 @@ class Measurements:
         elbo_change: Mean change of the ELBO, nats per example; negative values are losses.
         elbo_change_standard_error: Standard error of `elbo_change`.
         bound_change: Mean change of the importance-weighted bound with k draws, nats per example.
-        psnr: Peak signal-to-noise ratio of the reconstructions against those of float32, dB; None if both are equal.
+        psnr: Peak signal-to-noise ratio of the reconstructions against those of float32, in dB; None if both are equal.
         microseconds: Dict from batch size to the median time of a call of `reconstruct`.
         kept: Names of the layers that stay in float32.
         examples: Number of examples.
@@ -194,7 +194,7 @@ def describe_costs(measured: Mapping[str, Measurements]) -> list[str]:
 
 
 def default_budget(elbo: float) -> float:
-    """Return the maximum loss of a variant: 0.3 nats, or a thousandth of the ELBO if that is more.
+    """Return the maximum loss of a variant: the larger one of 0.3 nats and a thousandth of |ELBO|.
 
     Args:
         elbo: Mean ELBO of the float32 graphs, in nats per example.

@@ -18,8 +18,9 @@ from vaedge.engine.onnxruntime import import_onnxruntime
 from vaedge_export.graphs import logging_off
 from vaedge_export.networks import Array
 
-# Channels of activations whose maximum exceeds this quantile of all maxima are scaled down to the quantile. A tensor of
-# activations has only one scale, so a few large channels would leave few quantization steps for the other channels.
+# If the maximum of a channel exceeds this quantile of the maxima of all channels, the channel is scaled down to the
+# quantile. A tensor of activations has only one scale, so a few large channels would leave few quantization steps for
+# the other channels.
 _OUTLIERS = 0.9
 _BLOCK = 32  # number of 4-bit weights that share a scale
 _CALIBRATION_BATCH_SIZE = 32
@@ -48,8 +49,8 @@ def to_int8(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
     """Quantize to 8 bits, with signed weights and one scale per channel.
 
     A graph of matrix products is quantized dynamically: it computes the scales of its activations from each batch.
-    First, channels of the activations with much larger values than the others are scaled down, as in SmoothQuant
-    (Xiao et al. 2023).
+    First, the channels that `outlier_factors` finds in the activations are scaled down, as in SmoothQuant (Xiao et al.
+    2023).
 
     A graph with convolutions is quantized statically: the scales of its activations come from the given examples. The
     graph has the QDQ format, for which ONNX Runtime has fast kernels.
@@ -111,7 +112,7 @@ def to_int4(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) 
 
 
 def to_fp16(content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> onnx.ModelProto:
-    """Convert a graph to half precision, except its inputs and outputs. It is then half as large, and fast on CUDA.
+    """Convert a graph to half precision, except its inputs and outputs. The result is half as large, and fast on CUDA.
 
     Args:
         content: The serialized float32 graph.

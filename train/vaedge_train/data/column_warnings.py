@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vaedge_train.model.standardization import Moments, statistics
 
 _SMALL, _LARGE = 0.01, 100.0  # outside this range of standard deviations, training probably needs standardization
-_MAX_SPACING = 0.01  # largest distance of neighboring float32 numbers, in standard deviations of the column
+_MAX_SPACING = 0.01  # maximum distance between neighboring float32 numbers, in standard deviations of the column
 _MAX_NAMED = 5  # maximum number of columns that one warning names
 
 
@@ -56,7 +56,7 @@ def _kind(std: npt.NDArray[Any]) -> str:
 
 
 def _listed(chosen: npt.NDArray[np.bool_], std: npt.NDArray[Any], features: Sequence[str]) -> str:
-    """Return a text with the first chosen columns, their standard deviations, and the number of further columns."""
+    """Return a text that lists the first few chosen columns with their standard deviations, and counts the others."""
     indices = np.flatnonzero(chosen)
     named = [f"{features[index] if features else index} ({std.flat[index]:.3g})" for index in indices[:_MAX_NAMED]]
     others = len(indices) - len(named)

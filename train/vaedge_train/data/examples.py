@@ -135,7 +135,7 @@ def with_test_part(examples: Examples, classes: tuple[str, ...] = (), features: 
 
 
 def numbered_classes(*parts: Examples) -> tuple[str, ...]:
-    """Return the names "0", "1", ... for the numbers of all classes. Return () if a part of the data has no classes."""
+    """Return the names "0", "1", ... up to the largest class. Return () if a part of the data has no classes."""
     largest = [int(part.y.max()) for part in parts if part.y is not None]
     return tuple(map(str, range(max(largest) + 1))) if len(largest) == len(parts) else ()
 

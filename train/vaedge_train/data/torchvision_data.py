@@ -44,14 +44,14 @@ def load_torchvision(name: str, data_dir: str) -> Source:
     Args:
         name: Name of a data set: mnist, fashion-mnist, cifar10, svhn, ... It is the name of a class in
             `torchvision.datasets`. Case and hyphens are ignored.
-        data_dir: The folder of the files, which torchvision calls `root`.
+        data_dir: The folder that contains the files. torchvision calls this folder `root`.
 
     Returns:
         Train and test images, each (n, channels, height, width) uint8, with the classes that torchvision provides.
 
     Raises:
-        DataError: The data set is unknown, cannot be found or downloaded, has no train and test part, or does not
-            consist of 8-bit images of one size.
+        DataError: The data set is unknown, cannot be found or downloaded, is not divided into a train part and a test
+            part, or does not consist of 8-bit images of one size.
     """
     dataset = _classes().get(_normalized(name))
     if dataset is None:

@@ -94,7 +94,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def _reason_against_cuda(index: int) -> str | None:
-    """Return the reason why the GPU with an index does not work, or None if the GPU works."""
+    """Return the reason why the GPU with the given index does not work, or None if this GPU works."""
     if torch.version.cuda is None:
         return "this build of torch has no support for CUDA"
     count = torch.cuda.device_count()

@@ -37,7 +37,7 @@ class TrainingState:
         totals: (2,) float64 on the device, distortion and rate summed over the examples of the current epoch, in nats.
         seconds: Training time in seconds, including the time before the run was resumed.
         best: Largest ELBO so far on the part that is evaluated after each epoch, in nats per example.
-        best_epoch: Number of the epoch with this ELBO, counted from 1.
+        best_epoch: Number of the epoch with the ELBO `best`, counted from 1.
         data: SHA-256 of the training examples, which must be the same in a resumed run.
     """
 

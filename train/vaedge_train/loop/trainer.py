@@ -136,7 +136,7 @@ class Trainer:
     def fit(self) -> None:
         """Run the remaining epochs.
 
-        If `patience` is configured, stop early after this number of epochs without a better ELBO.
+        If `patience` is configured, stop early if the ELBO has not improved for this number of epochs.
 
         Raises:
             NonFiniteError: The loss became NaN or infinite.

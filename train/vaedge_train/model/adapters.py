@@ -16,7 +16,8 @@ class Labeled(nn.Module):
         """Wrap a network.
 
         Args:
-            network: The network. Its input has the columns or channels of x or z, followed by one for each class.
+            network: The network. Its input has the columns (or channels) of x or z, and then one column (or channel)
+                for each class.
             classes: Number of classes.
             flatten: Whether to flatten each example to one row first, as a fully connected network requires.
         """
@@ -29,7 +30,7 @@ class Labeled(nn.Module):
         """Return the outputs of the network.
 
         Args:
-            x: Input of an encoder, x (n, channels, ...), or of a decoder, z (n, latent).
+            x: The input: x (n, channels, ...) for an encoder, or z (n, latent) for a decoder.
             y: (n,) int64, the class of each example.
         """
         x = x.flatten(1) if self.flatten else x

@@ -18,7 +18,7 @@ class Residual(nn.Module):
 
     Group normalization (Wu & He 2018) treats each example by itself. Results therefore do not depend on the batch, and
     the exported graph needs no statistics of the training data. Each block has one normalization instead of the
-    usual two, because a normalization takes more time than the convolutions on a CPU.
+    usual two, because on a CPU, a normalization takes more time than the convolutions.
     """
 
     def __init__(self, channels: int) -> None:

@@ -90,7 +90,7 @@ class Likelihood:
 
 
 class Bernoulli(Likelihood):
-    """The likelihood of binary x: log p(x|z) = x * logits - softplus(logits). It is accurate for all logits."""
+    """The likelihood of binary x: log p(x|z) = x * logits - softplus(logits). The result is accurate for all logits."""
 
     name = "bernoulli"
     parameters = ("logits",)
@@ -136,8 +136,8 @@ class ContinuousBernoulli(Likelihood):
 
     For logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)). The mean is
     1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so Taylor series replace them
-    for l near 0. For such l, the code evaluates the formulas at l = 1 instead, and discards the results. At l = 0,
-    their gradients would be NaN, and `torch.where` would not remove the NaN from the gradient of the result.
+    for l near 0. For such l, the code evaluates the formulas at l = 1 instead, and discards the results. Otherwise,
+    the gradients of the formulas would be NaN at l = 0, and `torch.where` would not remove this NaN.
     """
 
     name = "continuous_bernoulli"
@@ -256,7 +256,7 @@ class DiscretizedLogistic(Likelihood):
 
 
 def bits_per_dimension(nats: float, elements: int) -> float:
-    """Convert a log-probability of one example in nats to bits per dimension, -nats / (elements * log 2).
+    """Convert the log-probability of one example from nats to bits per dimension, -nats / (elements * log 2).
 
     Args:
         nats: Log-probability, or a bound on it.

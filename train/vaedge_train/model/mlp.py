@@ -106,7 +106,10 @@ class Decoder(nn.Module):
 
 
 def _hidden_layers(sizes: Sequence[int], activation: str) -> list[nn.Module]:
-    """Return a linear layer and an activation for each pair of neighboring sizes. A `Gated` module replaces both."""
+    """Return a linear layer and an activation for each pair of neighboring sizes.
+
+    With the activation `Gated`, one `Gated` module replaces both.
+    """
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
         if ACTIVATIONS[activation] is Gated:

@@ -151,7 +151,7 @@ class _GaussianMixture(Prior):
             return torch.logsumexp(constant + exponent, -1)
 
     def sample(self, n: int, encode: Encode, generator: torch.Generator) -> Tensor:
-        """Draw n latent vectors, (n, latent). Each draw first chooses a component by weight, then draws from it."""
+        """Draw n latent vectors, (n, latent): for each one, draw a component by weight, then z from this component."""
         log_weights, means, log_vars = self.components(encode)
         chosen = torch.multinomial(log_weights.exp(), n, replacement=True, generator=generator)
         mean, log_var = means[chosen], log_vars[chosen]

@@ -1,6 +1,6 @@
 """Choose digits of MNIST at random, and write them to `digits.npz`: `python draw.py DATA_DIR`.
 
-DATA_DIR is the folder in which torchvision stores MNIST. The same MNIST gives the same file, byte for byte.
+DATA_DIR is the folder in which torchvision stores MNIST. Every run chooses the same digits, and writes the same bytes.
 """
 
 import sys
@@ -15,7 +15,7 @@ COUNTS = {"train": 8000, "test": 2000}
 
 
 def main(data_dir: str) -> None:
-    """Choose different digits, and write them to `digits.npz` beside this file, in the order of MNIST.
+    """Choose digits without replacement, and write them to `digits.npz` beside this file, in the order of MNIST.
 
     Args:
         data_dir: The folder in which torchvision stores MNIST.
