@@ -95,7 +95,10 @@ def test_normalizing_constant_of_the_prior_counts(linear_vae, weight, x):
 
 
 def test_bound_is_not_the_surrogate_of_the_path_gradient(bits):
-    """The surrogate, sum(w log w), exceeds the bound by the KL divergence of the weights from uniform weights."""
+    """With the normalized weights v = w / sum(w), the surrogate is sum(v log w), and the bound is log(mean(w)).
+
+    The surrogate exceeds the bound by the KL divergence of v from uniform weights.
+    """
     vae, eps = tiny(), noise(8, 20, 3, seed=0)
     surrogate, bound = (-Objective(vae, "iwae", path_gradient=path)(bits, eps)[0].item() for path in (True, False))
     assert surrogate > bound

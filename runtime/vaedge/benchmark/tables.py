@@ -12,7 +12,7 @@ NOT_AVAILABLE = "not available"
 _MAX_DRIFT = 0.05
 _STOPPED = {
     "precision": "{} rows reached the precision of {:.3g} %",
-    "budget": "{} rows spent their time of {:.3g} seconds before they reached the precision of {:.3g} %",
+    "budget": "{} rows used their {:.3g} seconds and did not reach the precision of {:.3g} %",
     "interrupted": "{} rows were interrupted",
 }
 _CANDIDATE_COLUMNS = ("", "device", "threads", "spinning", "cold start", "peak memory", "bytes", "difference", "nats")

@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the number of anomalies and the most anomalous examples.
 
-    With --out, also write the scores. With --maps, also write one image per example that shows its distortion in red.
+    With --out, also write the scores. With --maps, also write an image of each example, with its distortion in red.
     """
     output = None if args.out is None else Output.of(args.out, ".csv", reads=[args.input])
     if args.maps is not None:

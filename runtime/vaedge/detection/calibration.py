@@ -50,9 +50,9 @@ class Calibration:
         scores: Scores of the calibration examples in ascending order, float32, shape (n,).
         evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). The score
             was neither fitted nor calibrated with these normal examples. They measure the false-alarm rate.
-        map_range: Two distortions of one element of x, in nats, float32, shape (2,). The first is the median over all
-            elements of normal examples. One normal example in a hundred has an element above the second. An image of a
-            distortion map shows the first without red and the second in full red.
+        map_range: Limits of the colors of a distortion map, in nats per element of x, float32, shape (2,). Elements at
+            the first limit have no red: it is the median distortion over all elements of normal examples. Elements at
+            the second limit are completely red: 1 % of the normal examples have an element above it.
         model: SHA-256 that identifies the graphs and the prior of the variant, 64 hexadecimal digits.
     """
 

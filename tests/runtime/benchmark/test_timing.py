@@ -38,7 +38,7 @@ class Candidate:
 
 
 def call_of(candidate):
-    """Return a function that returns the calls of a candidate."""
+    """Return a function that takes an operation and inputs, and returns the call of the candidate."""
     return lambda operation, rows: timing.LocalCall(timing.operation_call(candidate, operation, rows))
 
 

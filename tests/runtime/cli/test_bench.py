@@ -74,7 +74,7 @@ def test_every_candidate_is_timed(bundle, capsys, monkeypatch):
         "blocks",
     ]
     assert lines[heading + 1].split()[:4] == ["fp32", "x1", "encode", "1"]
-    assert "32 rows spent their time of 1e-09 seconds before they reached the precision of 2 %." in lines
+    assert "32 rows used their 1e-09 seconds and did not reach the precision of 2 %." in lines
 
 
 @pytest.fixture

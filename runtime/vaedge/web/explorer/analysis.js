@@ -74,8 +74,8 @@ export function showInput(model, kind, store, report) {
   }, report);
 
   /**
-   * Show the numbers of an input. Return notes about them, and the distortion of each element if there is a
-   * calibration.
+   * Show the results of an input, such as its bound. Return notes about the results, and the distortion of each
+   * element if there is a calibration.
    *
    * @param {{data: Float32Array, shape: number[]}} batch
    * @param {object} options
