@@ -1,4 +1,4 @@
-"""A killed export or bulk job leaves no result, the previous result, or a complete result."""
+"""A killed export or bulk job leaves nothing, the previous result, or a complete new result."""
 
 import random
 import re

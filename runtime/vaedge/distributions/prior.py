@@ -154,7 +154,7 @@ class Mixture:
     def __post_init__(self) -> None:
         mean, std, cumulative = self.mean, self.std, self.cumulative
         if mean.dtype != np.float32 or std.dtype != np.float32 or cumulative.dtype != np.int64:
-            raise BundleError("the prior's mean and std must be float32, and its cumulative int64")
+            raise BundleError("the prior's arrays mean and std must be float32, and its array cumulative must be int64")
         if mean.ndim < 2 or not mean.size or std.shape != mean.shape or cumulative.shape != mean.shape[:1]:
             raise BundleError(
                 f"the prior's arrays have the shapes {mean.shape} (mean), {std.shape} (std) and {cumulative.shape} "

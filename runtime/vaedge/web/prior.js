@@ -81,7 +81,7 @@ export class Mixture {
    */
   constructor(mean, std, cumulative) {
     if (!isFloat32(mean.data) || !isFloat32(std.data) || !(cumulative.data instanceof BigInt64Array)) {
-      throw new BundleError("the prior's mean and std must be float32, and its cumulative int64");
+      throw new BundleError("the prior's arrays mean and std must be float32, and its array cumulative must be int64");
     }
     const [components, ...latentShape] = mean.shape;
     const hasParameters = latentShape.length > 0 && mean.data.length > 0 && isEqual(std.shape, mean.shape);

@@ -1,4 +1,4 @@
-"""Standardization: which runs use it, the warning if a run should use it, and its storage in the run folder."""
+"""Standardization: which runs use it, the warning for a run that should use it, and how the run folder stores it."""
 
 import json
 import warnings

@@ -125,10 +125,11 @@ class ConvDecoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, parameters: Sequence[Tensor]) -> None:
-        """Set the bias of the output layer, so that the untrained decoder returns about the mean color.
+        """Set the bias of the output layer, so that the untrained decoder returns approximately the mean color.
 
         Args:
-            parameters: One (*output_shape) tensor for each parameter of p(x|z). The bias is its mean over the pixels.
+            parameters: One (*output_shape) tensor for each parameter of p(x|z). Its mean over the pixels becomes the
+                bias of this parameter.
         """
         bias = self.output.bias
         if bias is not None:
