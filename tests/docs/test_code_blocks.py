@@ -66,6 +66,12 @@ def test_code_blocks_of_a_page_run(page, workspace):
                 run_command(command, block, place)
 
 
+def test_readme_reports_about_the_stated_share_of_false_alarms(workspace):
+    namespace = {}
+    exec(next(block.code for block in read_blocks(ROOT / "README.md") if block.language == "python"), namespace)
+    assert 0 < namespace["found"].is_anomaly.mean() < 0.1
+
+
 def run_command(command, block, place):
     words = shlex.split(command)
     if command.startswith(NOT_VAEDGE):
