@@ -19,7 +19,7 @@ from vaedge.errors import VaedgeError, install_hint
 
 _EXIT_STATUS = (
     "Exit status: 0 success; 1 failure, with one line on stderr; 2 wrong arguments; 3 if `check` found a difference, "
-    "`detect --fail-on-anomaly` found an anomaly, or `bench --fail-above` found a slow-down."
+    "`detect --fail-on-anomaly` found an anomaly, or `bench --fail-above` found a slow-down; 130 after Ctrl-C."
 )
 COMMANDS = {
     "train": ("vaedge_train.command", "train a VAE: data set -> run folder"),

@@ -1,6 +1,7 @@
 """Subcommands whose input is not an image file, and errors that the command line prints."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -38,6 +39,13 @@ def test_help_names_every_command(capsys):
     assert stop.value.code == 0
     message = capsys.readouterr().out
     assert all(command in message for command in COMMANDS)
+
+
+def test_help_lists_the_exit_statuses(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    epilog = capsys.readouterr().out.partition("Exit status:")[2]
+    assert re.findall(r"(?:^|;)\s+(\d+)\s", epilog) == ["0", "1", "2", "3", "130"]
 
 
 def test_version_is_printed(capsys):
