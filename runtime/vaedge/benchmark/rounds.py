@@ -21,7 +21,7 @@ from vaedge.benchmark.intervals import (
     ratio_interval,
     relative_width,
 )
-from vaedge.benchmark.report import Row
+from vaedge.benchmark.report import Report, Row
 from vaedge.benchmark.timing import Call, Timed, check_agreement
 from vaedge.bundle.reference import Inputs
 
@@ -201,3 +201,18 @@ def run_rounds(
                 running.remove(group)
         now = time.perf_counter()
         advance(max(0.0, min(now - begin, budget) - min(start - begin, budget)))
+
+
+def sufficient_seconds(report: Report) -> float:
+    """Return the time budget for each row, in seconds, with which such a measurement should get enough blocks.
+
+    The starts of all processes then take at most their share of MIN_VALUES blocks. If calls are so long that they limit
+    the number of blocks, the budget of the report is increased in proportion to this number.
+
+    Args:
+        report: A report with at least one row.
+    """
+    starts = sum(candidate.cold_start_seconds for candidate in report.candidates)
+    budget = MIN_VALUES * starts / _MAX_START_SHARE
+    fewest = min(len(row.rounds) for row in report.rows)
+    return float(np.ceil(max(budget / len(report.rows), report.seconds * MIN_VALUES / fewest)))

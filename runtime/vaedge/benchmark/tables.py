@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from vaedge.benchmark.compare import EQUAL, FASTER, SLOWER, UNDECIDED, Change, verdict
 from vaedge.benchmark.intervals import MIN_VALUES
 from vaedge.benchmark.report import MeasuredCandidate, Report, Row
+from vaedge.benchmark.rounds import sufficient_seconds
 from vaedge.benchmark.table import Table
 
 NOT_AVAILABLE = "not available"
@@ -99,9 +100,10 @@ def remarks(report: Report) -> Iterator[str]:
     first = [row for row in report.rows if row.candidate == report.candidates[0].name]
     fewest = min((len(row.rounds) for row in first), default=MIN_VALUES)
     if fewest < MIN_VALUES:
+        advice = "" if report.partial else f": measure with --seconds {sufficient_seconds(report):.0f} or more"
         yield (
             f"Rows with fewer than {MIN_VALUES} blocks have no interval, and their ratios are uncertain (the smallest "
-            f"number of blocks here is {fewest}): measure with a longer --seconds."
+            f"number of blocks here is {fewest}){advice}."
         )
     worst = max(first, key=lambda row: abs(row.drift or 0), default=None)
     if worst is not None and abs(worst.drift or 0) > _MAX_DRIFT:

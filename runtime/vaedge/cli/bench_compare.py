@@ -7,6 +7,7 @@ from vaedge.benchmark import tables
 from vaedge.benchmark.compare import SLOWER, UNDECIDED, compare, conflicts
 from vaedge.benchmark.intervals import MIN_VALUES
 from vaedge.benchmark.report import read_report
+from vaedge.benchmark.rounds import sufficient_seconds
 
 
 def compare_reports(args: argparse.Namespace) -> int:
@@ -30,10 +31,15 @@ def compare_reports(args: argparse.Namespace) -> int:
         return 0
     if any(change.verdict == SLOWER and change.relative > args.fail_above for change in changes):
         return 3
-    undecided = sum(change.verdict == UNDECIDED for change in changes)
-    if undecided or not changes:
+    if not changes:
         raise InputError(
-            f"--fail-above cannot be checked: {undecided} of {len(changes)} rows have fewer than {MIN_VALUES} blocks "
-            "in one of the reports; measure both again with a longer --seconds"
+            "--fail-above cannot be checked: the reports have no row in common; measure both with the same options"
+        )
+    if any(change.verdict == UNDECIDED for change in changes):
+        fewest = min(len(row.rounds) for report in (old, new) for row in report.rows)
+        seconds = max(map(sufficient_seconds, (old, new)))
+        raise InputError(
+            f"--fail-above cannot be checked: each row needs at least {MIN_VALUES} blocks in both reports, and the "
+            f"smallest number of blocks is {fewest}; measure both again with --seconds {seconds:.0f} or more"
         )
     return 0

@@ -4,13 +4,14 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vaedge.benchmark import rounds
 from vaedge.benchmark.intervals import drift, median_interval, quotient_interval, ratio_estimate, ratio_interval
-from vaedge.benchmark.rounds import Group, run_rounds
+from vaedge.benchmark.rounds import Group, run_rounds, sufficient_seconds
 from vaedge.benchmark.timing import LocalCall, Timed
 
 
@@ -143,6 +144,23 @@ def test_slow_starts_leave_enough_blocks_for_an_interval(clock, wait):
     assert len(group.blocks) >= 8
     assert group.rows()[1].ratio_interval is not None
     assert clock[0] <= 1100
+
+
+@pytest.mark.parametrize(("start", "call"), [(1.0, 0.001), (0.1, 1.0)])
+def test_sufficient_seconds_give_enough_blocks_for_an_interval(wait, start, call):
+    """Slow starts limit the number of blocks, or slow calls do."""
+
+    def measure(seconds):
+        group = Group("decode", 4, {name: SyntheticCall(lambda: wait(call)) for name in "ab"})
+        run_rounds([group], seconds, 0, lambda: wait(2 * start))
+        return group
+
+    group = measure(3)
+    assert len(group.blocks) < 8
+    candidates = [SimpleNamespace(cold_start_seconds=start)] * 2
+    seconds = sufficient_seconds(SimpleNamespace(seconds=3, candidates=candidates, rows=group.rows()))
+    assert len(measure(seconds).blocks) >= 8
+    assert seconds <= 24
 
 
 def test_ratio_of_a_block_is_the_median_of_its_rounds():
