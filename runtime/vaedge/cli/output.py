@@ -22,7 +22,7 @@ from vaedge.cli.conditions import condition_columns
 from vaedge.cli.progress import progress_bar
 from vaedge.cli.sources import Buffers, Mapped
 from vaedge.files.arrays import npy_parts, npz_content
-from vaedge.files.atomic import write_atomically
+from vaedge.files.atomic import require_parent, write_atomically
 from vaedge.files.shards import Source, write_file, write_shards, write_table
 from vaedge.files.tables import format_header, format_rows
 
@@ -59,8 +59,7 @@ class Output:
         if suffix not in allowed:
             names = [name for name in allowed if name != SHARDS]
             raise InputError(f"{path}: the name of the output must end in {' or '.join(names)}")
-        if not path.absolute().parent.is_dir():
-            raise InputError(f"{path.parent} is not a folder; create it first")
+        require_parent(path)
         if (path.parent / MANIFEST_NAME).exists():
             raise InputError(f"{path} is inside of a bundle, whose files must not change; write to another folder")
         if any(path.resolve() == read.resolve() for read in reads):

@@ -21,7 +21,7 @@ from vaedge.bundle.npz import read_npz
 from vaedge.detection.score import MAX_POINTS, Score
 from vaedge.detection.terms import Terms
 from vaedge.errors import BundleError, InputError
-from vaedge.files.atomic import write_atomically
+from vaedge.files.atomic import require_parent, write_atomically
 
 # The smallest number of normal examples: 4 fit the score, 8 calibrate, and 8 measure the false-alarm rate.
 MIN_EXAMPLES = 20
@@ -168,7 +168,13 @@ class Calibration:
         return float(rate)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the calibration as .npz, for `vaedge.load(calibration=...)`. The file is replaced atomically."""
+        """Write the calibration as .npz, for `vaedge.load(calibration=...)`. The file is replaced atomically.
+
+        Raises:
+            InputError: The folder of the file does not exist.
+            OSError: The file cannot be written.
+        """
+        require_parent(Path(path))
         write_atomically(Path(path), self.to_npz())
 
     def to_npz(self) -> bytes:

@@ -7,6 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from vaedge.errors import InputError
+
+
+def require_parent(path: Path) -> None:
+    """Raise InputError if the folder of `path` does not exist."""
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path.parent} is not a folder; create it first")
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:

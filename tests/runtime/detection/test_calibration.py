@@ -77,6 +77,11 @@ def test_save_replaces_the_file(calibration, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["calibration.npz"]
 
 
+def test_save_into_a_missing_folder_is_refused(calibration, tmp_path):
+    with pytest.raises(InputError, match="absent is not a folder; create it first"):
+        calibration.save(tmp_path / "absent" / "calibration.npz")
+
+
 def test_calibration_of_another_model_is_refused(calibration):
     with pytest.raises(BundleError, match="another bundle or to another variant"):
         Calibration.from_npz(calibration.to_npz(), "cd" * 32)
