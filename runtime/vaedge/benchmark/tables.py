@@ -12,9 +12,9 @@ from vaedge.benchmark.table import Table
 NOT_AVAILABLE = "not available"
 _MAX_DRIFT = 0.05
 _STOPPED = {
-    "precision": "{} rows reached the precision of {:.3g} %",
-    "budget": "{} rows used their {:.3g} seconds and did not reach the precision of {:.3g} %",
-    "interrupted": "{} rows were interrupted",
+    "precision": "{} reached the precision of {:.3g} %",
+    "budget": "{} used {:.3g} seconds per row and did not reach the precision of {:.3g} %",
+    "interrupted": "{} did not finish",
 }
 _CANDIDATE_COLUMNS = ("", "device", "threads", "spinning", "cold start", "peak memory", "bytes", "difference", "nats")
 _ROW_COLUMNS = (
@@ -82,7 +82,7 @@ def summary(found: Sequence[Change]) -> str:
     """Return the line below the table of a comparison, which counts the verdicts."""
     counts = Counter(change.verdict for change in found)
     return (
-        f"{len(found)} rows: {counts[SLOWER]} slower, {counts[FASTER]} faster, {counts[EQUAL]} cannot be "
+        f"{_count_rows(len(found))}: {counts[SLOWER]} slower, {counts[FASTER]} faster, {counts[EQUAL]} cannot be "
         f"distinguished, {counts[UNDECIDED]} with too few blocks."
     )
 
@@ -96,7 +96,7 @@ def remarks(report: Report) -> Iterator[str]:
     for reason, text in _STOPPED.items():
         if count := sum(row.stopped == reason for row in report.rows):
             numbers = [report.seconds] if reason == "budget" else []
-            yield text.format(count, *numbers, 100 * report.precision) + "."
+            yield text.format(_count_rows(count), *numbers, 100 * report.precision) + "."
     first = [row for row in report.rows if row.candidate == report.candidates[0].name]
     fewest = min((len(row.rounds) for row in first), default=MIN_VALUES)
     if fewest < MIN_VALUES:
@@ -120,6 +120,10 @@ def markdown(report: Report) -> str:
     lines = [f"- {line}" for line in head(report)]
     parts = (lines, candidates(report).markdown(), rows(report).markdown(), remarks(report))
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _count_rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _candidate(candidate: MeasuredCandidate) -> Sequence[str]:

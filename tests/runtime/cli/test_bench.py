@@ -74,7 +74,7 @@ def test_every_candidate_is_timed(bundle, capsys, monkeypatch):
         "blocks",
     ]
     assert lines[heading + 1].split()[:4] == ["fp32", "x1", "encode", "1"]
-    assert "32 rows used their 1e-09 seconds and did not reach the precision of 2 %." in lines
+    assert "32 rows used 1e-09 seconds per row and did not reach the precision of 2 %." in lines
 
 
 @pytest.fixture
@@ -219,8 +219,10 @@ def test_ctrl_c_keeps_complete_rounds(decode, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(bench, "run_rounds", interrupted)
     file = tmp_path / "report.json"
-    assert main([*decode, "--json", str(file)]) == 130
-    assert "these results are partial" in capsys.readouterr().out
+    assert main([*decode, "--threads", "1", "--json", str(file)]) == 130
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 row did not finish." in lines
+    assert "The measurement was interrupted: these results are partial." in lines
     report = Report.from_json(file.read_text(), "report.json")
     assert report.partial
     assert [(row.stopped, len(row.rounds)) for row in report.rows] == [("interrupted", 1)]
@@ -270,6 +272,7 @@ def test_markdown_holds_the_tables(decode, tmp_path):
     file = tmp_path / "report.md"
     assert main([*decode, "--against", "onnxruntime", "--threads", "1", "--markdown", str(file)]) == 0
     lines = file.read_text().splitlines()
+    assert "2 rows used 1e-09 seconds per row and did not reach the precision of 2 %." in lines
     assert "- article: SHA-256 " in "\n".join(lines)
     assert (
         "Rows with fewer than 8 blocks have no interval, and their ratios are uncertain (the smallest number of blocks "

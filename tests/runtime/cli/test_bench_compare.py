@@ -85,7 +85,7 @@ def test_comparison_names_the_files_its_statistic_and_the_numbers_of_verdicts(ru
         f"The old report is {tmp_path / 'old.json'}, and the new report is {tmp_path / 'new.json'}."
     )
     assert "The change is the ratio of these medians, new / old, minus 1, with its 99 % interval." in first
-    assert last == "1 rows: 1 slower, 0 faster, 0 cannot be distinguished, 0 with too few blocks."
+    assert last == "1 row: 1 slower, 0 faster, 0 cannot be distinguished, 0 with too few blocks."
 
 
 def test_rows_without_an_interval_do_not_pass_a_limit(run, capsys):
