@@ -65,7 +65,7 @@ def load(
 def _as_file(calibration: "str | os.PathLike[str] | Calibration") -> CalibrationFile:
     if isinstance(calibration, str | os.PathLike):
         return read_calibration_file(calibration)
-    return CalibrationFile("the calibration", calibration.to_npz())
+    return CalibrationFile(None, calibration.to_npz())
 
 
 def _load_fastest(path: str | os.PathLike[str], device: str, threads: int | None, sha256: str | None) -> VAE:

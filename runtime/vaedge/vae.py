@@ -497,6 +497,8 @@ def _read_calibration(files: ModelFiles) -> "Calibration | None":
     try:
         return Calibration.from_npz(files.calibration.content, files.model_sha256)
     except BundleError as error:
+        if files.calibration.location is None:
+            raise
         raise BundleError(f"{files.calibration.location} is refused as a calibration: {error}") from error.__cause__
 
 

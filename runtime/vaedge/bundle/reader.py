@@ -21,14 +21,14 @@ _MAX_CALIBRATION_BYTES = 2**26
 
 
 class CalibrationFile(NamedTuple):
-    """A file with the calibration of anomaly detection for one variant.
+    """The content of a file with the calibration of anomaly detection for one variant.
 
     Attributes:
-        location: Location of the file, for error messages.
+        location: Location of the file, for error messages. None for a `Calibration` that is not in a file.
         content: The content of the file.
     """
 
-    location: str
+    location: str | None
     content: bytes
 
 
