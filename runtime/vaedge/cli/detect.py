@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input_arguments(parser)
     parser.add_argument(
         "--false-alarm-rate",
-        type=float,
+        type=_rate,
         default=0.01,
         metavar="RATE",
         help="an example is an anomaly if its p-value is at most RATE; on average, at most this share of the normal "
@@ -96,6 +96,15 @@ def run(args: argparse.Namespace) -> int:
                 f"{args.maps}: {len(examples.x):,} overlays; no red up to {low:.3g} nats, full red from {high:.3g} nats"
             )
         return FOUND if args.fail_on_anomaly and columns["is_anomaly"].any() else 0
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(text)  # `Calibration.require_rate` validates the range
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number; expected a number above 0 and below 1, such as 0.01 for 1 %"
+        ) from None
 
 
 def _require_empty(folder: Path) -> None:

@@ -195,6 +195,13 @@ def test_detect_refuses_wrong_options(words, capsys, options, message):
     assert message in run(capsys, *words, *options, status=1)
 
 
+def test_false_alarm_rate_with_a_percent_sign_is_refused_with_an_example(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(capsys, *words, "--false-alarm-rate", "1%")
+    assert stop.value.code == 2
+    assert "'1%' is not a number; expected a number above 0 and below 1, such as 0.01" in capsys.readouterr().err
+
+
 def test_detect_without_a_calibration_says_how_to_get_one(bundle, folder, capsys):
     message = run(capsys, "detect", bundle, folder / "x.npy", status=1)
     assert "variant fp32 of" in message
