@@ -9,7 +9,6 @@ import socket
 import sys
 import tempfile
 import threading
-from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 
@@ -22,6 +21,7 @@ from vaedge import InputError, VaedgeError
 from vaedge.cli.arguments import add_load_arguments, positive
 from vaedge.cli.serve_protocol import Protocol
 from vaedge.server import create_app
+from vaedge.server.app import Application
 from vaedge.server.metrics import FOLDER_VARIABLE
 
 TOKEN_VARIABLE = "VAEDGE_TOKEN"
@@ -69,16 +69,31 @@ def run(args: argparse.Namespace) -> int:
         host = f"[{args.host}]" if ":" in args.host else args.host
         print(f"serving {', '.join(vae.manifest.name for vae in vaes)} on http://{host}:{port}", flush=True)
         if args.workers == 1:
-            # After the shutdown, uvicorn sends the signal to this process again, and `main` raises SystemExit.
-            with suppress(SystemExit):
-                uvicorn.Server(_config(app, args)).run([listener])
-            return 0
+            return _run_here(app, args, listener)
         with tempfile.TemporaryDirectory(prefix="vaedge-metrics-") as folder:
             os.environ[FOLDER_VARIABLE] = folder  # before the workers start
             factory = partial(_create_in_worker, pickle.dumps(create))
             supervisor = _Supervisor(_config(factory, args, factory=True), [listener])
             supervisor.run()
         return supervisor.status
+
+
+def _run_here(app: Application, args: argparse.Namespace, listener: socket.socket) -> int:
+    """Serve in this process, and return the exit status."""
+    status = 0
+    try:
+        uvicorn.Server(_config(app, args)).run([listener])
+    except SystemExit:
+        pass  # after the shutdown, uvicorn sends SIGTERM to this process again, and `main` raises SystemExit
+    except KeyboardInterrupt:
+        status = 130
+    if app.is_running:
+        # The time for accepted requests has passed, but a thread still runs the graphs. The process would abort if the
+        # interpreter ended in the usual way.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 class _Supervisor(Multiprocess):

@@ -80,6 +80,11 @@ class Application:
                 self._answers["GET", f"{path}/ready"] = partial(json_response, {"name": name, **ready})
                 self._inference[f"{path}/infer"] = model, queues[id(model.vae), model.joins]
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a thread still runs requests."""
+        return any(queue.is_running for _, queue in self._inference.values())
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, follow the lifespan protocol, or refuse a WebSocket."""
         if scope["type"] != "http":

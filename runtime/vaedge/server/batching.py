@@ -112,6 +112,11 @@ class JobQueue:
         self._turns: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]]] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread runs jobs, or jobs wait for it. This stays true if the event loop ends before the jobs."""
+        return self._busy
+
     def submit(self, job: Job) -> None:
         """Add a job. The caller awaits `job.future`.
 

@@ -257,6 +257,7 @@ def test_ctrl_c_ends_the_server_with_status_130(serving, bundle, client, decode,
         run(request(client, address, decode))
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
+        assert process.stderr.read() == ""
 
 
 def test_server_ends_when_a_new_worker_finds_another_bundle(serving, bundle, client, tmp_path):

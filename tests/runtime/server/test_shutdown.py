@@ -1,0 +1,69 @@
+"""The server ends while a request still runs, after the time for accepted requests has passed."""
+
+import asyncio
+import re
+import signal
+
+import numpy as np
+import pytest
+
+X = np.zeros((100, 1, 28, 28), np.float32)
+LONG = {"k": 10_000, "seed": 0}  # parameters with which log_prob runs for many seconds
+
+
+async def connect(address):
+    return await asyncio.open_connection(*address.removeprefix("http://").split(":"))
+
+
+async def until_running(client, address):
+    """Wait until a batch runs."""
+    text = b""
+    while not re.search(rb"^vaedge_batch_rows_count 1\.0$", text, re.MULTILINE):
+        reader, writer = await connect(address)
+        writer.write(client.message("GET", "/metrics"))
+        text = (await client.read_answer(reader)).body
+        writer.close()
+
+
+async def until_closed(address):
+    """Wait until the port is closed."""
+    while True:
+        try:
+            _, writer = await connect(address)
+        except ConnectionRefusedError:
+            return
+        writer.close()
+        await asyncio.sleep(0.01)
+
+
+async def end(client, process, address, signals):
+    """Start a long request, send signals to the server, and return the response to the request."""
+    async with asyncio.timeout(240):
+        reader, writer = await connect(address)
+        writer.write(client.infer_message("mnist.log_prob", {"x": X}, LONG))
+        await until_running(client, address)
+        for number in signals:
+            process.send_signal(number)
+            await until_closed(address)
+        answer = await client.read_answer(reader)
+        assert await reader.read() == b""
+        writer.close()
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("signals", "grace", "count", "status"),
+    [
+        ([signal.SIGTERM], 0.2, 1, 0),
+        ([signal.SIGTERM], 0.2, 2, 0),
+        ([signal.SIGINT], 0.2, 1, 130),
+        ([signal.SIGINT], 0.2, 2, 130),
+        # The second Ctrl-C must arrive before the grace period ends. With workers, the port closes only afterward.
+        ([signal.SIGINT, signal.SIGINT], 10, 1, 130),
+    ],
+)
+def test_server_ends_while_a_request_runs(serving, bundle, client, signals, grace, count, status):
+    setup = f"import vaedge.cli.serve; vaedge.cli.serve._GRACE = {grace}"
+    with serving(bundle.parent / "mnist", "--workers", count, setup=setup) as (process, address):
+        asyncio.run(end(client, process, address, signals))
+        assert process.wait(60) == status
