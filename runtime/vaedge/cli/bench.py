@@ -32,6 +32,7 @@ from vaedge.files.atomic import write_atomically
 
 _STANDARD_OUTPUT = Path("-")
 _DEFAULT_SECONDS = 90.0  # for all rows, so that a run with cold starts takes less than two minutes
+_DEFAULT_PRECISION = 0.02
 _BUDGET_HELP = f"time budget of each row, in seconds (default: {_DEFAULT_SECONDS:.0f} seconds for all rows together)"
 _PERCENT_HELP = (
     "end the rounds when the 99 %% interval of each ratio, or of the median time of a single candidate, is narrower "
@@ -48,12 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE",
         help="folder of a bundle; several bundles are compared with the first one",
     )
-    parser.add_argument("--device", default="cpu", help=DEVICE_HELP)
+    parser.add_argument("--device", help=DEVICE_HELP)
     parser.add_argument(
         "--batches",
         type=positive,
         nargs="+",
-        default=BATCH_SIZES,
         metavar="N",
         help="batch sizes to time (default: 1 8 64 512)",
     )
@@ -69,13 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--operations",
         nargs="+",
         choices=OPERATIONS,
-        default=OPERATIONS,
         metavar="NAME",
         help=f"operations to time (default: {', '.join(OPERATIONS)})",
     )
     parser.add_argument(
         "--against",
-        default="",
         metavar="NAMES",
         help=(
             f"baselines, separated by commas: {', '.join(BASELINES)} (they run the fp32 graphs), and python=PATH, the "
@@ -83,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument("--seconds", type=_seconds, help=_BUDGET_HELP)
-    parser.add_argument("--precision", type=_precision, default=0.02, metavar="PERCENT", help=_PERCENT_HELP)
+    parser.add_argument("--precision", type=_precision, metavar="PERCENT", help=_PERCENT_HELP)
     parser.add_argument(
         "--json",
         type=Path,
@@ -123,11 +121,11 @@ def run(args: argparse.Namespace) -> int:
 
     Ctrl-C ends the rounds, and the report is then partial.
     """
-    _validate_call(args)
     if args.compare is not None:
         return compare_reports(args)
+    _validate_call(args)
     outputs = _outputs(args)
-    validate_baselines(args.against)
+    validate_baselines(args.against or "")
     _validate_threads(args.threads or ())
     read = [read_bundle(path) for path in dict.fromkeys(args.bundles)]
     bundles = dict(zip(_names(read), read, strict=True))
@@ -139,8 +137,8 @@ def run(args: argparse.Namespace) -> int:
                 "the models before you export them"
             )
         calls = sum(len(group.calls) for group in groups)
-        seconds = _DEFAULT_SECONDS / calls if args.seconds is None else args.seconds
-        finished = _run_rounds(groups, seconds, args.precision, [entry.process for entry in loaded])
+        seconds, precision = args.seconds or _DEFAULT_SECONDS / calls, args.precision or _DEFAULT_PRECISION
+        finished = _run_rounds(groups, seconds, precision, [entry.process for entry in loaded])
     report = Report(
         partial=not finished,
         bundles=tuple(_measured(name, bundle, loaded) for name, bundle in bundles.items()),
@@ -148,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
         software={"vaedge": vaedge.__version__, **software()},
         int8_kernels=int8_kernels(),
         seconds=seconds,
-        precision=args.precision,
+        precision=precision,
         candidates=tuple(entry.measured() for entry in loaded),
         rows=tuple(row for group in groups for row in group.rows()),
     )
@@ -157,18 +155,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _validate_call(args: argparse.Namespace) -> None:
-    """End with the exit status 2 if options contradict each other."""
+    """End with the exit status 2 if a measurement lacks BUNDLE or has options that need --compare."""
     file = None if args.json == _STANDARD_OUTPUT else args.json
-    if args.compare is None and file is not None and (not args.bundles or file.is_dir()):
+    if file is not None and (not args.bundles or file.is_dir()):
         args.wrong_call(f"{file} was taken as the report FILE of --json: put BUNDLE first, or write --json=FILE")
-    if bool(args.bundles) == (args.compare is not None):
+    if not args.bundles:
         args.wrong_call(
             "expected either BUNDLE or --compare OLD NEW: put BUNDLE before options with several values, such as "
             "--variants"
         )
-    if args.compare is not None and any(file is not None for file in (args.json, args.markdown, args.plot)):
-        args.wrong_call("--json, --markdown and --plot need BUNDLE, because --compare only prints a table")
-    if args.compare is None and (args.fail_above is not None or args.force):
+    if args.fail_above is not None or args.force:
         args.wrong_call("--fail-above and --force need --compare OLD NEW")
 
 
@@ -217,7 +213,9 @@ def _load(
         BundleCandidates({entry.name: entry.process.operation_call for entry in entries}, Inputs.of(bundle))
         for entries, bundle in zip(loaded, bundles.values(), strict=True)
     ]
-    groups = groups_of(candidates, dict.fromkeys(args.batches), dict.fromkeys(args.operations))
+    groups = groups_of(
+        candidates, dict.fromkeys(args.batches or BATCH_SIZES), dict.fromkeys(args.operations or OPERATIONS)
+    )
     return list(chain.from_iterable(loaded)), groups
 
 

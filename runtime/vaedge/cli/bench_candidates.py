@@ -165,15 +165,16 @@ def load_candidates(
         VaedgeError: A bundle cannot be loaded (see `vaedge.load`), or a process failed.
     """
     path, inputs = str(fp32.path), Inputs.of(fp32)
-    baselines = validate_baselines(args.against)
+    device = "cpu" if args.device is None else args.device
+    baselines = validate_baselines(args.against or "")
     variants = tuple(dict.fromkeys(args.variants or fp32.manifest.variants))
     interpreters = [name.removeprefix(_INTERPRETER) for name in baselines if name.startswith(_INTERPRETER)]
     for threads in dict.fromkeys(args.threads or [usable_cpus()]):
         candidates = [
-            *((None, Options(path, VAEDGE, variant, args.device, threads)) for variant in variants),
+            *((None, Options(path, VAEDGE, variant, device, threads)) for variant in variants),
             *((None, Options(path, kind, "fp32", "cpu", threads)) for kind in baselines if kind in BASELINES),
             *(
-                (interpreter, Options(path, VAEDGE, variant, args.device, threads))
+                (interpreter, Options(path, VAEDGE, variant, device, threads))
                 for interpreter in interpreters
                 for variant in variants
             ),

@@ -9,6 +9,9 @@ from vaedge.benchmark.intervals import MIN_VALUES
 from vaedge.benchmark.report import read_report
 from vaedge.benchmark.rounds import sufficient_seconds
 
+_MEASURING = ("device", "batches", "threads", "variants", "operations", "against", "seconds", "precision")
+_WRITING = ("json", "markdown", "plot")
+
 
 def compare_reports(args: argparse.Namespace) -> int:
     """Print the comparison of two reports. Return 3 if a row became slower by more than --fail-above.
@@ -16,6 +19,7 @@ def compare_reports(args: argparse.Namespace) -> int:
     Raises:
         InputError: The reports are not comparable, or --fail-above cannot be checked because a row has no interval.
     """
+    _validate_call(args)
     old, new = map(read_report, args.compare)
     reasons = list(conflicts(old, new))
     if reasons and not args.force:
@@ -43,3 +47,15 @@ def compare_reports(args: argparse.Namespace) -> int:
             f"smallest number of blocks is {fewest}; measure both again with --seconds {seconds:.0f} or more"
         )
     return 0
+
+
+def _validate_call(args: argparse.Namespace) -> None:
+    """End with the exit status 2 if BUNDLE or options of a measurement were given."""
+    if args.bundles:
+        args.wrong_call(
+            f"both BUNDLE ({' '.join(args.bundles)}) and --compare were given: give only BUNDLE to measure, or only "
+            "--compare OLD NEW to compare two reports"
+        )
+    given = [f"--{name}" for name in (*_MEASURING, *_WRITING) if getattr(args, name) is not None]
+    if given:
+        args.wrong_call(f"--compare does not measure, and it only prints a table: leave out {', '.join(given)}")

@@ -111,11 +111,41 @@ def test_partial_reports_need_force(run, capsys):
     assert run(report(), replace(report(), partial=True), "--force") == 0
 
 
-@pytest.mark.parametrize("option", ["--json", "--markdown", "--plot"])
-def test_outputs_of_a_measurement_are_refused(run, capsys, tmp_path, option):
+@pytest.mark.parametrize(
+    "argv",
+    [
+        *(
+            ["--json"],
+            ["--json", "out.json"],
+            ["--markdown", "out.md"],
+            ["--plot", "out.svg"],
+            ["--against", "openvino"],
+        ),
+        *(["--threads", "1"], ["--batches", "1"], ["--seconds", "2"], ["--precision", "2%"], ["--device", "cpu"]),
+        *(["--operations", "encode"], ["--variants", "fp32", "int8"]),
+    ],
+    ids=" ".join,
+)
+def test_options_of_a_measurement_are_refused(run, capsys, argv):
     with pytest.raises(SystemExit, match="2"):
-        run(report(), report(), option, str(tmp_path / "out"))
-    assert "--json, --markdown and --plot need BUNDLE" in capsys.readouterr().err
+        run(report(), report(), *argv)
+    assert f"--compare does not measure, and it only prints a table: leave out {argv[0]}\n" in capsys.readouterr().err
+
+
+def test_all_refused_options_are_named(run, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(report(), report(), "--json", "out.json", "--seconds", "2", "--threads", "1")
+    assert "leave out --threads, --seconds, --json\n" in capsys.readouterr().err
+
+
+def test_a_bundle_and_reports_are_not_both_accepted(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "models/mnist", "--compare", "a", "b"])
+    error = capsys.readouterr().err
+    assert (
+        "both BUNDLE (models/mnist) and --compare were given: give only BUNDLE to measure, or only --compare" in error
+    )
+    assert "--variants" not in error.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
