@@ -19,7 +19,7 @@ from uvicorn.supervisors import Multiprocess
 import vaedge
 from vaedge import InputError, VaedgeError
 from vaedge.cli.arguments import add_load_arguments, positive
-from vaedge.cli.serve_protocol import Protocol
+from vaedge.cli.serve_protocol import App, Protocol, answer_canceled
 from vaedge.server import create_app
 from vaedge.server.app import Application
 from vaedge.server.metrics import FOLDER_VARIABLE
@@ -82,7 +82,7 @@ def _run_here(app: Application, args: argparse.Namespace, listener: socket.socke
     """Serve in this process, and return the exit status."""
     status = 0
     try:
-        uvicorn.Server(_config(app, args)).run([listener])
+        uvicorn.Server(_config(answer_canceled(app), args)).run([listener])
     except SystemExit:
         pass  # after the shutdown, uvicorn sends SIGTERM to this process again, and `main` raises SystemExit
     except KeyboardInterrupt:
@@ -133,11 +133,11 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _create_in_worker(create: bytes) -> object:
+def _create_in_worker(create: bytes) -> App:
     """Call a pickled function with pickled VAEs. They load the same bundles, and verify that they are unchanged."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        return pickle.loads(create)()
+        return answer_canceled(pickle.loads(create)())
     except VaedgeError as error:
         print(f"vaedge: {error}", file=sys.stderr)
         sys.exit(STARTUP_FAILURE)  # ends the supervisor, too; otherwise it would start workers without end

@@ -1,10 +1,48 @@
 """The HTTP protocol of `vaedge serve`: uvicorn's protocol with errors in JSON and with limits for headers."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from vaedge.server.responses import json_response
+from vaedge.server.app import Scope, Send
+from vaedge.server.body import Receive
+from vaedge.server.responses import error_response, json_response, overloaded
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def answer_canceled(app: App) -> App:
+    """Return an application that also answers the requests that uvicorn cancels when the server ends."""
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        started = False
+
+        async def observed(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await app(scope, receive, observed)
+        except asyncio.CancelledError:
+            # Without a response, uvicorn would send an error that is not JSON, and log a traceback. An incomplete
+            # response cannot be repaired, so uvicorn closes its connection.
+            if not started:
+                response = error_response(overloaded("the server ends"))
+                headers = [
+                    *response.headers,
+                    (b"content-length", b"%d" % len(response.body)),
+                    (b"connection", b"close"),
+                ]
+                await send({"type": "http.response.start", "status": response.status, "headers": headers})
+                await send({"type": "http.response.body", "body": response.body})
+
+    return run
 
 
 class Protocol(HttpToolsProtocol):

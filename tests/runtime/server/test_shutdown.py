@@ -7,6 +7,8 @@ import signal
 import numpy as np
 import pytest
 
+from vaedge.cli.serve_protocol import answer_canceled
+
 X = np.zeros((100, 1, 28, 28), np.float32)
 LONG = {"k": 10_000, "seed": 0}  # parameters with which log_prob runs for many seconds
 
@@ -65,5 +67,24 @@ async def end(client, process, address, signals):
 def test_server_ends_while_a_request_runs(serving, bundle, client, signals, grace, count, status):
     setup = f"import vaedge.cli.serve; vaedge.cli.serve._GRACE = {grace}"
     with serving(bundle.parent / "mnist", "--workers", count, setup=setup) as (process, address):
-        asyncio.run(end(client, process, address, signals))
+        answer = asyncio.run(end(client, process, address, signals))
+        assert (answer.status, answer.json) == (503, {"error": "the server ends; try again later"})
         assert process.wait(60) == status
+        # uvicorn may write one line. A second Ctrl-C prevents it if it arrives in time.
+        lines = process.stderr.read().splitlines()
+        assert all(re.fullmatch(r"ERROR: +Cancel 1 running task\(s\), .*", line) for line in lines), lines
+        assert len(lines) <= 1
+
+
+def test_incomplete_response_is_not_completed_with_an_error():
+    sent = []
+
+    async def app(scope, receive, send):
+        await send("start")
+        raise asyncio.CancelledError
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(answer_canceled(app)({"type": "http"}, None, send))
+    assert sent == ["start"]
