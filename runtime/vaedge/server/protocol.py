@@ -13,6 +13,7 @@ from vaedge.server.tensors import Array, datatype_of, from_bytes, from_json
 
 VERSION = "1"  # the only version of each model
 _MAX_KNOWN = 1024  # maximum number of bytes of a JSON text whose content is cached
+_KEYS = ("id", "parameters", "inputs", "outputs")
 _BINARY = (b"content-type", b"application/octet-stream")
 
 
@@ -83,6 +84,12 @@ def read_request(body: bytes, json_size: int | None) -> Request:
 
 def _read_head(text: bytes) -> _Head:
     tree = _object(_read_json(text), "the request")
+    unknown = tree.keys() - {*_KEYS, "model_name"}  # the client of KServe sends the name of the model
+    if unknown:
+        raise invalid(
+            f"unknown keys in the request: {', '.join(sorted(unknown))[:100]}; expected {', '.join(_KEYS)}; write "
+            "parameters of the model, such as seed, into the object parameters"
+        )
     identity = tree.get("id")
     if identity is not None and type(identity) is not str:
         raise invalid("id is not a JSON string")

@@ -27,6 +27,9 @@ def request(**changes):
         (b"[" * 200_000, "nested too deeply"),
         (b'{"inputs":[{"name":"z","shape":[1,40],"datatype":"FP32","data":[NaN]}]}', "NaN is not a JSON number"),
         (b'{"id":' + b"1" * 5000 + b"}", "not JSON"),
+        (request(seed=3), "unknown keys in the request: seed; expected id, parameters, inputs, outputs; write"),
+        (request(params={}, k=1), "unknown keys in the request: k, params; expected id"),
+        (request(**{"a" * 5000: 1}), "unknown keys in the request: aaa"),
         (request(id=3), "id is not a JSON string"),
         (request(parameters=[]), "parameters is not a JSON object"),
         (request(parameters={"binary_data_output": 1}), "binary_data_output must be true or false"),
@@ -91,6 +94,11 @@ def test_invalid_header_lengths_are_refused(app, client, size):
     answer = client.ask(app, "POST", PATH, request(), [(b"inference-header-content-length", size)])
     assert answer.status == 400
     assert "Inference-Header-Content-Length" in answer.json["error"]
+
+
+def test_name_of_the_model_in_the_request_is_accepted(app, client, mnist):
+    answer = client.infer(app, "mnist.decode", {"z": Z}, model_name="mnist.decode")  # as the client of KServe sends it
+    np.testing.assert_array_equal(answer.arrays()["x"], mnist.decode(Z))
 
 
 @pytest.mark.parametrize("padding", range(4))
