@@ -52,14 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help=DEVICE_HELP)
     parser.add_argument(
         "--batches",
-        type=positive,
+        type=_positive,
         nargs="+",
         metavar="N",
         help="batch sizes to time (default: 1 8 64 512)",
     )
     parser.add_argument(
         "--threads",
-        type=positive,
+        type=_positive,
         nargs="+",
         metavar="N",
         help="numbers of CPU threads to time (default: the number of CPUs that this process may use)",
@@ -74,9 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--against",
-        metavar="NAMES",
+        nargs="+",
+        metavar="NAME",
         help=(
-            f"baselines, separated by commas: {', '.join(BASELINES)} (they run the fp32 graphs), and python=PATH, the "
+            f"baselines: {', '.join(BASELINES)} (they run the fp32 graphs), and python=PATH, the "
             "path of another Python interpreter, which needs numpy and ONNX Runtime"
         ),
     )
@@ -125,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
         return compare_reports(args)
     _validate_call(args)
     outputs = _outputs(args)
-    validate_baselines(args.against or "")
+    validate_baselines(args.against or ())
     _validate_threads(args.threads or ())
     read = [read_bundle(path) for path in dict.fromkeys(args.bundles)]
     bundles = dict(zip(_names(read), read, strict=True))
@@ -260,6 +261,12 @@ def _write(report: Report, outputs: Sequence[Output], *, as_json: bool) -> None:
         elif report.rows:
             draw = draw_throughput if len(report.bundles) == 1 else draw_quality
             write_atomically(output.path, draw(report, output.suffix))
+
+
+def _positive(text: str) -> int:
+    if "," in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer; separate several numbers by spaces")
+    return positive(text)
 
 
 def _seconds(text: str) -> float:

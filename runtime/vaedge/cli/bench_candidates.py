@@ -1,7 +1,7 @@
 """Load the variants and baselines that `vaedge bench` times."""
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -82,13 +82,13 @@ def describe(candidate: Candidate, options: Options) -> dict[str, Any]:
     }
 
 
-def validate_baselines(text: str) -> tuple[str, ...]:
-    """Return the names of the baselines in the argument of --against.
+def validate_baselines(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the baselines in the arguments of --against, which may hold commas.
 
     Raises:
         InputError: A baseline is unknown, or PATH is missing.
     """
-    names = tuple(dict.fromkeys(name for name in text.split(",") if name))
+    names = tuple(dict.fromkeys(name for text in texts for name in text.split(",") if name))
     for name in names:
         if name == _INTERPRETER:
             raise InputError(
@@ -96,8 +96,8 @@ def validate_baselines(text: str) -> tuple[str, ...]:
             )
         if name not in BASELINES and not name.startswith(_INTERPRETER):
             raise InputError(
-                f"--against {name} is not a known baseline; expected {', '.join(BASELINES)} or python=PATH, separated "
-                "by commas"
+                f"--against {name} is not a known baseline; expected {', '.join(BASELINES)} or python=PATH; put each "
+                "BUNDLE before --against"
             )
     return names
 
@@ -166,7 +166,7 @@ def load_candidates(
     """
     path, inputs = str(fp32.path), Inputs.of(fp32)
     device = "cpu" if args.device is None else args.device
-    baselines = validate_baselines(args.against or "")
+    baselines = validate_baselines(args.against or ())
     variants = tuple(dict.fromkeys(args.variants or fp32.manifest.variants))
     interpreters = [name.removeprefix(_INTERPRETER) for name in baselines if name.startswith(_INTERPRETER)]
     for threads in dict.fromkeys(args.threads or [usable_cpus()]):

@@ -91,6 +91,30 @@ def test_onnxruntime_is_a_baseline(decode, capsys):
     assert names == ["fp32", "onnxruntime"]
 
 
+@pytest.mark.parametrize("argv", [["onnxruntime,openvino"], ["onnxruntime", "openvino"], ["onnxruntime,", "openvino"]])
+def test_baselines_are_separated_by_commas_or_spaces(decode, capsys, monkeypatch, argv):
+    plain = vaedge.benchmark.baselines.BASELINES["onnxruntime"]
+    monkeypatch.setitem(vaedge.benchmark.baselines.BASELINES, "openvino", plain)  # OpenVINO is an optional package
+    assert main([*decode, "--threads", "1", "--against", *argv, "--json"]) == 0
+    names = [row["candidate"] for row in json.loads(capsys.readouterr().out)["rows"]]
+    assert names == ["fp32 x1", "onnxruntime x1", "openvino x1"]
+
+
+def test_bundle_after_baselines_is_refused(bundle, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "--against", "onnxruntime", str(bundle)])
+    assert "put BUNDLE before options with several values" in capsys.readouterr().err
+    assert main(["bench", str(bundle), "--against", "onnxruntime", str(bundle)]) == 1
+    assert f"--against {bundle} is not a known baseline" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--threads", "--batches"])
+def test_numbers_with_commas_are_a_wrong_call(bundle, capsys, option):
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", str(bundle), option, "1,2"])
+    assert "'1,2' is not a positive integer; separate several numbers by spaces" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("operation", ["encode", "decode", "sample", "reconstruct"])
 def test_baseline_computes_the_same(bundle, vae, digits, operation):
     files = vaedge.bundle.reader.read_bundle(bundle)
