@@ -16,7 +16,7 @@ from vaedge.server.batching import Job, JobQueue
 from vaedge.server.body import Body, Receive, json_size
 from vaedge.server.limits import Limits, Memory
 from vaedge.server.metrics import Metrics
-from vaedge.server.models import Model, models_of
+from vaedge.server.models import Model, absent_models, models_of
 from vaedge.server.protocol import VERSION
 from vaedge.server.responses import RequestError, Response, error_response, json_response, logger
 
@@ -59,6 +59,7 @@ class Application:
         self._limits, self._memory = limits, Memory(limits.held_bytes)
         self._token = None if token is None else token.encode()
         models = models_of(vaes, limits)
+        self._absent = {name: reason for vae in vaes for name, reason in absent_models(vae).items()}
         self._metrics = Metrics(models)
         self._inference: dict[str, tuple[Model, JobQueue]] = {}
         index = [{"name": name, "version": VERSION, "state": "READY", "reason": ""} for name in models]
@@ -112,6 +113,8 @@ class Application:
             raise RequestError(405, f"wrong method for this path; use {expected[0]}", {"allow": expected[0]})
         if path.startswith("/v2/models/"):
             name = path.split("/")[3]
+            if name in self._absent:
+                raise RequestError(404, self._absent[name])
             known = {model.name for model, _ in self._inference.values()}
             if name not in known:
                 raise RequestError(404, f"unknown model {name[:100]!r}; this server has {', '.join(sorted(known))}")

@@ -69,13 +69,29 @@ def models_of(vaes: Iterable[VAE], limits: Limits) -> dict[str, "Model"]:
             "decode": partial(_decode, vae),
             "reconstruct": partial(_reconstruct, vae),
         }
-        operations = ["encode", "decode", "sample", "reconstruct"]
-        operations += ["log_prob"] if LIKELIHOODS[vae.manifest.likelihood].normalized else []
-        operations += ["detect"] if vae.calibration is not None else []
-        for operation in operations:
-            model = Model(vae, operation, runs, limits)
-            models[model.name] = model
+        absent = absent_models(vae)
+        for operation in _PARAMETERS:
+            if f"{vae.manifest.name}.{operation}" not in absent:
+                model = Model(vae, operation, runs, limits)
+                models[model.name] = model
     return models
+
+
+def absent_models(vae: VAE) -> dict[str, str]:
+    """Return a dict from the name of each model that a bundle lacks to the reason."""
+    name, likelihood = vae.manifest.name, vae.manifest.likelihood
+    reasons = {}
+    if not LIKELIHOODS[likelihood].normalized:
+        reasons[f"{name}.log_prob"] = (
+            f"{name} has no log_prob, because its likelihood {likelihood} is not a normalized distribution of x; "
+            "serve a bundle with another likelihood"
+        )
+    if vae.calibration is None:
+        reasons[f"{name}.detect"] = (
+            f"{name} has no detect, because its variant {vae.variant} has no calibration; serve a bundle from "
+            "vaedge export --calibration, or pass a calibration to vaedge.load and the result to create_app"
+        )
+    return reasons
 
 
 class Model:

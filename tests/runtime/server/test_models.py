@@ -119,8 +119,20 @@ def test_metadata_has_the_largest_number_of_rows(client, small):
     assert rows == {"decode": 10, "log_prob": 100}
 
 
-def test_detect_exists_only_with_a_calibration(app, client):
-    assert client.ask(app, "GET", "/v2/models/mnist.detect").status == 404
+def test_detect_exists_only_with_a_calibration(app, client, calibrated):
+    for answer in (client.infer(app, "mnist.detect", {"x": X}), client.ask(app, "GET", "/v2/models/mnist.detect")):
+        assert answer.status == 404
+        assert answer.json["error"].startswith(
+            "mnist has no detect, because its variant fp32 has no calibration; serve a bundle from vaedge export "
+        )
+    assert client.ask(create_app([calibrated]), "GET", "/v2/models/mnist.detect").status == 200
+
+
+def test_log_prob_exists_only_with_a_normalized_likelihood(client, bundle):
+    app = create_app([vaedge.load(bundle, threads=1)])
+    answer = client.infer(app, "article.log_prob", {"x": X})
+    assert answer.status == 404
+    assert answer.json["error"].startswith("article has no log_prob, because its likelihood bce_surrogate is not a ")
 
 
 @pytest.mark.parametrize("values", [np.array([0, 2]), np.array(["red, dark", "green"]), np.array("blue")])
