@@ -44,6 +44,7 @@ BANNED_PREFIXES = {"LEAST_": "MIN_", "MOST_": "MAX_"}
 CORRECT = (
     r"\.items?\(|from_items|itemsize|__\w+item__",  # methods of Python, numpy and Ray
     r"wire[ _](type|format)s?",  # terms of Protocol Buffers
+    r"CancelledError",  # a class of Python
     r"\(R\) Processor",  # names of CPUs
     r"--items|\"items\"|\"processor\"",  # a flag, and keys of JSON files, which keep their names
 )
