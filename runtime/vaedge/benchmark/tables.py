@@ -13,7 +13,7 @@ NOT_AVAILABLE = "not available"
 _MAX_DRIFT = 0.05
 _STOPPED = {
     "precision": "{} reached the precision of {:.3g} %",
-    "budget": "{} used {:.3g} seconds per row and did not reach the precision of {:.3g} %",
+    "budget": "{} used the budget of {:.3g} seconds per row and did not reach the precision of {:.3g} %",
     "interrupted": "{} did not finish",
 }
 _CANDIDATE_COLUMNS = ("", "device", "threads", "spinning", "cold start", "peak memory", "bytes", "difference", "nats")

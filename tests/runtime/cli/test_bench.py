@@ -74,7 +74,7 @@ def test_every_candidate_is_timed(bundle, capsys, monkeypatch):
         "blocks",
     ]
     assert lines[heading + 1].split()[:4] == ["fp32", "x1", "encode", "1"]
-    assert "32 rows used 1e-09 seconds per row and did not reach the precision of 2 %." in lines
+    assert "32 rows used the budget of 1e-09 seconds per row and did not reach the precision of 2 %." in lines
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_markdown_holds_the_tables(decode, tmp_path):
     file = tmp_path / "report.md"
     assert main([*decode, "--against", "onnxruntime", "--threads", "1", "--markdown", str(file)]) == 0
     lines = file.read_text().splitlines()
-    assert "2 rows used 1e-09 seconds per row and did not reach the precision of 2 %." in lines
+    assert "2 rows used the budget of 1e-09 seconds per row and did not reach the precision of 2 %." in lines
     assert "- article: SHA-256 " in "\n".join(lines)
     assert (
         "Rows with fewer than 8 blocks have no interval, and their ratios are uncertain (the smallest number of blocks "
