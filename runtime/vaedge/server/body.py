@@ -7,6 +7,10 @@ from typing import Any
 from vaedge.server.limits import Limits, Memory
 from vaedge.server.responses import RequestError, invalid
 
+# A refused body is still received, up to this number of times the limit. Most clients read no response before they have
+# sent the whole body, and would otherwise see only a closed connection.
+_DISCARDED = 4
+
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
@@ -22,6 +26,7 @@ class Body:
         self.content = b""
         self._limits, self._memory = limits, memory
         self._held = 0
+        self._size = 0  # number of bytes that were announced or received, whichever is larger
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bool:
         """Read the whole body. Return False if the client went away.
@@ -31,8 +36,9 @@ class Body:
         """
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise RequestError(415, "the body is compressed; send it without Content-Encoding")
-        if int(headers.get(b"content-length", b"0")) > self._limits.body_bytes:
-            raise self._too_large()
+        self._size = int(headers.get(b"content-length", b"0"))
+        if self._is_too_large and (b"expect" in headers or self._size > _DISCARDED * self._limits.body_bytes):
+            raise self._too_large()  # a client with `Expect: 100-continue` waits before it sends the body
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._limits.body_seconds
         try:
@@ -45,23 +51,32 @@ class Body:
                 finally:
                     start_timer.cancel()
         except TimeoutError as error:
+            if self._is_too_large:
+                raise self._too_large() from error
             reason = f"the body did not arrive within {self._limits.body_seconds:g} seconds; send it faster"
             raise RequestError(408, reason, {"connection": "close"}) from error
 
     async def _read_parts(self, receive: Receive) -> bool:
         parts: list[bytes] = []
-        more = True
+        received, more = 0, True
         while more:
             message = await receive()
             if message["type"] != "http.request":
                 return False
             part = message.get("body", b"")
-            self._memory.reserve(len(part))
-            self._held += len(part)
-            if self._held > self._limits.body_bytes:
-                raise self._too_large()
-            parts.append(part)
             more = message.get("more_body", False)
+            received += len(part)
+            self._size = max(self._size, received)
+            if self._is_too_large:
+                parts.clear()
+                self.release()
+                more = more and received <= _DISCARDED * self._limits.body_bytes
+            else:
+                self._memory.reserve(len(part))
+                self._held += len(part)
+                parts.append(part)
+        if self._is_too_large:
+            raise self._too_large()
         self.content = parts[0] if len(parts) == 1 else b"".join(parts)
         return True
 
@@ -69,6 +84,10 @@ class Body:
         """Release the bytes of the body in the memory."""
         self._memory.release(self._held)
         self._held = 0
+
+    @property
+    def _is_too_large(self) -> bool:
+        return self._size > self._limits.body_bytes
 
     def _too_large(self) -> RequestError:
         return RequestError(413, f"the body has more than {self._limits.body_bytes:,} bytes; send fewer rows")

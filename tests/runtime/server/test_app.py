@@ -90,6 +90,44 @@ def test_large_bodies_are_refused(mnist, client):
     assert app._memory._held == 0
 
 
+def refuse(app, receive, *headers):
+    """Send a request whose body comes from `receive`, and return the status of the response."""
+    messages = []
+
+    async def send(message):
+        messages.append(message)
+
+    asyncio.run(app({"type": "http", "method": "POST", "path": PATH, "headers": headers}, receive, send))
+    return messages[0]["status"]
+
+
+@pytest.mark.parametrize("size", [0, 101, 400])  # the announced size; 0 stands for a body in chunks
+def test_large_bodies_are_discarded_up_to_a_limit(mnist, size):
+    app = create_app([mnist], limits=Limits(body_bytes=100))
+    held = []
+
+    async def receive():
+        held.append(app._memory._held)
+        return {"type": "http.request", "body": bytes(50), "more_body": True}  # a body without an end
+
+    assert refuse(app, receive, (b"content-length", b"%d" % size)) == 413
+    assert len(held) == 9
+    assert held[-1] == 0
+
+
+@pytest.mark.parametrize("headers", [[(b"content-length", b"401")], [(b"content-length", b"101"), (b"expect", b"x")]])
+def test_bodies_that_need_not_be_discarded_are_refused_at_once(mnist, headers):
+    async def receive():
+        pytest.fail("a part of the body was received")
+
+    assert refuse(create_app([mnist], limits=Limits(body_bytes=100)), receive, *headers) == 413
+
+
+def test_bodies_that_are_discarded_have_a_deadline(mnist):
+    app = create_app([mnist], limits=Limits(body_bytes=100, body_seconds=0.01))
+    assert refuse(app, asyncio.Event().wait, (b"content-length", b"101")) == 413
+
+
 def test_refused_bodies_leave_no_timer(mnist, client, caplog):
     app = create_app([mnist], limits=Limits(body_bytes=100))
 

@@ -1,9 +1,12 @@
 """Errors of HTTP are JSON, and headers are limited in size and time."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 
 import numpy as np
@@ -75,6 +78,20 @@ def test_requests_that_do_not_follow_http_are_refused(limited, client, content):
     answer, closed = client.exchange(limited, content)
     assert (answer.status, answer.headers[b"content-type"], closed) == (400, b"application/json", True)
     assert "does not follow HTTP/1.1" in answer.json["error"]
+
+
+def test_client_that_first_sends_its_whole_body_receives_the_413(limited):
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(f"http://{limited}{PATH}", bytes(17 * 2**20), timeout=60)
+    with error.value as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (413, "application/json")
+        assert json.load(answer)["error"].startswith("the body has more than 16,777,216 bytes")
+
+
+def test_client_that_waits_for_100_continue_receives_the_413_instead(limited, client):
+    size = 17 * 2**20
+    answer, _ = client.exchange(limited, HEAD + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % size)
+    assert answer.status == 413
 
 
 @pytest.mark.parametrize("start", [b"GET /", b"GET /v2 HTTP/1.1\r\nname", b"GET /v2 HTTP/1.1\r\nname: "])
