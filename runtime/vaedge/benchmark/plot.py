@@ -71,8 +71,8 @@ def draw_quality(report: Report, suffix: str) -> bytes:
         row[0].set_ylabel(f"negative ELBO ({likelihood})\nin nats per example")
         row[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     figure.suptitle(
-        "Smaller is better on each axis. In each plot, the line connects the candidates that no other candidate beats on "
-        "both axes."
+        "Smaller is better on each axis. In each plot, the line connects the candidates that no other candidate beats "
+        "on both axes."
     )
     return _image(figure, suffix)
 
