@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from vaedge.server.responses import Response
@@ -62,8 +64,21 @@ class Metrics:
         if folder is not None:
             _forget_dead_workers(Path(folder))
             registry = CollectorRegistry()
-            MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+            _Workers(registry, folder)  # type: ignore[no-untyped-call]
         return Response(200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), generate_latest(registry))
+
+
+class _Workers(MultiProcessCollector):
+    """The metrics of all workers, except for workers whose files are empty because they start at this moment."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics. The base class would raise an error for an empty file."""
+        files = []
+        for path in Path(self._path).glob("*.db"):
+            with suppress(FileNotFoundError):  # another worker removed the file of a dead worker
+                if path.stat().st_size:
+                    files.append(str(path))
+        return self.merge(files, accumulate=True)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _forget_dead_workers(folder: Path) -> None:

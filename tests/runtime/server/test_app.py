@@ -13,6 +13,7 @@ from starlette.routing import Mount
 import vaedge
 from vaedge.server import create_app
 from vaedge.server.limits import Limits
+from vaedge.server.metrics import FOLDER_VARIABLE
 
 PATH = "/v2/models/mnist.decode/infer"
 Z = np.zeros((1, 40), np.float32)
@@ -201,6 +202,12 @@ def test_metrics_count_requests_and_batches(mnist, client):
         "vaedge_requests_in_progress 0.0",
     ):
         assert re.search(f"^{re.escape(line)}$", text, re.MULTILINE), line
+
+
+def test_metrics_skip_the_files_of_a_worker_that_starts(app, client, monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    (tmp_path / "counter_1.db").touch()  # prometheus_client creates an empty file, and then enlarges it
+    assert client.ask(app, "GET", "/metrics").status == 200
 
 
 def test_missing_package_of_the_extra_is_named():
