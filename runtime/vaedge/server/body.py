@@ -81,7 +81,7 @@ class Body:
         return True
 
     def release(self) -> None:
-        """Release the bytes of the body in the memory."""
+        """Subtract the bytes of the body from those that the memory counts."""
         self._memory.release(self._held)
         self._held = 0
 
