@@ -66,7 +66,9 @@ class Mapped:
         try:
             return self._operation(self._rows[rows], conditions=conditions)
         except InputError as error:
-            raise InputError(f"in rows {rows.start} to {min(rows.stop, self.n) - 1}: {error}") from error
+            last = min(rows.stop, self.n) - 1
+            counted = f", counted as examples 0 to {last - rows.start}" if rows.start else ""
+            raise InputError(f"in rows {rows.start} to {last}{counted}: {error}") from error
 
     def skip(self, count: int) -> None:
         """Skip the next `count` rows."""

@@ -94,7 +94,8 @@ def test_invalid_row_is_named_and_earlier_shards_stay(bundle, tmp_path, capsys):
     for out in ("q", "y.npy"):
         command = "encode" if out == "q" else "reconstruct"
         assert main([command, str(bundle), str(tmp_path / "x.npy"), "--out", str(tmp_path / out)]) == 1
-        assert "in rows 1024 to 1299: x holds NaN or infinity in example 76" in capsys.readouterr().err
+        expected = "in rows 1024 to 1299, counted as examples 0 to 275: x holds NaN or infinity in example 76"
+        assert expected in capsys.readouterr().err
     assert len(list((tmp_path / "q").glob("*.npz"))) == 2
     assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "q"}
 
