@@ -161,7 +161,7 @@ def test_cumulative_weights_may_be_equal(mixture, cumulative):
         ({"cumulative": np.array([1, 2, 3], np.int64)}, "never decrease"),
         ({"cumulative": np.array([2**53, 0, 2**53], np.int64)}, "never decrease"),
         ({"cumulative": np.array([2**52, 2**53], np.int64)}, "the prior.s arrays have the shapes"),
-        ({"cumulative": np.array([0, 0, 2**53], float)}, "cumulative int64"),
+        ({"cumulative": np.array([0, 0, 2**53], float)}, "cumulative must be int64"),
     ],
 )
 def test_invalid_constants_are_refused(mixture, change, message):
