@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from vaedge.server.app import Scope, Send
+from vaedge.server.app import WHOLE_MESSAGES, Scope, Send, WholeMessages
 from vaedge.server.body import Receive
-from vaedge.server.responses import error_response, json_response, overloaded
+from vaedge.server.responses import Response, error_response, json_response, overloaded
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -33,7 +34,7 @@ def answer_canceled(app: App) -> App:
             # Without a response, uvicorn would send an error that is not JSON, and log a traceback. An incomplete
             # response cannot be repaired, so uvicorn closes its connection.
             if not started:
-                response = error_response(overloaded("the server ends"))
+                response = error_response(overloaded("the server is shutting down"))
                 headers = [
                     *response.headers,
                     (b"content-length", b"%d" % len(response.body)),
@@ -41,6 +42,8 @@ def answer_canceled(app: App) -> App:
                 ]
                 await send({"type": "http.response.start", "status": response.status, "headers": headers})
                 await send({"type": "http.response.body", "body": response.body})
+        finally:
+            scope.pop("extensions", None)  # it refers to the request, which refers to the scope
 
     return run
 
@@ -86,6 +89,9 @@ class Protocol(HttpToolsProtocol):
         """Start the request, and reset the count of bytes."""
         super().on_headers_complete()
         self._received = 0
+        whole = WholeMessages(partial(_receive, self.cycle), partial(self._respond, self.cycle))
+        extensions: Any = {WHOLE_MESSAGES: whole}
+        self.cycle.scope["extensions"] = extensions
 
     def on_body(self, body: bytes) -> None:
         """Add a part of a body, and reset the count of bytes."""
@@ -119,14 +125,44 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, status: int, message: str) -> None:
         """Send an error and close the connection. If an earlier request runs, its response replaces the error."""
         cycle = self.cycle
-        if cycle is not None and not (cycle.response_complete or cycle.more_body):
+        if self.pipeline or (cycle is not None and not (cycle.response_complete or cycle.more_body)):
             # uvicorn answers the earlier requests of this connection, and then closes the connection.
             cycle.keep_alive = False
             self.flow.pause_reading()
             return
         response = json_response({"error": message}, status)
-        length = b"%d" % len(response.body)
-        headers = [*self.server_state.default_headers, *response.headers, (b"content-length", length)]
-        lines = [b"%b: %b\r\n" % header for header in (*headers, (b"connection", b"close"))]
-        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", response.body)))
+        self.transport.write(self._message(response, close=True))
         self.transport.close()
+
+    def _respond(self, cycle: RequestResponseCycle, response: Response) -> bool:
+        """Send a whole response with one system call, and return True. Return False if the client reads too slowly.
+
+        uvicorn sends the headers and the body separately. This takes more time than the rest of a small response.
+        """
+        if self.flow.write_paused:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        if not (cycle.disconnected or self.transport.is_closing()):
+            self.transport.write(self._message(response, close=not cycle.keep_alive))
+            cycle.message_event.set()
+            if not cycle.keep_alive:
+                self.transport.close()
+            cycle.on_response()
+        return True
+
+    def _message(self, response: Response, *, close: bool) -> bytes:
+        """Return all bytes of a response."""
+        lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *response.headers)]
+        end = b"connection: close\r\n\r\n" if close else b"\r\n"
+        return b"".join(
+            (STATUS_LINE[response.status], *lines, b"content-length: %d\r\n" % len(response.body), end, response.body)
+        )
+
+
+def _receive(cycle: RequestResponseCycle) -> bytes | None:
+    """Return the whole body of a request, or None if it has not arrived, or if the client went away."""
+    if cycle.more_body or cycle.disconnected:
+        return None
+    body = bytes(cycle.body)
+    cycle.body = bytearray()
+    return body

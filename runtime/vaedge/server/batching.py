@@ -1,15 +1,20 @@
-"""Run requests in a thread, and join waiting requests in batches.
+"""Join waiting requests in batches, and run them in a thread or in the event loop.
 
-Requests wait while the thread is busy. The thread then takes all waiting requests at once. Therefore, batches become
-larger under load, and no request waits for a timer.
+Requests wait while a batch runs. Then all waiting requests run together. Therefore, batches become larger under load,
+and no request waits for a timer. Long batches run in a thread, so that the event loop stays free. Short batches run in
+the event loop, because a switch between threads would take longer than the batch.
 """
 
 import asyncio
 import contextlib
+import math
+import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,6 +25,12 @@ from vaedge.server.responses import Response, error_response, overloaded
 
 # If the thread is busy for this number of seconds, the event loop starts to watch for clients that go away.
 _PATIENCE = 0.05
+# Batches that are expected to take at most this number of seconds run in the event loop. Python code in another thread
+# can block the event loop for longer: 5 milliseconds (`sys.getswitchinterval`).
+_SHORT = 0.002
+# CPU time does not include the waits for other threads. Windows measures it only in steps of 16 milliseconds.
+_clock = time.perf_counter if sys.platform == "win32" else time.thread_time
+_SMALL = 65_536  # maximum number of bytes of bodies that are read in the event loop before it serves other requests
 
 
 class _Member(NamedTuple):
@@ -28,6 +39,18 @@ class _Member(NamedTuple):
     job: "Job"
     request: Request
     call: Call
+
+
+class _Batch(NamedTuple):
+    """Requests that run together."""
+
+    run: Run
+    members: Sequence[_Member]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of all requests."""
+        return sum(member.call.rows for member in self.members)
 
 
 _Results = list[tuple["Job", Response | None]]
@@ -55,6 +78,11 @@ class Job:
         self._body, self._json_size = body, json_size
         self._until_gone = until_gone
         self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def body_size(self) -> int:
+        """Number of bytes of the body."""
+        return len(self._body)
 
     def prepare(self) -> tuple[Request, Call]:
         """Read and validate the request."""
@@ -90,7 +118,7 @@ class Job:
 
 
 class JobQueue:
-    """A queue of jobs, and the thread that runs them."""
+    """A queue of jobs, and the thread that runs long batches."""
 
     def __init__(self, max_batch: int, max_waiting: int, memory: Memory, on_batch: Callable[[int], None]) -> None:
         """Create the queue. The thread starts with the first job.
@@ -99,7 +127,7 @@ class JobQueue:
             max_batch: Maximum number of rows in a batch of joined jobs. A job with more rows runs alone.
             max_waiting: Maximum number of waiting jobs.
             memory: The counter in which the bytes of results are reserved.
-            on_batch: Function that the thread calls with the number of rows of each batch.
+            on_batch: Function that is called with the number of rows of each batch.
         """
         self._max_batch, self._max_waiting = max_batch, max_waiting
         self._memory, self._on_batch = memory, on_batch
@@ -109,19 +137,21 @@ class JobQueue:
         self._watching = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._turns: SimpleQueue[tuple[asyncio.AbstractEventLoop, list[Job]]] = SimpleQueue()
+        self._turns: SimpleQueue[tuple[asyncio.AbstractEventLoop, Iterator[_Results]]] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        # Seconds and rows of the last batch of each function. They predict the time of its next batch.
+        self._last: WeakKeyDictionary[Run, tuple[float, int]] = WeakKeyDictionary()
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread runs jobs, or jobs wait for it. This stays true if the event loop ends before the jobs."""
+        """Whether jobs run or wait. This stays true if the event loop ends before the jobs that run in the thread."""
         return self._busy
 
     def submit(self, job: Job) -> None:
         """Add a job. The caller awaits `job.future`.
 
         Raises:
-            RequestError: `max_waiting` jobs already wait.
+            RequestError: `max_waiting` jobs already wait, or the thread cannot be started.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # the earlier event loop and its jobs have ended
@@ -130,6 +160,8 @@ class JobQueue:
             self._busy = self._watching = False
         if len(self._waiting) >= self._max_waiting:
             raise overloaded(f"the queue is full: {len(self._waiting)} requests wait")
+        if self._thread is None:
+            self._start_thread()
         self._waiting.append(job)
         if self._watching:
             job.watch()
@@ -145,21 +177,45 @@ class JobQueue:
             self._memory.release(job.held)
 
     def _start(self) -> None:
-        """Send all waiting jobs to the thread."""
+        """Run all waiting jobs, here or in the thread."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._running = [job for job in self._waiting if not job.abandoned]
+        jobs = self._running = [job for job in self._waiting if not job.abandoned]
         self._waiting = []
-        self._busy, self._watching = bool(self._running), False
+        self._busy, self._watching = bool(jobs), False
         if not self._busy:
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="vaedge-server", daemon=True)
-            self._thread.start()
         loop = asyncio.get_running_loop()
+        if not all(job.model.is_steady for job in jobs) or sum(job.body_size for job in jobs) > _SMALL:
+            self._run_in_thread(loop, self._read_and_run(jobs))
+            return
+        refused, batches = self._read(jobs)
+        self._deliver(refused)
+        results = map(self._run, batches)
+        if sum(map(self._expected_seconds, batches)) > _SHORT:
+            self._run_in_thread(loop, results)
+            return
+        for result in results:
+            self._deliver(result)
+        loop.call_soon(self._start)
+
+    def _expected_seconds(self, batch: _Batch) -> float:
+        seconds, rows = self._last.get(batch.run, (math.inf, 1))  # the first batch opens the graphs, so it is long
+        return seconds * max(1.0, batch.rows / rows)
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name="vaedge-server", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise overloaded("the operating system refuses to start a thread") from error
+        self._thread = thread
+
+    def _run_in_thread(self, loop: asyncio.AbstractEventLoop, results: Iterator[_Results]) -> None:
+        """Compute results in the thread, and call `_start` in the event loop when all are delivered."""
         self._timer = loop.call_later(_PATIENCE, self._watch)
-        self._turns.put((loop, self._running))
+        self._turns.put((loop, results))
 
     def _watch(self) -> None:
         self._watching = True
@@ -168,14 +224,19 @@ class JobQueue:
 
     def _work(self) -> None:
         while True:
-            loop, jobs = self._turns.get()
+            loop, turn = self._turns.get()
             with contextlib.suppress(RuntimeError):  # the event loop was closed, so no client waits
-                for results in self._turn(jobs):
+                for results in turn:
                     loop.call_soon_threadsafe(self._deliver, results)
                 loop.call_soon_threadsafe(self._start)
 
-    def _turn(self, jobs: Sequence[Job]) -> Iterator[_Results]:
-        """Run jobs, and yield the responses of each batch."""
+    def _read_and_run(self, jobs: Sequence[Job]) -> Iterator[_Results]:
+        refused, batches = self._read(jobs)
+        yield refused
+        yield from map(self._run, batches)
+
+    def _read(self, jobs: Sequence[Job]) -> tuple[_Results, list[_Batch]]:
+        """Read the requests of jobs. Return the responses to invalid requests, and the batches of the others."""
         refused: _Results = []
         groups: dict[Run, list[_Member]] = {}
         for job in jobs:
@@ -190,11 +251,9 @@ class JobQueue:
                 refused.append((job, error_response(error)))
             else:
                 groups.setdefault(call.run, []).append(_Member(job, request, call))
-        if refused:
-            yield refused
-        for run, members in groups.items():
-            for batch in _batches(members, self._max_batch):
-                yield self._run(run, batch)
+        return refused, [
+            _Batch(run, members) for run, group in groups.items() for members in _batches(group, self._max_batch)
+        ]
 
     def _deliver(self, results: _Results) -> None:
         for job, response in results:
@@ -202,22 +261,25 @@ class JobQueue:
             if not job.delivered:  # `leave` was called before the response arrived
                 self._memory.release(job.held)
 
-    def _run(self, run: Run, batch: Sequence[_Member]) -> _Results:
-        dropped: _Results = [(job, None) for job, _, _ in batch if job.abandoned]
-        batch = [member for member in batch if not member.job.abandoned]
-        if not batch:
+    def _run(self, batch: _Batch) -> _Results:
+        dropped: _Results = [(member.job, None) for member in batch.members if member.job.abandoned]
+        batch = batch._replace(members=[member for member in batch.members if not member.job.abandoned])
+        if not batch.members:
             return dropped
-        calls = [call for _, _, call in batch]
-        self._on_batch(sum(call.rows for call in calls))
+        started = _clock()
+        self._on_batch(batch.rows)
+        calls = [member.call for member in batch.members]
         try:
             if len(calls) == 1:
-                results = run(calls[0].inputs)
+                results = batch.run(calls[0].inputs)
             else:
-                results = run({name: np.concatenate([call.inputs[name] for call in calls]) for name in calls[0].inputs})
+                results = batch.run(
+                    {name: np.concatenate([call.inputs[name] for call in calls]) for name in calls[0].inputs}
+                )
         except Exception as error:
-            return dropped + [(job, error_response(error)) for job, _, _ in batch]
+            return dropped + [(member.job, error_response(error)) for member in batch.members]
         responses, start = dropped, 0
-        for job, request, call in batch:
+        for job, request, call in batch.members:
             rows = slice(start, start + call.rows)
             start += call.rows
             try:
@@ -226,6 +288,7 @@ class JobQueue:
             except Exception as error:
                 response = error_response(error)
             responses.append((job, response))
+        self._last[batch.run] = _clock() - started, batch.rows
         return responses
 
 

@@ -28,8 +28,16 @@ class Body:
         self._held = 0
         self._size = 0  # number of bytes that were announced or received, whichever is larger
 
-    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bool:
+    async def read(
+        self, headers: Mapping[bytes, bytes], receive: Receive, receive_whole: Callable[[], bytes | None]
+    ) -> bool:
         """Read the whole body. Return False if the client went away.
+
+        Args:
+            headers: The headers of the request.
+            receive: The function of ASGI that returns the next part.
+            receive_whole: Function that returns the whole body, or None if it has not arrived. This is faster than
+                `receive`.
 
         Raises:
             RequestError: The body is too large, is compressed, or arrives too slowly, or the memory is full.
@@ -39,17 +47,18 @@ class Body:
         self._size = int(headers.get(b"content-length", b"0"))
         if self._is_too_large and (b"expect" in headers or self._size > _DISCARDED * self._limits.body_bytes):
             raise self._too_large()  # a client with `Expect: 100-continue` waits before it sends the body
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._limits.body_seconds
+        content = receive_whole()
+        if content is not None:
+            self._size = len(content)
+            if self._is_too_large:
+                raise self._too_large()
+            self._memory.reserve(self._size)
+            self._held = self._size
+            self.content = content
+            return True
         try:
-            async with asyncio.timeout(None) as timeout:
-                # Most bodies have already arrived, and reading them is faster than starting a timer. The timer starts
-                # only for other bodies.
-                start_timer = loop.call_soon(timeout.reschedule, deadline)
-                try:
-                    return await self._read_parts(receive)
-                finally:
-                    start_timer.cancel()
+            async with asyncio.timeout(self._limits.body_seconds):
+                return await self._read_parts(receive)
         except TimeoutError as error:
             if self._is_too_large:
                 raise self._too_large() from error
@@ -81,7 +90,7 @@ class Body:
         return True
 
     def release(self) -> None:
-        """Subtract the bytes of the body from those that the memory counts."""
+        """Subtract the size of this body from the size of all bodies and results that the application holds."""
         self._memory.release(self._held)
         self._held = 0
 

@@ -78,7 +78,7 @@ def models_of(vaes: Iterable[VAE], limits: Limits) -> dict[str, "Model"]:
 
 
 def absent_models(vae: VAE) -> dict[str, str]:
-    """Return a dict from the name of each model that a bundle lacks to the reason."""
+    """Return the models that a bundle lacks, as a dict from the name of each model to the reason why it is absent."""
     name, likelihood = vae.manifest.name, vae.manifest.likelihood
     reasons = {}
     if not LIKELIHOODS[likelihood].normalized:
@@ -89,7 +89,7 @@ def absent_models(vae: VAE) -> dict[str, str]:
     if vae.calibration is None:
         reasons[f"{name}.detect"] = (
             f"{name} has no detect, because its variant {vae.variant} has no calibration; serve a bundle from "
-            "vaedge export --calibration, or pass a calibration to vaedge.load and the result to create_app"
+            "vaedge export --calibration, or load the bundle with a calibration and pass it to create_app"
         )
     return reasons
 
@@ -102,6 +102,8 @@ class Model:
         vae: The loaded bundle.
         joins: Whether calls may run together in one batch. This requires fp32 on the CPU, because results of int8
             depend on the batch, and GPUs round differently for each batch size. `log_prob` and `detect` run alone.
+        is_steady: Whether the time of a call depends only on its number of rows, and the time to read its request only
+            on the size of the body. The latents of samples are drawn while the request is read.
         inputs: The metadata of the inputs.
         outputs: The metadata of the outputs.
     """
@@ -112,6 +114,7 @@ class Model:
         self.vae = vae
         is_independent = vae.variant == "fp32" and vae.device == "cpu"
         self.joins = is_independent and operation not in ("log_prob", "detect")
+        self.is_steady = self.joins and operation != "sample"
         self._operation, self._runs, self._limits = operation, runs, limits
         first, self.outputs = _signature(vae, operation)
         conditions = [
@@ -119,6 +122,9 @@ class Model:
             for name, condition in vae.manifest.conditions.items()
         ]
         self.inputs = (first, *conditions)
+        self._first = first.name
+        self._input_names = frozenset(tensor.name for tensor in self.inputs)
+        self._output_names = tuple(output.name for output in self.outputs)
         self.row_bytes = sum(_SIZES[output.datatype] * int(np.prod(output.shape[1:])) for output in self.outputs)
         self._max_rows = max(1, limits.result_bytes // self.row_bytes)
         if operation == "log_prob":
@@ -150,17 +156,15 @@ class Model:
         """
         parameters = request.parameters
         _require_known("parameters", parameters, _PARAMETERS[self._operation])
-        _require_known("outputs", request.outputs, [output.name for output in self.outputs])
+        _require_known("outputs", request.outputs, self._output_names)
         if "maps" in request.outputs and not _flag(parameters, "maps"):
-            raise invalid("the output maps was requested without the parameter maps; set the parameter to true")
-        names = [tensor.name for tensor in self.inputs]
-        if request.inputs.keys() != set(names):
-            raise invalid(
-                f"inputs given: {', '.join(request.inputs) or 'no inputs'}; {self.name} takes {', '.join(names)}"
-            )
+            raise invalid('the output "maps" was requested without the parameter "maps"; set the parameter to true')
+        if request.inputs.keys() != self._input_names:
+            expected = ", ".join(tensor.name for tensor in self.inputs)
+            raise invalid(f"inputs given: {', '.join(request.inputs) or 'no inputs'}; {self.name} takes {expected}")
         manifest = self.vae.manifest
         values = dict(request.inputs)
-        first = values.pop(names[0])
+        first = values.pop(self._first)
         if self._operation == "sample":
             rows = self._count(first)
             conditions = as_conditions(values, None, manifest.conditions, rows)
@@ -173,7 +177,7 @@ class Model:
         if rows > self._max_rows:
             raise RequestError(413, f"the request has {rows} rows; send at most {self._max_rows} rows per request")
         conditions = as_conditions(values, None, manifest.conditions, rows)
-        return Call(self._run(rows, parameters), {names[0]: first, **conditions}, rows)
+        return Call(self._run(rows, parameters), {self._first: first, **conditions}, rows)
 
     def _count(self, n: Array) -> int:
         """Return the number of samples."""
@@ -200,7 +204,7 @@ class Model:
         return self._shared(self._operation)
 
     def _shared(self, name: str) -> Run:
-        """Return the function that all calls share, or a new function if calls must not run together."""
+        """Return the function that all calls share. If calls must not run together, return a new function."""
         return self._runs[name] if self.joins else partial(self._runs[name])
 
 

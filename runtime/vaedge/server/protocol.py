@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from vaedge.server.responses import JSON, Response, invalid
-from vaedge.server.tensors import Array, datatype_of, from_bytes, from_json
+from vaedge.server.tensors import Array, BinaryTensor, binary_tensor, datatype_of, from_bytes, from_json
 
 VERSION = "1"  # the only version of each model
 _MAX_KNOWN = 1024  # maximum number of bytes of a JSON text whose content is cached
@@ -35,19 +35,11 @@ class Request(NamedTuple):
     binary: bool
 
 
-class _Binary(NamedTuple):
-    """A tensor whose data follows the JSON in the body."""
-
-    datatype: Any
-    shape: Any
-    size: Any
-
-
 class _Head(NamedTuple):
     """The content of the JSON of a request. The fields are those of `Request`."""
 
     id: str | None
-    inputs: dict[str, Array | _Binary]
+    inputs: dict[str, Array | BinaryTensor]
     parameters: dict[str, Any]
     outputs: dict[str, bool]
     binary: bool
@@ -66,13 +58,13 @@ def read_request(body: bytes, json_size: int | None) -> Request:
     """
     end = len(body) if json_size is None else json_size
     if end > len(body):
-        raise invalid(f"Inference-Header-Content-Length is {end}; the body has {len(body)} bytes; correct it")
+        raise invalid(f"Inference-Header-Content-Length is {end}, but the body has only {len(body)} bytes")
     # A client usually sends the same JSON in all its binary requests, so the content of the JSON is cached.
     head = _known_head(body[:end]) if end <= _MAX_KNOWN and json_size is not None else _read_head(body[:end])
     inputs: dict[str, Array] = {}
     for name, tensor in head.inputs.items():
-        if isinstance(tensor, _Binary):
-            inputs[name] = from_bytes(name, *tensor[:2], body, end, tensor.size)
+        if isinstance(tensor, BinaryTensor):
+            inputs[name] = from_bytes(tensor, body, end)
             end += tensor.size
         else:
             inputs[name] = tensor
@@ -88,14 +80,14 @@ def _read_head(text: bytes) -> _Head:
     if unknown:
         raise invalid(
             f"unknown keys in the request: {', '.join(sorted(unknown))[:100]}; expected {', '.join(_KEYS)}; write "
-            "parameters of the model, such as seed, into the object parameters"
+            "parameters of the model, such as seed, into the object named parameters"
         )
     identity = tree.get("id")
     if identity is not None and type(identity) is not str:
         raise invalid("id is not a JSON string")
     parameters = _object(tree.get("parameters", {}), "parameters")
     binary = _flag(parameters.pop("binary_data_output", False), "binary_data_output")
-    inputs: dict[str, Array | _Binary] = {}
+    inputs: dict[str, Array | BinaryTensor] = {}
     for entry in _entries(tree, "inputs"):
         name = _new_name(entry, inputs)
         shape, datatype = entry.get("shape"), entry.get("datatype")
@@ -105,7 +97,7 @@ def _read_head(text: bytes) -> _Head:
         elif "data" in entry:
             raise invalid(f"{name} has both data and binary_data_size; give one of them")
         else:
-            inputs[name] = _Binary(datatype, shape, size)
+            inputs[name] = binary_tensor(name, datatype, shape, size)
     outputs: dict[str, bool] = {}
     for entry in _entries(tree, "outputs"):
         name = _new_name(entry, outputs)

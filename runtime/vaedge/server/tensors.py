@@ -3,7 +3,7 @@
 import math
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,26 +32,54 @@ _JSON_TYPES: dict[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {
 _MAX_AXES = 16
 
 
-def from_bytes(name: str, datatype: Any, shape: Any, body: bytes, start: int, size: Any) -> Array:
-    """Return the tensor in `body[start : start + size]`. If possible, it shares the memory of the body.
+class BinaryTensor(NamedTuple):
+    """A tensor whose data follows the JSON in the body.
+
+    Attributes:
+        name: Name of the input.
+        dtype: Type of the elements. None means texts, which the protocol calls BYTES.
+        shape: Shape of the tensor.
+        elements: Number of elements.
+        size: Size of the data in bytes.
+    """
+
+    name: str
+    dtype: np.dtype[Any] | None
+    shape: list[int]
+    elements: int
+    size: int
+
+
+def binary_tensor(name: str, datatype: Any, shape: Any, size: Any) -> BinaryTensor:
+    """Validate the description of a binary tensor.
 
     Raises:
         RequestError: The datatype, the shape, or the size is wrong.
     """
     count = _count(name, shape)
-    if type(size) is not int or not 0 <= size <= len(body) - start:
-        left = len(body) - start
-        raise invalid(
-            f"{name}: binary_data_size is {_shown(size)}; expected an integer from 0 to {left}, because the body has "
-            f"{left} further bytes"
-        )
+    if type(size) is not int or size < 0:
+        raise invalid(f"{name}: binary_data_size is {_shown(size)}; expected an integer of at least 0")
     if datatype == "BYTES":
-        return _texts(name, _elements(name, body[start : start + size], count), shape)
+        return BinaryTensor(name, None, shape, count, size)
     dtype = _dtype(name, datatype)
     if size != count * dtype.itemsize:
         expected = count * dtype.itemsize
         raise invalid(f"{name}: binary_data_size is {size}; {datatype} of shape {shape} has {expected} bytes")
-    array = np.frombuffer(body, dtype, count, start).reshape(shape)
+    return BinaryTensor(name, dtype, shape, count, size)
+
+
+def from_bytes(tensor: BinaryTensor, body: bytes, start: int) -> Array:
+    """Return the tensor whose data starts at the byte `start` of the body. If possible, it shares the body's memory.
+
+    Raises:
+        RequestError: The body is too short, or the data of a tensor of texts is invalid.
+    """
+    name, dtype, shape, elements, size = tensor
+    if size > len(body) - start:
+        raise invalid(f"{name}: binary_data_size is {size}; the body has {len(body) - start} further bytes; correct it")
+    if dtype is None:
+        return _texts(name, _elements(name, body[start : start + size], elements), shape)
+    array = np.frombuffer(body, dtype, elements, start).reshape(shape)
     return array if array.flags.aligned else array.copy()
 
 
@@ -107,14 +135,16 @@ def _count(name: str, shape: Any) -> int:
 
 
 def _elements(name: str, content: bytes, count: int) -> list[bytes]:
-    """Return the elements of a binary tensor of BYTES. In `content`, each element follows its length in four bytes."""
+    """Return the elements of a binary tensor of BYTES. In `content`, four bytes before each element give its length."""
     elements, position = [], 0
     while position + 4 <= len(content):
         (length,) = struct.unpack_from("<I", content, position)
         elements.append(content[position + 4 : position + 4 + length])
         position += 4 + length
     if position != len(content) or len(elements) != count:
-        raise invalid(f"{name}: the binary data must have {count} elements, each after its length in four bytes")
+        raise invalid(
+            f"{name}: the binary data must have {count} elements; before each element, four bytes give its length"
+        )
     return elements
 
 

@@ -142,9 +142,12 @@ async def read_answer(reader):
 
 
 async def exchange(address, *parts):
-    """Send bytes over a new connection. Return the first response, and whether the server closes the connection.
+    """Send the parts of a request over a new connection.
 
-    Pauses of more than one second between the parts make it likely that the server receives them separately.
+    Return the first response, and whether the server closes the connection.
+
+    Between two parts, there is a pause of more than one second. Therefore, the server probably receives them
+    separately.
     """
     async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(*address.removeprefix("http://").split(":"))

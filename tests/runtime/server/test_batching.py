@@ -1,8 +1,9 @@
-"""Test that joined requests have the results of separate calls. Test overload, and clients that go away."""
+"""Test which requests are joined and in which thread they run, that results equal separate calls, and overload."""
 
 import asyncio
 import re
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from vaedge.server import create_app
 from vaedge.server.limits import Limits
 
 Z = np.random.default_rng(0).standard_normal((1, 40)).astype(np.float32)
+X = np.zeros((1, 1, 28, 28), np.float32)
 
 
 @pytest.fixture
@@ -103,6 +105,61 @@ def test_waiting_requests_are_joined_up_to_the_maximum(mnist, client, blocked):
     np.testing.assert_array_equal(answers[6].arrays()["x"], mnist.sample(2, seed=1))
 
 
+@pytest.fixture
+def threads(mnist, monkeypatch):
+    """A list of the threads in which operations ran. Each call takes `threads.seconds` of CPU time."""
+
+    class Threads(list):
+        seconds = 0
+
+    threads = Threads()
+
+    def recorded(name, result):
+        def operation(self, first, *args, **names):
+            end = time.thread_time() + threads.seconds
+            while time.thread_time() < end:
+                pass
+            threads.append(threading.current_thread())
+            return result(first)
+
+        monkeypatch.setattr(type(mnist), name, operation)
+
+    recorded("decode", lambda z: np.zeros((len(z), 1, 28, 28), np.float32))
+    recorded("reconstruct", lambda x: x)
+    recorded("log_prob", lambda x: np.zeros(len(x), np.float32))
+    return threads
+
+
+@pytest.mark.parametrize(
+    ("seconds", "name", "inputs", "in_thread"),
+    [
+        (0, "decode", {"z": Z}, False),
+        (0, "decode", {"z": np.repeat(Z, 4, 0)}, False),
+        (0, "decode", {"z": np.repeat(Z, 500, 0)}, True),  # 80,000 bytes
+        (0.0004, "decode", {"z": Z}, False),
+        (0.0004, "decode", {"z": np.repeat(Z, 16, 0)}, True),  # expected to take 16 * 0.4 ms
+        (0.005, "decode", {"z": Z}, True),
+        (0, "reconstruct", {"x": X}, True),  # no earlier call from which to predict the time
+        (0, "sample", {"n": np.array([1])}, True),
+        (0, "log_prob", {"x": X}, True),
+    ],
+)
+def test_only_batches_that_are_short_and_small_run_in_the_event_loop(
+    mnist, client, threads, seconds, name, inputs, in_thread
+):
+    app = create_app([mnist])
+    threads.seconds = seconds
+
+    async def main():
+        for _ in range(2):
+            assert (await client.infer_async(app, "mnist.decode", {"z": Z})).status == 200
+        assert (await client.infer_async(app, f"mnist.{name}", inputs)).status == 200
+
+    asyncio.run(main())
+    assert threads[0] is not threading.current_thread()  # the first batch, whose time is unknown
+    assert (threads[2] is not threading.current_thread()) == in_thread
+
+
 def test_an_invalid_request_does_not_affect_the_others_of_its_batch(app, client, mnist):
     async def main():
         inputs = [Z, Z * np.nan, Z[:, :3], Z]
@@ -132,8 +189,25 @@ def test_full_queue_answers_503(mnist, client, blocked):
     assert [answer.status for answer in answers] == [200, 200, 200]
 
 
+def test_server_recovers_after_a_thread_could_not_be_started(mnist, client, monkeypatch):
+    app = create_app([mnist])
+
+    def fail(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        refused = client.infer(app, "mnist.decode", {"z": Z})
+    assert refused.status == 503
+    assert refused.json["error"] == "the operating system refuses to start a thread; try again later"
+    assert client.infer(app, "mnist.decode", {"z": Z}).status == 200
+
+
 class Canceled(asyncio.Event):
-    """An event whose `wait` blocks until the event is set, and then raises an error. Ray Serve may do the same."""
+    """An event whose `wait` blocks until the event is set, and then raises an error.
+
+    With Ray Serve, such a wait may also end with an error.
+    """
 
     async def wait(self):
         await super().wait()

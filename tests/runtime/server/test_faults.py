@@ -311,7 +311,7 @@ def test_sigterm_ends_the_server_after_all_accepted_requests(serving, bundle, cl
         assert (answer.status, answer.body[-len(expected[content]) :]) == (200, expected[content])
 
     async def load(address, answered):
-        """Send requests until the server closes the connection between two answers."""
+        """Send requests until the server closes the connection, which it may do only after a complete answer."""
         reader, writer = await connect(address)
         while True:
             writer.write(decode)

@@ -1,8 +1,11 @@
 """Errors of HTTP are JSON, and headers are limited in size and time."""
 
 import asyncio
+import gc
 import json
+import logging
 import socket
+import struct
 import threading
 import time
 import urllib.error
@@ -12,8 +15,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from vaedge.cli.serve_protocol import Protocol
+from vaedge.cli.serve_protocol import Protocol, answer_canceled
 
 Z = np.zeros((1, 40), np.float32)
 PATH = "/v2/models/mnist.decode/infer"
@@ -25,7 +29,7 @@ CHUNKS = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 def listening(app, **attributes):
     """Serve an application in a thread, with changed attributes of the protocol."""
     config = uvicorn.Config(
-        app,
+        answer_canceled(app),
         port=0,
         http=type("Changed", (Protocol,), attributes),
         ws="none",
@@ -176,6 +180,89 @@ def test_earlier_requests_are_answered_before_an_error_closes_the_connection(lim
     answer, closed = client.exchange(limited, client.infer_message("mnist.decode", {"z": z}) + b"garbage\r\n\r\n")
     assert (answer.status, closed) == (200, True)
     np.testing.assert_array_equal(answer.arrays()["x"], mnist.decode(z))
+
+
+def test_error_in_a_later_request_does_not_replace_an_earlier_response(limited, client, mnist):
+    answer, _ = client.exchange(limited, client.infer_message("mnist.decode", {"z": Z}) + CHUNKS + b"garbage\r\n")
+    assert answer.status == 200
+    np.testing.assert_array_equal(answer.arrays()["x"], mnist.decode(Z))
+
+
+def test_client_that_disconnects_after_several_requests_causes_no_error(app, client, caplog, monkeypatch):
+    requests = 2 * client.infer_message("mnist.log_prob", {"x": np.zeros((4, 1, 28, 28))}, {"k": 1000, "seed": 0})
+    with listening(app) as address:
+        logger = logging.getLogger("uvicorn.error")
+        monkeypatch.setattr(logger, "handlers", [caplog.handler])
+        logger.setLevel(logging.ERROR)
+        host, port = address.split(":")
+        for _ in range(5):
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(requests)
+                time.sleep(0.02)  # the first request runs
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset on close
+        while (
+            b"vaedge_requests_in_progress 0.0"
+            not in client.exchange(address, client.message("GET", "/metrics"))[0].body
+        ):
+            time.sleep(0.05)
+    assert not caplog.records
+
+
+def test_requests_leave_no_reference_cycles(limited, client):
+    """Otherwise, the memory of requests would stay in use until the next garbage collection."""
+    client.exchange(limited, client.infer_message("mnist.decode", {"z": Z}))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            client.exchange(limited, client.infer_message("mnist.decode", {"z": Z}))
+        cycles = [found for found in gc.get_objects() if isinstance(found, RequestResponseCycle)]
+    finally:
+        gc.enable()
+    assert len(cycles) <= 3  # connections that are still open
+
+
+def responses(address, content, first=0):
+    """Send requests over one connection. Wait `first` seconds before the first byte is read. Return all bytes."""
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        sender = threading.Thread(target=connection.sendall, args=[content])
+        sender.start()
+        time.sleep(first)
+        found = b"".join(iter(lambda: connection.recv(2**20), b""))
+        sender.join()
+    return found
+
+
+def test_requests_that_arrive_together_are_answered_in_their_order(limited, client, mnist):
+    z = np.random.default_rng(0).standard_normal((100, 40)).astype(np.float32)
+    last = client.message("GET", "/v2", headers=[(b"connection", b"close")])
+    requests = [client.infer_message("mnist.decode", {"z": row[None]}) for row in z]
+    found = responses(limited, b"".join(requests) + last)
+    bodies = [part.split(b"\r\n\r\n", 1)[1] for part in found.split(b"HTTP/1.1 200 OK\r\n")[1:]]
+    assert len(bodies) == len(z) + 1
+    assert [body[-3136:] for body in bodies[:-1]] == [mnist.decode(row[None]).tobytes() for row in z]
+
+
+@pytest.mark.parametrize(
+    ("version", "header", "closes"),
+    [("1.1", "", False), ("1.1", "connection: close\r\n", True), ("1.0", "", True)],
+)
+def test_connection_is_closed_after_a_response_if_the_client_expects_it(limited, client, version, header, closes):
+    head = f"HTTP/{version}\r\n{header}".encode()
+    content = client.infer_message("mnist.decode", {"z": Z}).replace(b"HTTP/1.1\r\n", head, 1)
+    again = b"" if closes else client.message("GET", "/v2", headers=[(b"connection", b"close")])
+    found = responses(limited, content + again)
+    assert found.count(b"HTTP/1.1 200 OK\r\n") == (1 if closes else 2)
+    assert found.count(b"connection: close\r\n") == 1
+
+
+def test_clients_that_start_to_read_late_receive_all_responses(limited, client, mnist):
+    z = np.random.default_rng(0).standard_normal((16, 40)).astype(np.float32)
+    request = client.infer_message("mnist.decode", {"z": z})
+    last = client.message("GET", "/v2", headers=[(b"connection", b"close")])
+    found = responses(limited, 300 * request + last, first=1)  # 15 MB of responses
+    assert found.count(mnist.decode(z).tobytes()) == 300
 
 
 def test_results_that_a_client_has_not_read_count_as_held_memory(limited, app, client, mnist):

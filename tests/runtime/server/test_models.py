@@ -100,8 +100,8 @@ def test_maps_count_as_a_part_of_the_result(client, calibrated):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({}, "the output maps was requested without the parameter maps"),
-        ({"maps": False}, "the output maps was requested without the parameter maps"),
+        ({}, 'the output "maps" was requested without the parameter "maps"'),
+        ({"maps": False}, 'the output "maps" was requested without the parameter "maps"'),
         ({"maps": 1}, "maps must be true or false"),
     ],
 )

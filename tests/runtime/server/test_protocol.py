@@ -55,7 +55,7 @@ def request(**changes):
         (request(inputs=[{**DATA, "datatype": "INT64", "data": [0] * 40}]), "z is an array of int64"),
         (request(inputs=[{**DATA, "datatype": "BYTES"}]), "expected a string"),
         (request(inputs=[{**DATA, "parameters": {"binary_data_size": 160}}]), "both data and binary_data_size"),
-        (request(inputs=[BINARY]), "z: binary_data_size is 160; expected an integer from 0 to 0"),
+        (request(inputs=[BINARY]), "z: binary_data_size is 160; the body has 0 further bytes"),
         (request(outputs=[{"name": "y"}]), "unknown outputs: y; this model has x"),
         (request(outputs=[{"name": "x", "parameters": {"classification": 3}}]), "the only parameter of an output"),
         (request(outputs=[{"name": "x", "parameters": {"binary_data": 1}}]), "binary_data must be true or false"),

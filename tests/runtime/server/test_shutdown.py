@@ -68,7 +68,7 @@ def test_server_ends_while_a_request_runs(serving, bundle, client, signals, grac
     setup = f"import vaedge.cli.serve; vaedge.cli.serve._GRACE = {grace}"
     with serving(bundle.parent / "mnist", "--workers", count, setup=setup) as (process, address):
         answer = asyncio.run(end(client, process, address, signals))
-        assert (answer.status, answer.json) == (503, {"error": "the server ends; try again later"})
+        assert (answer.status, answer.json) == (503, {"error": "the server is shutting down; try again later"})
         assert process.wait(60) == status
         # uvicorn may write one line. A second Ctrl-C prevents it if it arrives in time.
         lines = process.stderr.read().splitlines()
