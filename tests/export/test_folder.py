@@ -64,3 +64,14 @@ def test_folder_and_missing_parents_are_created(tmp_path):
     create(tmp_path / "a" / "bundle", list)
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["bundle"]
     assert (tmp_path / "a" / "bundle" / "ours").read_text() == "new"
+
+
+OPEN_FILES = Path("/proc/self/fd")
+
+
+@pytest.mark.skipif(not OPEN_FILES.exists(), reason="/proc lists the open files only on Linux")
+def test_no_file_stays_open(tmp_path):
+    create(tmp_path / "first", list)
+    before = set(OPEN_FILES.iterdir())
+    create(tmp_path / "second", list)
+    assert set(OPEN_FILES.iterdir()) <= before

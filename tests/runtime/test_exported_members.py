@@ -1,8 +1,12 @@
 """The public API consists of exactly the names that this module lists. All other names are internal."""
 
 import inspect
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
 
 import vaedge
+from vaedge.detection import Calibration, Detection
 
 EXPORTED = [
     "VAE",
@@ -55,7 +59,14 @@ def test_every_exported_member_is_documented():
             assert inspect.getdoc(getattr(vaedge, name)), name
 
 
-def test_public_names_of_detection():
-    from vaedge import detection
+@pytest.mark.parametrize(
+    "kind", [vaedge.CheckReport, vaedge.Condition, vaedge.Manifest, vaedge.Posterior, Calibration, Detection]
+)
+def test_records_cannot_be_changed(kind):
+    record = object.__new__(kind)
+    with pytest.raises(FrozenInstanceError):
+        setattr(record, fields(kind)[0].name, None)
 
-    assert detection.__all__ == ["Calibration", "Detection"]
+
+def test_public_names_of_detection():
+    assert vaedge.detection.__all__ == ["Calibration", "Detection"]

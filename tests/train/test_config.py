@@ -9,6 +9,14 @@ from vaedge_train import ConfigError, TrainConfig
 from vaedge_train.command import add_arguments
 
 
+def test_optional_features_are_off_by_default():
+    config = TrainConfig()
+    assert {config.validation, config.warm_up, config.weight_decay, config.clip, config.average} == {0}
+    assert not any((config.skip_broken, config.path_gradient, config.compile, config.patience))
+    assert {config.condition, config.binarize} == {"none"}
+    assert config.beta == config.samples == 1
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

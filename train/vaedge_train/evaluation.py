@@ -118,8 +118,8 @@ def evaluate(
         x, y = _on_device(examples[rows], device)
         mean, log_var = vae.inference(x, y)
         posterior = mean.double(), log_var.double()
-        for draw in range(0, k, max(1, _MAX_DECODED // len(x))):
-            draws = min(k - draw, max(1, _MAX_DECODED // len(x)))
+        for draw in range(0, k, _MAX_DECODED // len(x)):
+            draws = min(k - draw, _MAX_DECODED // len(x))
             z = reparameterize(mean, log_var, torch.randn(draws, *mean.shape, generator=generator, device=device))
             terms = vae.terms(x, z.double(), *posterior, y)
             log_likelihoods[draw : draw + draws, : len(x)] = terms.log_likelihood

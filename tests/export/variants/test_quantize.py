@@ -1,6 +1,7 @@
 """The operators of quantized graphs, and their agreement with float32."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -105,6 +106,13 @@ def test_scaling_outliers_down_makes_int8_more_precise(weights, x, monkeypatch):
     plain = to_int8(content, {"x": x}, [])
     errors = [relative_error(run_graph(model, x=x), expected) for model in (scaled, plain)]
     assert errors[0] < 0.3 * errors[1]
+
+
+def test_scaling_outliers_down_does_not_change_the_outputs_in_float32(weights, x):
+    a, b = weights
+    scaled = quantize._scale_outliers_down(onnx.load_from_string(perceptron(a, b)), {"x": x}, [])
+    assert "second_scaled" in {node.name for node in scaled.graph.node}
+    assert relative_error(run_graph(scaled, x=x), np.maximum(x @ a, 0) @ b) < 1e-5
 
 
 def test_kept_layers_are_not_scaled(weights, x):

@@ -1,4 +1,7 @@
-"""Commands write large results in parts, with the same rows as a single call. A folder of shards can be resumed."""
+"""Commands write large results in parts, which together have the same rows as a single call.
+
+An interrupted command can continue to write its folder of shards.
+"""
 
 import json
 
@@ -25,11 +28,13 @@ def test_samples_streamed_to_a_file_are_those_of_one_call(vae, bundle, tmp_path,
     out = tmp_path / "x.npy"
     assert main(["sample", str(bundle), "-n", "1300", "--seed", "3", "--out", str(out)]) == 0
     np.testing.assert_array_equal(np.load(out), vae.sample(1300, seed=3))
-    assert "1,300 examples" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"{out}: 1,300 examples\n"
 
 
-def test_samples_in_shards_are_those_of_one_call(vae, bundle, tmp_path):
-    assert main(["sample", str(bundle), "-n", "1300", "--seed", "3", "--out", str(tmp_path / "s")]) == 0
+def test_samples_in_shards_are_those_of_one_call(vae, bundle, tmp_path, capsys):
+    out = tmp_path / "s"
+    assert main(["sample", str(bundle), "-n", "1300", "--seed", "3", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}: 1,300 examples in shards\n"
     assert len(list((tmp_path / "s").glob("*.npy"))) == 3
     np.testing.assert_array_equal(shards(tmp_path / "s", "x"), vae.sample(1300, seed=3))
 

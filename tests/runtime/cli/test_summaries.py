@@ -37,6 +37,14 @@ def test_info_states_the_encoding(edit_manifest, bundle, capsys):
     assert "uint8" not in output(capsys, "info", bundle).out
 
 
+def test_info_escapes_control_characters(edit_manifest, capsys):
+    command = "vaedge train \x1b[2J \u202e --note naïve"
+    edited = edit_manifest(lambda tree: tree["training"].update(command=command))
+    printed = output(capsys, "info", edited).out
+    assert r"vaedge train \x1b[2J \u202e --note naïve" in printed
+    assert all(line.isprintable() for line in printed.splitlines())
+
+
 def test_score_names_the_lines_of_a_table(table_bundle, tmp_path, capsys):
     text = 'height,"weight (kg)",kind\n0,0,blue\n"1\n",0,blue\n9000,0,blue\n0,0,blue\n'
     (tmp_path / "x.csv").write_text(text)

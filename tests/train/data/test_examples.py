@@ -25,7 +25,7 @@ def chosen(request, examples, tmp_path):
 
 
 def gathered(chosen):
-    """Return a copy that stores only the chosen examples, in their order, so that its `rows` is None."""
+    """Return a copy that stores only the chosen examples. It needs no list of rows, so its `rows` is None."""
     rows = chosen.rows.long()
     return Examples(chosen.stored[rows].clone(), chosen.classes[rows].clone())
 

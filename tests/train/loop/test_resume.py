@@ -61,7 +61,7 @@ def uninterrupted(config, tmp_path):
 
 
 class KilledError(Exception):
-    """An error that simulates a kill, because nothing is saved after it."""
+    """An error that simulates a killed process: nothing is saved after the error."""
 
 
 @pytest.mark.parametrize("stop", [1, 3, 7, 8, 17])

@@ -19,7 +19,10 @@ def make(n=10, **fields):
 
 @pytest.mark.parametrize("decay", [0.05, 0.5, 0.99])
 def test_moving_average_follows_its_recurrence(decay):
-    """Update n is a <- d a + (1 - d) w with d = min(decay, (1 + n) / (10 + n)); for n = 0, d = 0."""
+    """The update with the number n sets the average a to d a + (1 - d) w, where w are the weights.
+
+    Here, d = min(decay, (1 + n) / (10 + n)), and d = 0 for n = 0.
+    """
     average, weight = torch.zeros(3, dtype=torch.float64), torch.arange(3, dtype=torch.float64)
     expected = average.clone()
     for n in range(200):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -71,6 +72,15 @@ def test_piped_progress_shows_the_metrics(config, tmp_path, capsys, monkeypatch)
     number = r"-?[\d.]+"
     text = rf"epoch 2 of 3, ELBO {number}, distortion {number}, rate {number} nats"
     assert re.fullmatch(rf"training: 41%, 44 of 108 examples, .* examples/s, .* left, {text}", lines[5]), lines[5]
+
+
+def test_seconds_of_an_epoch_are_those_since_the_start(config, tmp_path):
+    began = time.perf_counter()
+    train(config, tmp_path / "run", progress=False)
+    seconds = [row["seconds"] for row in rows(tmp_path / "run")]
+    assert seconds == sorted(seconds)
+    assert seconds[0] > 0
+    assert seconds[-1] <= time.perf_counter() - began + 0.001  # metrics are rounded to milliseconds
 
 
 def test_same_seed_gives_the_same_run(config, tmp_path):

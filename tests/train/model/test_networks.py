@@ -9,7 +9,7 @@ from vaedge_train import TrainConfig
 from vaedge_train.build import build_vae
 from vaedge_train.data.examples import Examples
 from vaedge_train.model.adapters import Labeled, SharedScale
-from vaedge_train.model.conv import Residual
+from vaedge_train.model.conv import ConvDecoder, Residual
 from vaedge_train.model.mlp import ACTIVATIONS, Decoder, Encoder, Gated
 
 
@@ -41,6 +41,21 @@ def test_every_weight_and_every_pixel_of_conv_networks_has_a_gradient(shape, hid
     for name, weight in vae.named_parameters():
         assert weight.grad.isfinite().all(), name
         assert weight.grad.abs().sum() > 0, name
+
+
+def test_conv_decoder_with_mirrored_weights_returns_the_mirrored_image():
+    """An image at a wrong position would not be mirrored at its center."""
+    torch.manual_seed(0)
+    decoder = ConvDecoder(latent=5, channels=4, hidden=(), output_shape=(3, 8, 12), parameters=1)
+    z = torch.randn(2, 5)
+    (image,) = decoder(z)
+    with torch.no_grad():
+        for weight in decoder.parameters():
+            if weight.ndim == 4:
+                weight.copy_(weight.flip(3))
+        for tensor in decoder.input[-1].parameters():  # its outputs are 8 channels of 2 x 3 pixels
+            tensor.copy_(tensor.unflatten(0, (8, 2, 3)).flip(2).flatten(0, 2))
+    torch.testing.assert_close(decoder(z)[0], image.flip(3))
 
 
 def test_conv_networks_learn():
