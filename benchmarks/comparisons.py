@@ -33,7 +33,7 @@ _BUSY_JOB = "while True: sum(range(10_000))"
 
 
 def slowed(operation_call: Callable[..., Callable[[], Any]]) -> Callable[..., Callable[[], Any]]:
-    """Return a function like `operation_call` that returns calls which take 5 % longer."""
+    """Return a function that is used like `operation_call`, but whose calls take 5 % longer."""
 
     def slowed_operation_call(*args: Any) -> Callable[[], Any]:
         call = operation_call(*args)
@@ -89,7 +89,7 @@ def verdicts(paths: list[Path]) -> Counter[str]:
 
 
 def main() -> None:
-    """Measure the reports and print the number of comparisons with each verdict."""
+    """Measure the reports, compare them, and print the number of comparisons with each verdict."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reports", type=Path, required=True, help="folder for the reports")
     parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")
@@ -111,7 +111,7 @@ def main() -> None:
     print("slowed by 5 %:", dict(verdicts(slow)))
     pairs = itertools.pairwise(map(read_report, equal))
     changes = Counter(compare(old, new)[0].verdict for old, new in pairs)
-    print("reports that were measured one after the other:", dict(changes))
+    print("reports of runs that were made one after the other:", dict(changes))
 
 
 if __name__ == "__main__":

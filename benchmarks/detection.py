@@ -8,8 +8,8 @@ The script prints four reports:
 1. Each digit of MNIST against the nine other digits: the area under the ROC curve (AUROC) on all test images. The
    methods are the score of vaedge, the squared error of its reconstructions, and PyOD's `VAE` and `IForest`. PyOD's
    methods keep their defaults, except that `VAE` uses batches of 128. All methods train on gray images of one digit.
-2. The AUROC with which models/mnist separates simple images from test digits, for the score, its distortion, its rate,
-   and the ELBO.
+2. Simple images against test digits, with models/mnist: the AUROC of the score, of the distortion alone, of the rate
+   alone, and of the ELBO.
 3. The false-alarm rates of 20 random divisions of normal examples, for the test digits and for a simulated table.
 4. The time of `detect` divided by the time of `reconstruct`.
 """
@@ -131,7 +131,7 @@ def compare_simple_images(digits: Array, means: Array) -> None:
     kinds = {
         "blank": blank,
         "noise, half of the pixels": (rng.random(blank.shape) < 0.5).astype(np.float32),
-        "noise, as many pixels as digits": (rng.random(blank.shape) < normal.mean()).astype(np.float32),
+        "noise with the mean brightness of digits": (rng.random(blank.shape) < normal.mean()).astype(np.float32),
         "inverted digits": 1 - normal[:1000],
         "mean of each digit, binarized at random": binarize(np.repeat(means, 100, 0)),
         "mean of all digits, binarized at random": binarize(np.repeat(means.mean(0, keepdims=True), 1000, 0)),

@@ -139,7 +139,7 @@ def _threads(model: str) -> list[str]:
         ratios.append(sum(many) / single[0])
     return [
         f"Sixteen threads that share one `VAE`, batch size 64: {statistics.median(ratios):.2f} times the throughput of one "
-        "thread, and the same bits."
+        "thread, and results with the same bits."
     ]
 
 

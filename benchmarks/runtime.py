@@ -216,9 +216,9 @@ def _overhead(model: str, rounds: int) -> list[str]:
         a - b - c for a, b, c in zip(times["sample"], times["decode"], times["noise"], strict=True)
     )
     return [
-        f"Overhead at batch size 1: `decode` takes {decode:.1f} microseconds more than the `session.run` that it wraps. `sample` "
-        f"takes {sample:.1f} microseconds more than `decode` and the noise ({statistics.median(times['noise']):.1f} "
-        "microseconds) together."
+        f"Overhead at batch size 1: `decode` takes {decode:.1f} microseconds more than the `session.run` that it wraps. The "
+        f"noise of `sample` takes {statistics.median(times['noise']):.1f} microseconds. Apart from `decode` and the noise, `sample` "
+        f"takes {sample:.1f} microseconds."
     ]
 
 

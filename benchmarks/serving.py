@@ -205,7 +205,7 @@ def main() -> None:
 
 
 def print_tables(rates: dict[tuple[int, str], Rate], call: float, cpus: list[int]) -> None:
-    """Print all rates, and the time that a server adds to the in-process call and to the empty route."""
+    """Print all rates. Print how much longer a request takes than the in-process call and the empty route together."""
     print(f"in-process decode of one latent: {1e6 * call:.0f} us; CPUs {', '.join(map(str, cpus))}\n")
     print("| candidate | connections | requests/s | median | 99 % | of the empty route |\n|---|---|---|---|---|---|")
     for (connections, name), (rate, median, tail) in sorted(rates.items(), key=lambda entry: entry[0][0]):

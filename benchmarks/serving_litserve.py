@@ -23,7 +23,7 @@ class Decode(litserve.LitAPI):
         return np.array(request["z"], np.float32)
 
     def batch(self, inputs):
-        """Join the latents of several requests in a batch."""
+        """Join the latents of several requests into one batch."""
         return np.concatenate(inputs)
 
     def predict(self, z):

@@ -1,4 +1,4 @@
-"""MkDocs hooks: insert into the pages what other files and the command line already say.
+"""MkDocs hooks that insert the contents of other files and the help texts of the commands into the pages.
 
 `{{ help COMMAND }}` becomes the output of `vaedge COMMAND --help`, `{{ file PATH }}` the content of a Markdown file
 without its title, and `{{ html PATH }}` a block with the content of an HTML file. Images of `models/` are copied into

@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> int:
-    """Run the command line, and return its exit status. `vaedge.cli.main.main` lists them."""
+    """Run the command line, and return its exit status. `vaedge.cli.main.main` lists the statuses."""
     try:
         from vaedge.cli.main import main as run
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ class _Lines:
     """Count the executed lines in all threads of a child process, and send a message to the test at a chosen line.
 
     Args:
-        counted: Names of the modules and packages whose lines count.
+        counted: Names of the modules and packages whose executed lines are counted.
         at: Number of executed lines at which the message is sent. If None, it is sent at the end of the child.
         wait: Whether the child waits after the message. If False, the child continues until it is killed.
         announce: Function that sends a message to the test.
@@ -62,7 +62,10 @@ class _Lines:
         return self._executed
 
     def end(self):
-        """Send the message now if the child did not reach the line, and wait to be killed."""
+        """If the child has not executed `at` lines, send the message now.
+
+        Then wait until the parent kills this process.
+        """
         sys.settrace(None)
         if self._at is None or self._last < self._at:
             self._announce({"pid": os.getpid(), "lines": self._last})
@@ -76,10 +79,11 @@ def _wait_for_the_kill():
 def children(*counted):
     """Fork a child for each call that stdin requests, and yield the arguments of the call in this child.
 
-    The child exits at the end of the loop's body, so each pass of the loop runs in a separate process.
+    The caller loops over this generator. The child exits at the end of the loop's body, so each pass of the loop runs
+    in a separate process.
 
     Args:
-        counted: Names of the modules and packages whose lines count.
+        counted: Names of the modules and packages whose executed lines are counted.
     """
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # send the output of the tested code to stderr, because stdout holds the replies
@@ -147,12 +151,12 @@ class Server:
         Args:
             arguments: Arguments of the call.
             at: Number of executed lines after which the child is killed. If this is None, or if the child executes
-                fewer lines, the child is killed at its end.
-            delay: Seconds for which the child continues before it is killed. If this is None, the child does not
-                continue.
+                fewer lines, the child is killed after its last line.
+            delay: Seconds for which the child continues after these lines, before it is killed. If this is None, the
+                child stops after these lines.
 
         Returns:
-            Number of executed lines if the child was killed at its end; otherwise None.
+            Number of executed lines if the child was killed after its last line; otherwise None.
         """
         self._request(arguments, counts=True, at=at, wait=delay is None)
         reply = self._reply()
@@ -181,7 +185,7 @@ def serving(code, errors):
 
 
 def moments(kills, lines):
-    """Choose `kills` moments that are spread evenly over a child that executes `lines` lines.
+    """Choose `kills` moments, spread evenly over the run of a child process that executes `lines` lines.
 
     Every second moment has a random delay of at most 10 ms.
 

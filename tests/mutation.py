@@ -158,7 +158,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 def _joins_text(node: ast.BinOp | ast.AugAssign) -> bool:
     """Return whether an operand is a literal string or container.
 
-    Such an operation is not changed, because another operator would only raise TypeError.
+    Operations on such operands are not changed, because another operator would only raise TypeError.
     """
     operands = (node.left, node.right) if isinstance(node, ast.BinOp) else (node.value,)
     texts = (ast.JoinedStr, ast.List, ast.Tuple, ast.Dict)

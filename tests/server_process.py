@@ -74,7 +74,7 @@ def descriptors(pid):
 
 
 def client_ports(pid):
-    """Return the ports of the clients whose IPv4 connections a process holds."""
+    """Return the client ports of the IPv4 connections that a process holds."""
     inodes = {name[8:-1] for name in descriptors(pid) if name.startswith("socket:")}
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {int(row[2].split(":")[1], 16) for row in rows if row[9] in inodes} - {0}

@@ -51,7 +51,7 @@ def validate_calibration(examples: ExamplesLike, spec: Spec) -> Inputs:
             "examples, or use `vaedge calibrate` with other examples"
         )
     if refusal := spec.likelihood.refusal(torch.from_numpy(inputs.x)):
-        raise ExportError(f"the examples of calibration cannot be scored: {refusal}")
+        raise ExportError(f"the examples in the argument calibration cannot be scored: {refusal}")
     return inputs
 
 

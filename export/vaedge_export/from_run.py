@@ -122,7 +122,7 @@ def _test_part(run: Run, data_dir: str | None, cache_dir: Path | None) -> dict[s
 
 
 def _metrics(run: Run) -> dict[str, float | str]:
-    """Return the result of `vaedge evaluate` with the most examples and draws.
+    """Return the result of the `vaedge evaluate` that used the most examples and draws.
 
     If there is no such result, return the metrics of training.
     """

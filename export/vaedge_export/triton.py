@@ -94,7 +94,10 @@ def _tensors(inputs: Sequence[_Tensor], outputs: Sequence[_Tensor]) -> list[str]
 
 
 def _dims(shape: tuple[int, ...]) -> str:
-    """Return the shape of one example for Triton. Triton has no empty shape, so it reshapes [1] to ()."""
+    """Return the shape of one example for Triton.
+
+    Triton has no empty shape. For the shape (), this function returns [1], and Triton removes this axis.
+    """
     if not shape:
         return "dims: [ 1 ] reshape { shape: [ ] }"
     return f"dims: [ {', '.join(map(str, shape))} ]"

@@ -25,8 +25,8 @@ def upgrade_bundle(path: str | os.PathLike[str]) -> Path:
     """Rewrite the manifest, the prior, the references, the samples and the card of a bundle in the newest format.
 
     The ONNX files, the metrics, the calibrations, and all images except the samples do not change. For variants other
-    than fp32, the references are computed from the graphs. The samples on the card are drawn again, because the same
-    seed gives different latents in formats 1 and 2.
+    than fp32, the references are computed from the graphs. The samples on the card are drawn again, because a seed
+    gives other latents in format 2 than in format 1.
 
     Args:
         path: The bundle's folder. The new files are written to a copy. If the copy passes a check, it replaces the

@@ -38,16 +38,16 @@ class VAE:
     be pickled: unpickling loads the same bundle again. All random numbers come from the `seed` arguments.
 
     Sessions of ONNX Runtime are opened lazily. The first call that needs the encoder opens its session. This call
-    raises BundleError if ONNX Runtime cannot load the encoder. ONNX Runtime can load every graph that was exported.
+    raises BundleError if ONNX Runtime cannot load the encoder, which does not happen with graphs that vaedge exported.
 
     A conditional model needs its conditions in every call: `vae.sample(2, conditions={"y": ["circle", "square"]})`.
     `conditions` maps the name of each condition to one value per example, or to one value for all examples. A class is
     given by its number or its name. The keyword `y` is a shorthand for the condition "y". `manifest.conditions` lists
     the conditions of a model and the names of their classes.
 
-    The methods raise InputError if an argument is invalid, or if a condition is missing or unknown. Invalid arrays are
-    empty, have a wrong shape or type, or hold NaN or values out of range. The methods raise InferenceError if ONNX
-    Runtime fails, and ClosedError after `close()`.
+    The methods raise InputError if an argument is invalid, or if a condition is missing or unknown. An array is invalid
+    if it is empty, has a wrong shape or type, or holds NaN or values out of range. The methods raise InferenceError if
+    ONNX Runtime fails, and ClosedError after `close()`.
 
     Attributes:
         manifest: The bundle's manifest.

@@ -154,7 +154,7 @@ def test_small_calibration_measures_the_smallest_rate_that_it_allows(tmp_path):
     [
         (NORMAL[:19], "calibration has 19 normal examples; expected at least 20"),
         (NORMAL[:, 0], r"calibration has shape \(300, 4, 4\); expected \(n, 1, 4, 4\)"),
-        (NORMAL / 2, "examples of calibration cannot be scored: a Bernoulli likelihood takes only the values 0 and 1"),
+        (NORMAL / 2, "the argument calibration cannot be scored: a Bernoulli likelihood takes only the values 0 and 1"),
         (NORMAL * np.nan, "calibration holds NaN or infinity"),
         (NORMAL.astype(np.int64), "calibration is an array of int64; expected float32"),
         ({"x": NORMAL, "y": np.zeros(300)}, "calibration has the arrays x, y; expected x"),

@@ -37,7 +37,7 @@ _ODD_BYTES = (b"\0", b"\xff", b"\x80", b"\x7f", b"\xff" * 9 + b"\x01", struct.pa
 
 @functools.cache
 def valid_bundle():
-    """Return a dict from the file names of a small valid bundle to their contents, and the text of its manifest."""
+    """Return the files of a small valid bundle as a dict from name to content. Return its manifest as a text, too."""
     rng = np.random.default_rng(0)
 
     def weights(name, *shape):

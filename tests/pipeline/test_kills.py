@@ -1,4 +1,4 @@
-"""A killed export or bulk job leaves nothing, the previous result, or a complete new result."""
+"""After an export or bulk job was killed, there is no result, the previous result, or a complete new result."""
 
 import random
 import re

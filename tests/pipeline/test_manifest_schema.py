@@ -1,4 +1,7 @@
-"""`docs/manifest.schema.json` accepts valid manifests of format 2, and rejects invalid ones with a few exceptions."""
+"""`docs/manifest.schema.json` accepts valid manifests of format 2.
+
+It rejects all invalid manifests except for a few.
+"""
 
 import copy
 import json

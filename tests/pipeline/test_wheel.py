@@ -20,7 +20,7 @@ def run(*words, **options):
 
 
 def pip(python, *words):
-    """Run pip of this environment on another environment, because it takes seconds to install pip there."""
+    """Change another environment with the pip of this environment. It would take seconds to install pip there."""
     return run(sys.executable, "-m", "pip", "--python", python, *words)
 
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 HEAD = """\
-# The tested version of every package, written by `make constraints`. Every set-up command installs under this file, so
-# that a checkout behaves the same later, and so that no command replaces torch by another build.
+# The tested version of every package, written by `make constraints`. Every set-up command installs
+# these versions. Therefore, a checkout behaves the same later, and no command replaces torch by another build.
 """
 
 

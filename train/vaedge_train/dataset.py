@@ -126,8 +126,8 @@ def load_dataset(config: TrainConfig, cache_dir: Path | None = None) -> Dataset:
 def load_test_part(run: Run, data_dir: str | None = None, cache_dir: Path | None = None) -> Examples:
     """Load the test part of the data set that a run was trained on.
 
-    The run never used this part for training. If the run binarizes its data, the test part has the same bits as
-    during the training.
+    The run never used this part for training. If the run binarizes its data, the test part has the same bits as in the
+    evaluations during the run.
 
     Args:
         run: The run.
@@ -235,7 +235,7 @@ def _distinct(part: Examples) -> Iterator[Tensor]:
 
 
 def _binarized(part: Examples, generator: torch.Generator) -> Examples:
-    """Binarize examples. The result is uint8: 0 or 255 for each bit 0 or 1 that `binarize` draws."""
+    """Binarize examples. The result is uint8: 0 where `binarize` draws the bit 0, and 255 where it draws 1."""
     x = torch.empty(len(part), *part.shape, dtype=torch.uint8)
     for start in range(0, len(part), _CHUNK):
         gray = scale(part[start : start + _CHUNK].x)

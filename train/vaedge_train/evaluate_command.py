@@ -49,6 +49,6 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.run / EVALUATION, [*others, new])
     print(
         f"written to {args.run / EVALUATION}; the model card shows the result with the most examples and draws, and "
-        "the bounds with other seeds"
+        "also the bounds from other seeds"
     )
     return 0

@@ -26,7 +26,9 @@ def learning_rate(schedule: str, peak: float, position: float) -> float:
 
 
 def beta(final: float, warm_up: float, epoch: float) -> float:
-    """Return the weight of the rate, which rises linearly from 0 during the warm-up (Bowman et al. 2016).
+    """Return the weight of the rate, the KL term of the ELBO.
+
+    It rises linearly from 0 during the warm-up (Bowman et al. 2016).
 
     Args:
         final: The configured weight, which is returned after the warm-up.

@@ -144,7 +144,7 @@ def compare_arrays(
     difference = Difference.between(expected, found, unit)
     if difference.scaled > tolerance:
         raise AgreementError(
-            f"{where}: {output} differs from torch by {difference.absolute:.1e}, and the largest absolute value is "
+            f"{where}: {output} differs from torch by {difference.absolute:.1e}; its largest absolute value is "
             f"{difference.magnitude:.3g}; expected at most {tolerance:.0e} times max("
             f"{1 if np.ndim(unit) == 0 else 'standard deviation'}, |value|)"
         )

@@ -91,8 +91,8 @@ def check_size(name: str, module: nn.Module) -> None:
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     if size > _MAX_BYTES:
         raise SizeError(
-            f"the weights of the {name} take {size:,} bytes; expected at most {_MAX_BYTES:,}, which one self-contained "
-            "graph can hold: export a smaller model"
+            f"the weights of the {name} take {size:,} bytes; a graph without further files can hold at most "
+            f"{_MAX_BYTES:,} bytes: export a smaller model"
         )
 
 
@@ -192,9 +192,9 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
     standardized units, with the prior N(0, I) and the noise `examples.z`. A model passes if all readings give about the
     same ELBO. This is the case for an untrained model.
 
-    For the reading (mean, log sigma), log_var is twice the second output. The check ignores this reading if a factor of
-    1.5 or 3 gives a better ELBO than the factor of 2. In this case, the posterior is only too wide, because the
-    training was too short.
+    For the reading (mean, log sigma), log_var is 2 times the second output. If 1.5 or 3 times the second output gives a
+    better ELBO, the check ignores this reading. In this case, the order of the outputs is correct, but the posterior is
+    too wide because the training was too short.
 
     Args:
         spec: The specification of the export.

@@ -1,1 +1,1 @@
-"""Make and measure variants, which are graphs with fewer bits per number. Search the layers to keep in float32."""
+"""Make and measure variants, which are graphs with fewer bits per number. Find the layers that must stay in float32."""

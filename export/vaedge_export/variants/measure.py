@@ -59,7 +59,10 @@ class Measurements:
     threads: int
 
     def to_manifest(self) -> dict[str, object]:
-        """Return the value of `measured` in the manifest, which calls `examples` "items" and `cpu` "processor"."""
+        """Return the value of `measured` in the manifest.
+
+        There, `examples` has the name "items", and `cpu` the name "processor".
+        """
         keys = {"examples": "items", "cpu": "processor"}
         return {keys.get(name, name): value for name, value in {**asdict(self), "kept": list(self.kept)}.items()}
 
@@ -194,7 +197,7 @@ def describe_costs(measured: Mapping[str, Measurements]) -> list[str]:
 
 
 def default_budget(elbo: float) -> float:
-    """Return the maximum loss of a variant: the larger one of 0.3 nats and a thousandth of |ELBO|.
+    """Return how much ELBO a variant may lose: 0.3 nats or a thousandth of |ELBO|, whichever is larger.
 
     Args:
         elbo: Mean ELBO of the float32 graphs, in nats per example.

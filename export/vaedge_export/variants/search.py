@@ -1,4 +1,7 @@
-"""Make a variant whose loss of ELBO is within a budget. If necessary, some of its layers stay in float32."""
+"""Make a variant whose ELBO is lower than that of fp32 by at most a given budget.
+
+If necessary, some layers stay in float32.
+"""
 
 import math
 from collections.abc import Collection, Mapping

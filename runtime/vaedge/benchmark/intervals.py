@@ -50,7 +50,8 @@ def quotient_interval(new: Sequence[float], old: Sequence[float]) -> Interval | 
     """Return the 99 % interval of the median of `new` divided by the median of `old`.
 
     `new` and `old` are independent lists of positive values. The method is variance estimates recovery
-    (MOVER): the distances between the medians and the ends of their intervals are added as squares of logarithms.
+    (MOVER), applied to logarithms: the square of each distance of the result is the sum of the squares of the distances
+    between the two medians and the ends of their intervals.
 
     Returns:
         The interval, or None if one of the lists has fewer than 8 values.
@@ -85,10 +86,11 @@ def _pair_means(ratios: Sequence[float]) -> npt.NDArray[np.float64]:
 
 @functools.cache
 def _signed_rank(n: int) -> int:
-    """Return the rank of the lower end among the sorted means of all pairs of n values. 0 means that n is too small.
+    """Return the rank of the interval's lower end among the sorted means of all pairs of n values.
 
-    Under the null hypothesis, the statistic of the test is the sum of a random subset of the ranks 1 to n. All 2^n
-    subsets have the same probability.
+    0 means that n is too small. The interval belongs to the Wilcoxon signed-rank test. Under the null hypothesis, the
+    statistic of this test is the sum of a random subset of the ranks 1 to n. All 2^n subsets have the same probability.
+
     """
     choices = [1] + [0] * (n * (n + 1) // 2)  # the number of subsets with each sum
     for rank in range(1, n + 1):
@@ -103,7 +105,7 @@ def _signed_rank(n: int) -> int:
 
 @functools.cache
 def _rank(n: int) -> int:
-    """Return the rank of the lower end among n sorted values, counted from 1. 0 means that n is too small."""
+    """Return the rank of the interval's lower end among n sorted values, from 1. 0 means that n is too small."""
     tail, rank = 1, 0  # the number of the 2^n outcomes with at most `rank` values below the median
     while 200 * tail <= 2**n:  # at most 1 % of the outcomes are outside of the two ends
         rank += 1

@@ -143,7 +143,8 @@ class Report:
         software: Dict from the name of each software component to its version.
         int8_kernels: The 8-bit kernels: "default" or "x64quantprecision".
         seconds: Time budget for each row, in seconds.
-        precision: A row ends when the 99 % interval of its ratio has at most this relative width.
+        precision: The measurement of a row ends when the 99 % confidence interval of its ratio has at most this
+            relative width.
         candidates: The variants and baselines. All ratios are relative to the first candidate.
         rows: The timings.
     """

@@ -57,13 +57,13 @@ class Group:
         self.blocks.append([])
 
     def add_round(self, seconds: float) -> None:
-        """Time each candidate for some seconds. Every second round has the reverse order, so that trends cancel."""
+        """Time each candidate for some seconds. The order alternates between rounds, so that trends cancel."""
         names = list(self.calls)
         order = reversed(names) if len(self.blocks[-1]) % 2 else names
         self.blocks[-1].append({name: self.calls[name].timed(seconds) for name in order})
 
     def rounds(self, name: str) -> list[list[float]]:
-        """Return the median time of each round of a candidate, in microseconds, as one list per block with rounds."""
+        """Return the median times of a candidate's rounds, in microseconds: one list for each block with rounds."""
         return [[float(np.median(part[name].durations)) / 1000 for part in block] for block in self.blocks if block]
 
     def medians(self, name: str) -> list[float]:
@@ -71,14 +71,18 @@ class Group:
         return [float(np.median(block)) for block in self.rounds(name)]
 
     def ratios(self, name: str) -> list[float]:
-        """Return one ratio per block: the median over its rounds of time / (time of the first candidate)."""
+        """Return one ratio per block.
+
+        Each round gives a quotient: the candidate's time divided by the first candidate's time. The ratio is the median
+        of the quotients.
+        """
         first = self.rounds(next(iter(self.calls)))
         return [float(np.median(np.divide(block, base))) for block, base in zip(self.rounds(name), first, strict=True)]
 
     def is_precise(self, precision: float) -> bool:
-        """Return whether there are enough blocks, and the interval of each ratio has at most this relative width.
+        """Return whether there are enough blocks, and every interval is at most this wide in relation to its ratio.
 
-        A single candidate has no ratio, so the interval of its median time counts.
+        A single candidate has no ratio. In this case, the interval of its median time is used.
         """
         first, *others = self.calls
         intervals = [ratio_interval(self.ratios(name)) for name in others] or [median_interval(self.medians(first))]
@@ -116,8 +120,8 @@ class BundleCandidates:
     """Candidates that run the same bundle.
 
     Attributes:
-        candidates: Dict from the name of each candidate to a function that takes the name of an operation and inputs,
-            and returns the call.
+        candidates: Dict from the name of each candidate to a function. The function takes the name of an operation and
+            the inputs, and returns a function without arguments that runs the operation.
         inputs: Examples to run, repeated to fill a batch. Use real examples, because the outputs of the candidates must
             agree, and variants with fewer bits are accurate only on real examples.
     """
@@ -129,7 +133,7 @@ class BundleCandidates:
 def groups_of(
     bundles: Sequence[BundleCandidates], batch_sizes: Iterable[int], operations: Iterable[str]
 ) -> list[Group]:
-    """Return one group for each combination of batch size and operation, without rounds.
+    """Return one group for each combination of batch size and operation. The groups have no rounds yet.
 
     Args:
         bundles: The candidates of each bundle. Their names differ. The times of all candidates are compared with those
@@ -204,10 +208,11 @@ def run_rounds(
 
 
 def sufficient_seconds(report: Report) -> float:
-    """Return the time budget for each row, in seconds, with which such a measurement should get enough blocks.
+    """Return the time budget for each row, in seconds, with which a repeated measurement should get enough blocks.
 
-    The starts of all processes then take at most their share of MIN_VALUES blocks. If calls are so long that they limit
-    the number of blocks, the budget of the report is increased in proportion to this number.
+    With this budget, the starts of the processes leave enough time for MIN_VALUES blocks. If long calls limit the
+    number of blocks, the budget of the report is increased in proportion to the missing blocks.
+
 
     Args:
         report: A report with at least one row.

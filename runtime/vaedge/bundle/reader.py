@@ -210,7 +210,10 @@ def _read_variant(folder: Path, manifest: Manifest, sha256: str, variant: str) -
 
 
 def variant_sha256(manifest: Manifest, variant: str) -> str:
-    """Compute the SHA-256 that identifies the graphs and the prior of a variant from the digests in the manifest."""
+    """Return the SHA-256 that identifies the graphs and the prior of a variant.
+
+    The manifest holds the digests of the files.
+    """
     graphs = manifest.variants[variant]
     names = (graphs.encoder, graphs.decoder, manifest.prior_file)
     return _join_sha256(bytes.fromhex(manifest.files[name].sha256) for name in names if name is not None)

@@ -125,5 +125,5 @@ def _declared_tensor(value: memoryview) -> tuple[str, Tensor]:
 
 
 def _messages(message: memoryview, number: int) -> list[memoryview]:
-    """Return the content of each field of a message that has the given number."""
+    """Return the content of each field with the given number in a message."""
     return [content for found, _, _, content in protobuf.fields(message) if found == number]

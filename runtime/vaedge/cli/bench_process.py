@@ -31,8 +31,8 @@ class WorkerProcess:
     """A process that has loaded a bundle and reconstructed one example, and that can be replaced by a new process.
 
     Attributes:
-        start_seconds: For each process so far, the time from its start to the first result. Only the first COLD_STARTS
-            processes are known to have started alone.
+        start_seconds: For each process so far, the time from its start to the first result. Each of the first
+            COLD_STARTS processes started while no other process started. Later processes may have started together.
         peak_bytes: Peak memory of the first process when it had its first result; None if the system does not report
             it.
     """
@@ -83,7 +83,10 @@ class WorkerProcess:
         return peak
 
     def _has_greeted(self) -> bool:
-        """Return whether the script runs and has imported numpy and ONNX Runtime. Other programs print no greeting."""
+        """Return whether the script runs and has imported numpy and ONNX Runtime.
+
+        Then it sends a greeting, which other programs do not send.
+        """
         assert self._process.stdout is not None
         try:
             return self._process.stdout.read(len(GREETING)) == GREETING
@@ -148,8 +151,8 @@ class WorkerProcess:
         """Return the error about an interpreter that cannot run the script of the process."""
         interpreter = self._interpreter or sys.executable
         return InputError(
-            f"{interpreter} is not a Python interpreter, 3.11 or newer, with numpy and onnxruntime ({reason}). "
-            "Give the path of such an interpreter, or install both packages for this one"
+            f"{interpreter} must be Python 3.11 or newer, with numpy and onnxruntime ({reason}). Give the path of "
+            "another interpreter, or install both packages for this one"
         )
 
     def operation_call(self, operation: str, rows: Inputs) -> Call:
@@ -158,7 +161,7 @@ class WorkerProcess:
         return _RemoteCall(self, len(self._operations) - 1, self._prepare(operation, rows))
 
     def _prepare(self, operation: str, rows: Inputs) -> FloatArray:
-        """Prepare another call in the process, make this call once, and return its result."""
+        """Prepare a call in the process. Make the prepared call once, and return its result."""
         inputs = {"x": rows.x, "z": rows.z, **rows.conditions}
         _, arrays = self.request({"request": "call", "operation": operation}, inputs)
         result: FloatArray = arrays["result"]
@@ -199,7 +202,7 @@ def restart_all(processes: Sequence[WorkerProcess]) -> None:
 
 
 def share_cpu(processes: Sequence[WorkerProcess]) -> None:
-    """Move all processes with one thread to the CPU on which the first of them runs. Only Linux can do this.
+    """Move all single-threaded processes to the CPU on which the first of them runs. Only Linux can do this.
 
     Other jobs of the host slow down some CPUs more than others, for as long as the jobs run. On one CPU, they slow down
     all processes alike. The system chooses the CPU, because CPUs can have different speeds.

@@ -1,7 +1,7 @@
 """The process in which `vaedge bench` runs a candidate.
 
-This file runs as a script. The interpreter needs numpy and ONNX Runtime, but not vaedge: the script imports the package
-that contains this file. It imports nothing else from the folder in which this package is installed.
+This file runs as a script. The interpreter needs numpy and ONNX Runtime, but not vaedge. The script imports vaedge from
+the package that contains this file. It imports nothing else from the folder in which this package is installed.
 """
 
 import sys
@@ -33,7 +33,7 @@ def _import_vaedge() -> None:
 def _serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     """Load a bundle and reconstruct one example. Then answer requests until the stream ends.
 
-    An error that vaedge raises on purpose is the last reply.
+    If vaedge raises one of its own errors, the error is sent as the last reply.
     """
     from vaedge.benchmark.messages import GREETING, write_message
     from vaedge.errors import VaedgeError

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         calibration.save(output.path)
         calibrate, evaluate = len(calibration.scores), len(calibration.evaluation)
         print(f"{output.path}: calibration of variant {vae.variant} from {n:,} normal examples (seed {args.seed})")
-        print(f"{n - calibrate - evaluate:,} examples fit the score")
+        print(f"{n - calibrate - evaluate:,} examples are used to fit the score")
         print(calibration.describe(), _ADVICE, sep="\n")
         variant = () if vae.variant == "fp32" else ("--variant", vae.variant)
         rate = max(0.01, math.ceil(1000 * calibration.smallest_rate) / 1000)

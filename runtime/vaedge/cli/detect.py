@@ -182,7 +182,8 @@ def _write_overlays(
         maps: Distortion of each element of the images in nats, float32, of the same shape. The red color shows the
             mean of the distortion over the channels.
         names: Names of the images.
-        calibration: Calibration whose `map_range` holds the distortions that are shown without red and in full red.
+        calibration: Calibration. Its `map_range` holds the distortion that is shown without red, and the distortion
+            that is shown in full red.
     """
     from vaedge.files.images import overlay_png
 

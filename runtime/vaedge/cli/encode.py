@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help=".npz with the arrays mean and log_var, .csv with the columns mean0, mean1, ... and log_var0, log_var1, "
-        "..., or a path without a suffix (a folder of .npz shards; to resume it, repeat the command); for image files, "
-        ".npz and .csv also hold the file names",
+        "..., or a path without a suffix for a folder of .npz shards (to resume an interrupted command, repeat it); "
+        "for image files, .npz and .csv also hold the file names",
     )
 
 

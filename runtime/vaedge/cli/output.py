@@ -191,7 +191,7 @@ def repeat_conditions(
 
 
 def describe_job(args: argparse.Namespace, vae: VAE, conditions: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """Describe the rows of a folder of shards by the command, bundle, variant, input file, options, and conditions."""
+    """Return what determines the rows of a folder of shards: the command, bundle, variant, input file, and options."""
     job = {"command": args.command, "manifest": vae.sha256, "variant": vae.variant}
     if hasattr(args, "input"):
         found = args.input.stat()

@@ -43,9 +43,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{output.path}: {args.n} samples")
         return 0
     if args.seed is None and output.suffix == SHARDS:
-        raise InputError(
-            "--seed is missing; give it, because a command that resumes a folder of shards must make the same draws"
-        )
+        raise InputError("--seed is missing; give it, because a repeated command must make the same draws to resume")
     chosen = secrets.randbits(32) if args.seed is None else args.seed
     repeated = repeat_conditions(conditions, vae.manifest, args.n)
     source = Sampled(vae, args.n, chosen, repeated, draw=args.draw, with_conditions=output.suffix == ".csv")

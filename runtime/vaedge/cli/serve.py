@@ -100,7 +100,8 @@ class _Supervisor(Multiprocess):
     """The supervisor of the workers.
 
     Attributes:
-        status: The exit status of the command. Without a signal, the supervisor ends because a worker failed to start.
+        status: The exit status of the command. If no signal arrives, the supervisor ends only because a worker failed
+            to start.
     """
 
     status = 1
@@ -134,7 +135,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _create_in_worker(create: bytes) -> App:
-    """Call a pickled function with pickled VAEs. They load the same bundles, and verify that they are unchanged."""
+    """Call a pickled function with pickled VAEs.
+
+    They load the same bundles, and verify that the bundles are unchanged.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         return answer_canceled(pickle.loads(create)())

@@ -48,11 +48,12 @@ class Calibration:
     Attributes:
         score: Anomaly score that was fitted to the first part of the normal examples.
         scores: Scores of the calibration examples in ascending order, float32, shape (n,).
-        evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). The score
-            was neither fitted nor calibrated with these normal examples. They measure the false-alarm rate.
-        map_range: Limits of the colors of a distortion map, in nats per element of x, float32, shape (2,). Elements at
-            the first limit have no red: it is the median distortion over all elements of normal examples. Elements at
-            the second limit are completely red: 1 % of the normal examples have an element above it.
+        evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). These examples neither
+            fit nor calibrate the score, so they measure the false-alarm rate.
+        map_range: Limits of the colors of a distortion map, in nats per element of x, float32, shape (2,). The first
+            limit is the median distortion over all elements of normal examples; elements at this limit have no red.
+            Elements at the second limit are completely red; 1 % of the normal examples have an element above this
+            limit.
         model: SHA-256 that identifies the graphs and the prior of the variant, 64 hexadecimal digits.
     """
 
@@ -163,7 +164,7 @@ class Calibration:
             raise InputError(
                 f"false_alarm_rate is {rate:g}, but {len(self.scores):,} calibration examples allow no rate below "
                 f"1/{len(self.scores) + 1}; this rate needs at least {math.ceil(1 / rate - 1):,} calibration examples, "
-                f"that is, about {math.ceil((1 / rate - 1) / (0.5 - _FIT / 2)):,} normal examples"
+                f"so give `calibrate` about {math.ceil((1 / rate - 1) / (0.5 - _FIT / 2)):,} normal examples"
             )
         return float(rate)
 

@@ -130,7 +130,7 @@ def _read_header(names: list[str], path: Path) -> list[str]:
 def _choose_columns(
     header: list[str], path: Path, label_column: str | None, features: Sequence[str], columns: Sequence[str]
 ) -> list[int]:
-    """Return the indices of the columns of numbers to read."""
+    """Return the indices of the numeric columns to read."""
     if label_column is not None and label_column not in header:
         raise InputError(
             f"{path} has no column {label_column!r}, which --label-column names; its columns are {shown_names(header)}"

@@ -38,7 +38,7 @@ export function asArray(value, name) {
 }
 
 /**
- * Return whether an array has a shape. A flat array only needs the right number of elements.
+ * Return whether an array has the given shape. A flat array only needs the right number of elements.
  *
  * @param {ArrayLike} array
  * @param {readonly number[]} shape

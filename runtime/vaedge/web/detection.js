@@ -145,8 +145,8 @@ export class Calibration {
       const examples = 1 / rate - 1;
       throw new InputError(
         `falseAlarmRate is ${general(rate)}, but ${withCommas(n)} calibration examples allow no rate below ` +
-          `1/${n + 1}; this rate needs at least ${withCommas(Math.ceil(examples))} calibration examples, that is, ` +
-          `about ${withCommas(Math.ceil(examples / (0.5 - FIT / 2)))} normal examples`,
+          `1/${n + 1}; this rate needs at least ${withCommas(Math.ceil(examples))} calibration examples, so ` +
+          `give \`calibrate\` about ${withCommas(Math.ceil(examples / (0.5 - FIT / 2)))} normal examples`,
       );
     }
     return rate;
@@ -263,8 +263,8 @@ function firstAtLeast(scores, score) {
 /**
  * Return the standard deviation of values, but at least MIN_RELATIVE_SPREAD * max(1, size).
  *
- * @param {Float64Array} values
- * @param {number} size Largest absolute value of the term.
+ * @param {Float64Array} values Values of a term of the score.
+ * @param {number} size Largest absolute value of this term.
  */
 function spreadOf(values, size) {
   const center = mean(values);

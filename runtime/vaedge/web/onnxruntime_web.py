@@ -36,7 +36,7 @@ def read_onnxruntime_web(folder: Path) -> tuple[str, bytes]:
 
 
 def _inline(script: str) -> str:
-    """Prepare the script of a module for a page: replace its address and its exports, and remove its source map."""
+    """Convert a JavaScript module to a script that a page can contain."""
     # ONNX Runtime uses the address to find further files. The page passes the WebAssembly, so any absolute URL works.
     script = _SOURCE_MAP.sub("", script.replace("import.meta.url", '"https://onnxruntime.invalid/ort.mjs"'))
     script, count = _EXPORT.subn(_assignment, script)

@@ -3,8 +3,8 @@
  *
  * @typedef {object} Tensor
  * @property {string} name
- * @property {string} dtype The element type. If the batch axis is missing or has a fixed size, the text also contains a
- *   note about it. The note makes the text differ from every element type that a manifest can require.
+ * @property {string} dtype The element type. If the batch axis is missing or has a fixed size, a note about it
+ *   follows the element type. No manifest can require such a text.
  * @property {number[]} shape Shape without the batch axis. 0 means that the axis has any size.
  *
  * @typedef {{inputs: Tensor[], outputs: Tensor[]}} Signature Inputs and outputs in their order.

@@ -1,4 +1,7 @@
-"""Rounds are repeated until the interval is narrow or the time is spent. Synthetic rounds test the statistics."""
+"""Rounds of measurements are repeated until the confidence interval is narrow or the time is spent.
+
+The measurements of these tests are synthetic.
+"""
 
 import itertools
 import math
@@ -107,7 +110,7 @@ def test_rounds_end_when_the_time_is_spent(monkeypatch):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Replace the clock: it shows the only element of the returned list, in seconds."""
+    """Replace the clock, and return a list with one element: the time in seconds that the clock shows."""
     now = [0.0]
     monkeypatch.setattr(rounds.time, "perf_counter", lambda: now[0])
     return now
@@ -115,7 +118,10 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def wait(clock):
-    """A function that advances the clock by its argument in seconds, and returns a duration of one microsecond."""
+    """A function that advances the clock by its argument in seconds.
+
+    It always returns a duration of one microsecond.
+    """
 
     def wait(seconds):
         clock[0] += seconds
@@ -137,7 +143,7 @@ def test_processes_that_start_slowly_leave_time_for_rounds(clock, wait):
 def test_slow_starts_leave_enough_blocks_for_an_interval(clock, wait):
     """Each start of a process takes 110 seconds.
 
-    A block with its starts takes at most an eighth of the budget of 1000 seconds.
+    A block and the starts of its processes together take at most an eighth of the budget of 1000 seconds.
     """
     group = Group("decode", 4, {"a": SyntheticCall(lambda: wait(0.5)), "b": SyntheticCall(lambda: wait(0.5))})
     run_rounds([group], 500, 0, lambda: wait(110))
@@ -148,7 +154,7 @@ def test_slow_starts_leave_enough_blocks_for_an_interval(clock, wait):
 
 @pytest.mark.parametrize(("start", "call"), [(1.0, 0.001), (0.1, 1.0)])
 def test_sufficient_seconds_give_enough_blocks_for_an_interval(wait, start, call):
-    """Slow starts limit the number of blocks, or slow calls do."""
+    """In one case, slow starts limit the number of blocks. In the other case, slow calls limit it."""
 
     def measure(seconds):
         group = Group("decode", 4, {name: SyntheticCall(lambda: wait(call)) for name in "ab"})

@@ -38,13 +38,16 @@ class Candidate:
 
 
 def call_of(candidate):
-    """Return a function that takes an operation and inputs, and returns the call of the candidate."""
+    """Return a function that takes an operation and inputs.
+
+    It returns a function that runs this operation on the candidate.
+    """
     return lambda operation, rows: timing.LocalCall(timing.operation_call(candidate, operation, rows))
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Replace the clock: the first reading is 1 us, and each later step is 1 us longer than the step before."""
+    """Replace the clock. The first reading is 1 us. The time between two readings grows by 1 us with each reading."""
     steps = itertools.accumulate(itertools.count(1))
     monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: 1000 * next(steps))
 

@@ -184,9 +184,9 @@ def test_program_that_cannot_run_bundles_is_one_clear_error(inputs, tmp_path, sc
         interpreter.chmod(0o755)
     with pytest.raises(vaedge.InputError) as error:
         WorkerProcess(options(tmp_path), inputs, str(interpreter))
-    assert str(error.value).startswith(f"{interpreter} is not a Python interpreter, 3.11 or newer, with numpy and onnx")
+    assert str(error.value).startswith(f"{interpreter} must be Python 3.11 or newer, with numpy and onnx")
     assert reason in str(error.value)
-    assert str(error.value).endswith("Give the path of such an interpreter, or install both packages for this one")
+    assert str(error.value).endswith("Give the path of another interpreter, or install both packages for this one")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs process groups")

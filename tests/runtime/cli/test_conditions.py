@@ -1,4 +1,4 @@
-"""Conditions on the command line: class names with commas, columns with labels, and the columns of a grid."""
+"""Conditions on the command line: class names that contain commas, labels from a column, and the columns of a grid."""
 
 import csv
 import json

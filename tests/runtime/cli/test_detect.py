@@ -61,7 +61,7 @@ def test_calibrate_writes_what_the_method_returns(vae, bundle, folder, tmp_path,
     assert out.read_bytes() == expected.to_npz()
     assert printed[0] == f"{out}: calibration of variant fp32 from 300 normal examples (seed 3)"
     n, m = len(expected.scores), len(expected.evaluation)
-    assert printed[1] == f"{300 - n - m} examples fit the score"
+    assert printed[1] == f"{300 - n - m} examples are used to fit the score"
     assert printed[2].startswith(f"{n} calibration and {m} evaluation examples; ")
     share, error = expected.false_alarms(0.1)
     assert f"false alarms: {100 * share:.3g} % +- {100 * error:.2g} % at 10 %, " in printed[2]

@@ -17,7 +17,10 @@ sys.exit(command.load()())
 
 @pytest.fixture
 def start(tmp_path):
-    """Return a function that runs `vaedge` in a new process. Its argument `numpy` is code that replaces numpy."""
+    """Return a function that runs `vaedge` in a new process.
+
+    The function's argument `numpy` is code that replaces numpy.
+    """
 
     def start(*arguments, numpy=None):
         if numpy is not None:

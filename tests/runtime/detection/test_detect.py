@@ -103,7 +103,10 @@ def test_calibration_is_deterministic_and_depends_on_the_seed(mnist, normal, fil
 
 
 def test_every_likelihood_detects(bundle, table_bundle, normal):
-    """models/article has a surrogate likelihood. The other bundle has a Gaussian likelihood and a condition."""
+    """The likelihood of models/article is a surrogate, that is, not normalized.
+
+    The other bundle has a Gaussian likelihood and a condition.
+    """
     assert vaedge.load(bundle).calibrate(normal[:40]).scores.shape == (16,)
     x = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
     calibration = vaedge.load(table_bundle).calibrate(x, y=np.zeros(40, np.int64))

@@ -1,4 +1,7 @@
-"""Several draws from a prior's stream equal one call of `sample`, and the density of a prior is normalized."""
+"""Successive parts of a prior's stream of samples have the same values as one call of `sample`.
+
+The density of a prior is normalized.
+"""
 
 import numpy as np
 import pytest

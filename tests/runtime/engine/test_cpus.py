@@ -73,7 +73,7 @@ def test_peak_memory_is_unknown_if_the_system_does_not_report_it(monkeypatch):
     assert cpus.peak_memory() is None
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs the process files of Linux")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc, which only Linux has")
 def test_peak_memory_does_not_contain_the_parent_process():
     program = "from vaedge.engine.cpus import peak_memory; print(peak_memory())"
     own = np.ones(2**27 // 8)  # 128 MiB

@@ -1,4 +1,7 @@
-"""8-bit products are exact on every CPU. The exact but slower kernels run only if the default kernels saturate."""
+"""8-bit products are exact on every CPU.
+
+If the default kernels saturate, slower kernels that do not saturate run instead.
+"""
 
 import shutil
 import subprocess
@@ -54,7 +57,7 @@ def test_probe_runs_once_per_process(bundle, monkeypatch):
 
 
 def test_probe_finds_saturating_products(monkeypatch):
-    """The probe of the default kernels fails if the kernels clip the sum of two products to 16 bits."""
+    """The probe finds that the default kernels are not exact if they clip the sum of two products to 16 bits."""
 
     class Saturating:
         def __init__(self, *_, **__):

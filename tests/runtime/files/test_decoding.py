@@ -43,7 +43,10 @@ def file(tmp_path):
 
 
 def decode(paths, file, shape=GRAY, *, resize=False, background=None):
-    """Decode images. Return the number of images in each part, the failures, and the pixels in the file."""
+    """Decode the images of a file.
+
+    Return the number of images in each part of the file, the images that failed, and the decoded pixels.
+    """
     parts = list(decode_images(paths, file, 7, shape, resize=resize, background=background, processes=2))
     content = file.read_bytes()
     assert content[:7] == b"header:"

@@ -54,7 +54,10 @@ def test_numbered_columns_are_names(write, header):
 
 
 def test_repeated_integers_are_no_names(write):
-    """A first line of numbers is a header only if the numbers increase. Other files have no header, and are refused."""
+    """A first line of numbers is a header only if the numbers increase.
+
+    Files in which they do not increase have no header, and are refused.
+    """
     with pytest.raises(vaedge.InputError, match="header"):
         read_table(write("9,9\n5,6\n"))
 

@@ -180,7 +180,7 @@ def test_different_outputs_fail_the_check(node, chromium, bundles, tmp_path):
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "page.html").write_bytes(build_page(bundle, DIST, ["fp32"]))
     rows = [
-        [str(tmp_path / "page.html"), "", "This browser does not reproduce the reference: fp32: largest difference"]
+        [str(tmp_path / "page.html"), "", "This browser does not reproduce the reference: fp32: the largest difference"]
     ]
     (tmp_path / "cases.json").write_text(json.dumps(rows))
     node("explorer/failures.mjs", chromium, tmp_path / "cases.json")

@@ -48,7 +48,7 @@ def test_log_prob_of_each_element_agrees(calculate, name, limits):
 
 
 def test_each_example_is_scored_with_its_own_draws(calculate):
-    """With three draws per example, example i belongs to the rows 3 i, 3 i + 1 and 3 i + 2 of the parameters."""
+    """With three draws per example, the rows 3 i, 3 i + 1 and 3 i + 2 of the parameters belong to example i."""
     rng = np.random.default_rng(0)
     x, logits = rng.integers(0, 2, (4, 2, 2)).astype(np.float32), rng.normal(0, 2, (12, 2, 2)).astype(np.float32)
     expected = LIKELIHOODS["bernoulli"].log_prob(x.repeat(3, 0), logits)

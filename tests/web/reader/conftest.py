@@ -7,9 +7,9 @@ import pytest
 
 @pytest.fixture
 def evaluate(node, tmp_path):
-    """Return a function that calls one function of the JavaScript reader for each case in a list.
+    """Return a function that takes a list of cases, and calls one function of the JavaScript reader for each case.
 
-    It returns a dict with the key "result" or "error" for each case.
+    For each case, it returns a dict with the key "result" or the key "error".
     """
 
     def run(function, cases):

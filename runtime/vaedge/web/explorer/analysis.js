@@ -87,7 +87,7 @@ export function showInput(model, kind, store, report) {
     const x = rounded ? { data: batch.data.map((value) => (value >= 0.5 ? 1 : 0)), shape: batch.shape } : batch;
     /** @type {string[]} */
     const notes = [];
-    if (rounded) notes.push("The likelihood is a Bernoulli: the numbers are those of the input rounded to 0 and 1.");
+    if (rounded) notes.push("The likelihood is a Bernoulli. Therefore, the input was rounded to 0 and 1.");
     if (vae.manifest.likelihood === "bce_surrogate") {
       notes.push("bce_surrogate is not a normalized likelihood: compare its numbers only with each other.");
     }

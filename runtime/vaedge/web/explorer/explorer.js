@@ -134,7 +134,7 @@ async function check(model) {
     const result = await vae.check();
     const largest = Math.max(...Object.values(result.differences));
     compared += 1;
-    verdicts.push(`${name}: largest difference ${format(largest, 2)} of the tolerance`);
+    verdicts.push(`${name}: the largest difference is ${format(largest, 2)} times the tolerance`);
     passed &&= result.passed;
   }
   const status = find("check");

@@ -31,7 +31,7 @@ export class Store {
   }
 
   /**
-   * Change fields, and notify the listeners once each.
+   * Change fields, and then notify each listener once.
    *
    * @param {Partial<State>} changes
    */
