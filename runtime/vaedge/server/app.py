@@ -12,8 +12,9 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from vaedge import VAE, InputError, __version__
-from vaedge.server.batching import Job, JobQueue
+from vaedge.server.batching import JobQueue
 from vaedge.server.body import Body, Receive, json_size
+from vaedge.server.job import Job
 from vaedge.server.limits import Limits, Memory
 from vaedge.server.metrics import Metrics
 from vaedge.server.models import Model, absent_models, models_of
