@@ -181,7 +181,7 @@ def compare_times(digits: Array) -> None:
             }
             times = {name: median_microseconds(rounds) for name, rounds in time_in_turn(calls, 2.0).items()}
             ratio = times["detect"] / times["reconstruct"]
-            print(f"batch {batch_size}: detect {times['detect']:.0f} us, {ratio:.2f} times reconstruct")
+            print(f"batch {batch_size}: detect {times['detect']:.0f} us, {ratio:.2f} times as long as reconstruct")
 
 
 def simulate_table(folder: Path) -> tuple[vaedge.VAE, Array]:

@@ -225,8 +225,9 @@ def _overhead(model: str, rounds: int) -> list[str]:
 def _limits(model: str, rounds: int) -> list[str]:
     """Compare the speed of `reconstruct` with two limits of the machine.
 
-    The speed of large batches is limited by the floating-point operations per second, which a product of large matrices
-    measures. The speed of batch size 1 is limited by reading the weights from memory, which a sum of numbers measures.
+    The limit of large batches is the number of floating-point operations per second. A product of large matrices
+    measures this limit. The limit of batch size 1 is the time to read the weights from memory. A sum of numbers
+    measures this limit.
     """
     bundle = read_bundle(model)
     threads = 2

@@ -1,11 +1,11 @@
-"""Serve bundles on Ray Serve, which adds and removes replicas with the load. The protocol is that of `vaedge serve`.
+"""Serve bundles on Ray Serve, which adds replicas under load. The protocol is that of `vaedge serve`.
 
     pip install 'ray[serve]'
     python examples/ray_serve.py models/mnist models/article
 
 Each replica is a process that loads the bundles and uses one thread for each bundle. On a cluster, store the bundles in
 a folder that every node can read, and join the cluster with `ray.init(address="auto")`. To deploy without this script,
-write `app = deploy("models/mnist")` in a module of your own, and run `serve run MODULE:app`.
+write `app = deploy("models/mnist")` in your own module, and run `serve run MODULE:app`.
 """
 
 import sys

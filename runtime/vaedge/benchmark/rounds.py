@@ -80,7 +80,7 @@ class Group:
         return [float(np.median(np.divide(block, base))) for block, base in zip(self.rounds(name), first, strict=True)]
 
     def is_precise(self, precision: float) -> bool:
-        """Return whether there are enough blocks, and every interval is at most this wide in relation to its ratio.
+        """Return whether there are enough blocks and no interval has a relative width above `precision`.
 
         A single candidate has no ratio. In this case, the interval of its median time is used.
         """
@@ -210,9 +210,8 @@ def run_rounds(
 def sufficient_seconds(report: Report) -> float:
     """Return the time budget for each row, in seconds, with which a repeated measurement should get enough blocks.
 
-    With this budget, the starts of the processes leave enough time for MIN_VALUES blocks. If long calls limit the
-    number of blocks, the budget of the report is increased in proportion to the missing blocks.
-
+    Each block starts new processes, so the result grows with the start times. If the report has few blocks because its
+    calls are long, the result is the report's budget times MIN_VALUES divided by the number of blocks.
 
     Args:
         report: A report with at least one row.

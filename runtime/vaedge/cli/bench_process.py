@@ -83,9 +83,9 @@ class WorkerProcess:
         return peak
 
     def _has_greeted(self) -> bool:
-        """Return whether the script runs and has imported numpy and ONNX Runtime.
+        """Return whether the process sent the greeting, which other programs do not send.
 
-        Then it sends a greeting, which other programs do not send.
+        The script of the process sends the greeting after it has imported numpy and ONNX Runtime.
         """
         assert self._process.stdout is not None
         try:

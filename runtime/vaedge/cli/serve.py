@@ -100,8 +100,7 @@ class _Supervisor(Multiprocess):
     """The supervisor of the workers.
 
     Attributes:
-        status: The exit status of the command. If no signal arrives, the supervisor ends only because a worker failed
-            to start.
+        status: The exit status of the command: 130 after Ctrl-C, 0 after SIGTERM, and 1 if a worker failed to start.
     """
 
     status = 1

@@ -160,7 +160,7 @@ class Protocol(HttpToolsProtocol):
 
 
 def _receive(cycle: RequestResponseCycle) -> bytes | None:
-    """Return the whole body of a request, or None if it has not arrived, or if the client went away."""
+    """Return the whole body of a request. Return None if the body has not arrived, or if the client went away."""
     if cycle.more_body or cycle.disconnected:
         return None
     body = bytes(cycle.body)

@@ -51,9 +51,9 @@ class Calibration:
         evaluation: Scores of the evaluation examples in ascending order, float32, shape (m,). These examples neither
             fit nor calibrate the score, so they measure the false-alarm rate.
         map_range: Limits of the colors of a distortion map, in nats per element of x, float32, shape (2,). The first
-            limit is the median distortion over all elements of normal examples; elements at this limit have no red.
-            Elements at the second limit are completely red; 1 % of the normal examples have an element above this
-            limit.
+            limit is the median distortion over all elements of normal examples. Elements with at most this distortion
+            are shown without red. Elements with at least the second limit are shown in full red. 1 % of the normal
+            examples have an element above the second limit.
         model: SHA-256 that identifies the graphs and the prior of the variant, 64 hexadecimal digits.
     """
 

@@ -102,8 +102,9 @@ class Model:
         vae: The loaded bundle.
         joins: Whether calls may run together in one batch. This requires fp32 on the CPU, because results of int8
             depend on the batch, and GPUs round differently for each batch size. `log_prob` and `detect` run alone.
-        is_steady: Whether the time of a call depends only on its number of rows, and the time to read its request only
-            on the size of the body. The latents of samples are drawn while the request is read.
+        is_steady: Whether the time of a call depends only on its number of rows, and whether the time to read its
+            request depends only on the size of the body. The second condition excludes samples, because their latents
+            are drawn while the request is read.
         inputs: The metadata of the inputs.
         outputs: The metadata of the outputs.
     """
@@ -148,7 +149,7 @@ class Model:
         }
 
     def prepare(self, request: Request) -> Call:
-        """Validate a request, and return its call. For samples without `draw`, this draws the latents.
+        """Validate a request, and return its call. This also draws the latents of samples, except with `draw`.
 
         Raises:
             RequestError: An input, an output, or a parameter is unknown or missing, or the request has too many rows.

@@ -4,7 +4,7 @@
  * @typedef {object} Tensor
  * @property {string} name
  * @property {string} dtype The element type. If the batch axis is missing or has a fixed size, a note about it
- *   follows the element type. No manifest can require such a text.
+ *   follows the element type. Because of the note, the tensor differs from every tensor that a manifest can require.
  * @property {number[]} shape Shape without the batch axis. 0 means that the axis has any size.
  *
  * @typedef {{inputs: Tensor[], outputs: Tensor[]}} Signature Inputs and outputs in their order.

@@ -209,7 +209,7 @@ def test_client_that_disconnects_after_several_requests_causes_no_error(app, cli
 
 
 def test_requests_leave_no_reference_cycles(limited, client):
-    """Otherwise, the memory of requests would stay in use until the next garbage collection."""
+    """With reference cycles, the memory of requests would stay in use until the next garbage collection."""
     client.exchange(limited, client.infer_message("mnist.decode", {"z": Z}))
     gc.collect()
     gc.disable()
