@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,6 +53,18 @@ def start_server(*argv, setup="", **variables):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # also kills the workers
             process.wait()
+
+
+def wait_for_metric(address, line):
+    """Wait until the metrics of the server contain the line. A worker counts a request only after its response."""
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        with urllib.request.urlopen(f"{address}/metrics", timeout=60) as response:
+            metrics = response.read().decode()
+        if line in metrics.splitlines():
+            return
+        assert time.monotonic() < deadline, metrics
+        time.sleep(0.05)
 
 
 def workers(pid):

@@ -6,12 +6,12 @@ import json
 import os
 import secrets
 import socket
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tritonclient.http as triton
+from server_process import wait_for_metric
 from tritonclient.utils import InferenceServerException
 
 import vaedge
@@ -100,21 +100,7 @@ def test_ray_serve_notices_a_client_that_goes_away(served):
     body = {"inputs": [tensor("x", x, binary=False)[0]._get_tensor()], "parameters": {"k": 10_000}}  # takes seconds
     request = http.client.HTTPConnection(served, timeout=60)
     request.request("POST", "/v2/models/mnist.log_prob/infer", json.dumps(body))
-    wait_for_metric(served, "vaedge_requests_in_progress 1.0")
+    wait_for_metric(f"http://{served}", "vaedge_requests_in_progress 1.0")
     request.close()
-    wait_for_metric(served, 'vaedge_requests_total{model="mnist.log_prob",status="499"} 1.0')
-    wait_for_metric(served, "vaedge_requests_in_progress 0.0")
-
-
-def wait_for_metric(served, line):
-    """Wait until the metrics of the server contain the line."""
-    deadline = time.monotonic() + 120
-    while True:
-        connection = http.client.HTTPConnection(served, timeout=60)
-        connection.request("GET", "/metrics")
-        metrics = connection.getresponse().read().decode()
-        connection.close()
-        if line in metrics:
-            return
-        assert time.monotonic() < deadline, metrics
-        time.sleep(0.05)
+    wait_for_metric(f"http://{served}", 'vaedge_requests_total{model="mnist.log_prob",status="499"} 1.0')
+    wait_for_metric(f"http://{served}", "vaedge_requests_in_progress 0.0")

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from server_process import wait_for_metric
 
 from vaedge.cli.main import main
 
@@ -83,8 +84,7 @@ def test_workers_share_port_and_metrics(serving, bundle):
     with serving(bundle, "--workers", "2") as (process, address):
         for _ in range(4):
             assert get(address, "/v2/models/article.sample/infer", _SAMPLE)["outputs"][0]["shape"] == [1, 1, 28, 28]
-        text = urllib.request.urlopen(f"{address}/metrics", timeout=60).read().decode()
-        assert 'vaedge_requests_total{model="article.sample",status="200"} 4.0' in text
+        wait_for_metric(address, 'vaedge_requests_total{model="article.sample",status="200"} 4.0')
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 
