@@ -120,7 +120,7 @@ def test_invalid_description_of_the_data_is_refused(tmp_path, change, message):
 
 
 def test_histogram_has_the_shares_of_its_bins():
-    """The bars of uniform data are equally high. A line of the plot shows samples outside the range of the data."""
+    """The bars of uniform data are equally high. The curve of the samples is visible outside the range of the data."""
     data = np.linspace(0, 1, 3000, dtype=np.float32)[:, None]
     image = pixels(histograms_png(data, data + 5, ["x"]))
     bars = (np.abs(image - (166, 196, 226)).sum(-1) < 10)[40:]
