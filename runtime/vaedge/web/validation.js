@@ -153,8 +153,8 @@ export function asCount(value, name, minimum = 1, maximum = MAX_ROWS) {
 /**
  * Return a seed as a BigInt, or null for fresh entropy.
  *
- * @param {unknown} seed A number, a BigInt or a decimal string. A seed above 2^53 - 1 must not be a number, because
- *   numbers above this limit are rounded.
+ * @param {unknown} seed A number, a BigInt or a decimal string. A seed above 2^53 - 1 must be a BigInt or a string,
+ *   because a JavaScript number of this size is rounded.
  * @returns {bigint | null}
  * @throws {InputError} The seed is not a non-negative integer.
  */

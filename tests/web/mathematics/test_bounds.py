@@ -17,7 +17,8 @@ from vaedge.distributions.prior import Mixture, StandardNormal
 def model():
     """A linear model and ten examples.
 
-    The arrays are x, mean and log_var of q(z|x), and two matrices that replace the decoder.
+    Return a dict of arrays: the examples x, the mean and the log_var of q(z|x), and two matrices that replace the
+    decoder.
     """
     rng = np.random.default_rng(6)
     arrays = {
