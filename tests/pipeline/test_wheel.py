@@ -20,7 +20,7 @@ def run(*words, **options):
 
 
 def pip(python, *words):
-    """Change another environment with the pip of this environment. It would take seconds to install pip there."""
+    """Change another environment with the pip of this environment, because installing pip there would be slow."""
     return run(sys.executable, "-m", "pip", "--python", python, *words)
 
 

@@ -46,8 +46,8 @@ def read_features(example: Fields) -> tuple[str, ...]:
 def read_log_scale_range(likelihood: Fields, version: int) -> tuple[float, float] | None:
     """Read the optional field `likelihood.log_scale_range`. Return None if the runtime does not clip log_scale.
 
-    A missing field means None. Bundles of format 1 never have this field: this function then returns the range that
-    belongs to the likelihood's name.
+    Bundles of format 1 do not have this field. For them, this function returns the range that belongs to the name of
+    the likelihood. In format 2, a missing field means None.
     """
     if version == 1:
         return LOG_SCALE_RANGES.get(likelihood.text("name"))
