@@ -54,7 +54,8 @@ def json_response(tree: Any, status: int = 200, headers: Headers = ()) -> Respon
 def error_response(error: Exception) -> Response:
     """Return the response to a request that failed.
 
-    Only messages about the request are sent. Other messages may hold paths of the server, so they are logged.
+    Only messages about the request are sent. Other messages may contain paths of the server's files, so they are not
+    sent, only logged.
     """
     if isinstance(error, RequestError):
         return json_response({"error": str(error)}, error.status, error.headers)

@@ -7,7 +7,7 @@
  * @typedef {object} Field
  * @property {number} number
  * @property {number} wireType
- * @property {number} value The integer of a varint, rounded from 2^53 on; 0 for any other wire type.
+ * @property {number} value The integer of a varint. An integer above 2^53 is rounded. 0 for any other wire type.
  * @property {Uint8Array} content A view of the bytes of the value; empty for a varint.
  */
 

@@ -43,19 +43,19 @@ class SilentWriter:
     """A writer that writes nothing. The processes whose rank is not 0 use it."""
 
     def begin(self, resume: bool) -> None:
-        """Do nothing. A `Writer` creates the run folder, or prepares an existing one."""
+        """Do nothing. In a `Writer`, this method creates or prepares the run folder."""
 
     def end_epoch(self, row: dict[str, Any]) -> None:
-        """Do nothing. A `Writer` writes the results of an epoch."""
+        """Do nothing. In a `Writer`, this method writes the results of an epoch."""
 
     def save(self) -> None:
-        """Do nothing, because the `Writer` of rank 0 writes the checkpoints."""
+        """Do nothing. In a `Writer`, this method writes a checkpoint."""
 
     def finish(self) -> None:
-        """Do nothing. A `Writer` writes the final images."""
+        """Do nothing. In a `Writer`, this method writes the final images."""
 
     def close(self) -> None:
-        """Do nothing. A `Writer` closes its files."""
+        """Do nothing. In a `Writer`, this method closes the file of events."""
 
 
 class Writer(SilentWriter):
