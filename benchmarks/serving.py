@@ -61,8 +61,8 @@ class Rate(NamedTuple):
 def candidates(z: np.ndarray, litserve: str | None) -> list[tuple[list[str], dict[str, Request]]]:
     """Return the servers to compare, as pairs of a command and requests.
 
-    Each command needs the port as an additional argument. The requests are a dict from the name of each row of the
-    tables to its request.
+    Each command needs the port as an additional argument. The requests of a server are a dict from names to requests.
+    The printed tables use these names.
     """
     tensor = {"name": "z", "shape": list(z.shape), "datatype": "FP32"}
     entry = {**tensor, "parameters": {"binary_data_size": z.nbytes}}
@@ -213,7 +213,7 @@ def print_tables(rates: dict[tuple[int, str], Rate], call: float, cpus: list[int
         print(f"| {name} | {connections} | {rate:,.0f} | {1e3 * median:.2f} ms | {1e3 * tail:.2f} ms | {share:.2f} |")
     if (1, EMPTY) not in rates:
         return
-    print("\n| candidate, 1 connection | time per request | above in-process + empty route |\n|---|---|---|")
+    print("\n| candidate, 1 connection | time per request | minus in-process call and empty route |\n|---|---|---|")
     for (connections, name), (rate, _, _) in rates.items():
         if connections == 1 and name != EMPTY:
             above = 1 / rate - call - 1 / rates[1, EMPTY].rate

@@ -100,10 +100,10 @@ def export_vae(
         prior: p(z), such as a `vaedge.distributions.prior.Mixture`; None is N(0, I).
         conditions: Dict from the name of each further input to its description. Both modules take these inputs in this
             order, after x or z.
-        examples: Real examples, (n, *input_shape). The export compares the graphs with the modules on them, stores some
-            of them as a reference, and shows some on the card. For a conditional model, a mapping from names to
-            arrays. The names are "x" and those of the conditions. With None, the export compares the graphs on
-            random examples.
+        examples: Real examples, (n, *input_shape). The export runs the graphs and the modules on the examples, and
+            compares the results. It stores some examples as a reference, and shows some on the card. For a conditional
+            model, this is a mapping from names to arrays; the names are "x" and the names of the conditions. With None,
+            the export compares the results of random examples.
         labels: Name of the class of each example. If z has two elements, the card shows a map of the latent space with
             one color for each class. May be empty.
         calibration: At least 20 normal examples, of the same type as `examples`, on which the model was not trained.

@@ -1,4 +1,4 @@
-"""After an export or bulk job was killed, there is no result, the previous result, or a complete new result."""
+"""If an export or a bulk job is killed, the previous result stays, or the new result is complete."""
 
 import random
 import re

@@ -91,7 +91,6 @@ def _signed_rank(n: int) -> int:
 
     0 means that n is too small. The interval belongs to the Wilcoxon signed-rank test. Under the null hypothesis, the
     statistic of this test is the sum of a random subset of the ranks 1 to n. All 2^n subsets have the same probability.
-
     """
     choices = [1] + [0] * (n * (n + 1) // 2)  # the number of subsets with each sum
     for rank in range(1, n + 1):
@@ -106,7 +105,10 @@ def _signed_rank(n: int) -> int:
 
 @functools.cache
 def _rank(n: int) -> int:
-    """Return the rank of the interval's lower end among n sorted values, from 1. 0 means that n is too small."""
+    """Return the rank of the interval's lower end among n sorted values. The smallest value has the rank 1.
+
+    The result 0 means that n is too small.
+    """
     tail, rank = 1, 0  # the number of the 2^n outcomes with at most `rank` values below the median
     while 200 * tail <= 2**n:  # at most 1 % of the outcomes are outside of the two ends
         rank += 1

@@ -19,7 +19,7 @@ class Hardware:
     """The machine on which a measurement ran.
 
     Attributes:
-        cpu: Model of the CPU, and those of its instruction sets that speed up int8.
+        cpu: Model of the CPU, and the instruction sets that it has for 8-bit products.
         cores: Number of logical cores of the machine.
         usable_cpus: Number of CPUs that this process may use: the minimum of the affinity and the container quota.
         container_quota: Number of CPUs that the container may use, which can be fractional. None without a limit.

@@ -156,7 +156,7 @@ class WorkerProcess:
         )
 
     def operation_call(self, operation: str, rows: Inputs) -> Call:
-        """Return a call that runs an operation on all rows in the process."""
+        """Return a function that lets the process run an operation on all rows."""
         self._operations.append((operation, rows))
         return _RemoteCall(self, len(self._operations) - 1, self._prepare(operation, rows))
 

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="NAME",
-        help="variants of the bundle to put into the page; the page starts with the first of these variants "
-        "(default: the smallest variant)",
+        help="variants of the bundle to put into the page (default: only the smallest variant); the page starts with "
+        "the first variant in the list",
     )
 
 

@@ -157,8 +157,8 @@ def _draw_bernoulli(u: _Array, logits: _Array) -> _Array:
 def _draw_continuous_bernoulli(u: _Array, logits: _Array) -> _Array:
     """Return the x with F(x) = u, where F(x) = expm1(l x) / expm1(l) is the cumulative distribution function.
 
-    l is the logit of an element. If l is positive, expm1(l) could overflow. The function then solves for 1 - x with -l
-    and 1 - u, because the distribution is symmetric, and returns x.
+    l is the logit of an element. If l is positive, expm1(l) could overflow. For such l, the function uses the symmetry
+    of the distributions of l and -l: 1 - x is the solution for -l and 1 - u.
     """
     negative = -np.abs(logits)
     v = np.where(logits > 0, 1 - u, u)

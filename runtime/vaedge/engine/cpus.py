@@ -38,7 +38,7 @@ def container_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
 
 
 def describe_cpu() -> str:
-    """Describe the CPU in one line for reports: its model, and those of its instruction sets that speed up int8."""
+    """Describe the CPU in one line for reports: its model, and the instruction sets that it has for 8-bit products."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""One request for inference, whose response arrives later or whose client goes away."""
+"""One request for inference. It ends when its response arrives, or when its client goes away."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

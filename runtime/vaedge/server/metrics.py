@@ -34,7 +34,10 @@ class Metrics:
             registry=self._registry,
         )
         batch_rows = Histogram(
-            "vaedge_batch_rows", "Rows of a batch of one or more requests.", buckets=_ROWS, registry=self._registry
+            "vaedge_batch_rows",
+            "Number of rows of each batch. Requests that run together form one batch.",
+            buckets=_ROWS,
+            registry=self._registry,
         )
         in_progress = Gauge(
             "vaedge_requests_in_progress",
@@ -49,7 +52,7 @@ class Metrics:
         self.begin, self._end = in_progress.inc, in_progress.dec
 
     def end(self, model: str, status: int, seconds: float) -> None:
-        """Count the end of a request that `begin` counted. The status 499 means that the client went away."""
+        """Count the end of a request, whose start was counted by `begin`. The status 499 means that the client left."""
         self._end()
         counter = self._counters.get((model, status))
         if counter is None:

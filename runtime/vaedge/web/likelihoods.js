@@ -1,7 +1,7 @@
 /**
  * The likelihoods p(x|z) that a manifest can name: log-densities and draws of each element.
  *
- * A log-density rounds every step to float32, as the Python runtime does. The caller sums the elements of each example
+ * The functions of log-densities round every step to float32, as the Python runtime does. The caller sums the elements of each example
  * in float64. A draw is computed in float64 and rounded once to float32.
  *
  * @typedef {import("./batches.js").Batch} Batch
@@ -100,8 +100,8 @@ function drawBernoulli(u, logits) {
 /**
  * Return the x with F(x) = u, where F(x) = expm1(l x) / expm1(l) is the cumulative distribution function.
  *
- * If the logit l is positive, expm1(l) could overflow. The function then solves for 1 - x with -l and 1 - u, because
- * the distribution is symmetric.
+ * l is the logit. If it is positive, expm1(l) could overflow. For such l, the function uses the symmetry of the
+ * distributions of l and -l: 1 - x is the solution for -l and 1 - u.
  *
  * @param {number} u
  * @param {number} logits

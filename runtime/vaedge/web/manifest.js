@@ -55,7 +55,7 @@ export const MANIFEST_NAME = "manifest.json";
 export const MAX_MANIFEST_BYTES = 1_000_000;
 
 const READABLE_VERSIONS = [1, 2];
-/** Names of the priors, and whether the bundle has a file with constants of the prior. */
+/** For each prior, whether a bundle with this prior has a file with the constants of the prior. */
 const PRIORS = new Map([
   ["standard_normal", false],
   ["mixture", true],

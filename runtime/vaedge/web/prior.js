@@ -105,7 +105,7 @@ export class Mixture {
     this.latentShape = latentShape;
     this.mean = mean.data;
     this.std = std.data;
-    /** Cumulative weights. float64 represents these integers exactly. */
+    /** Cumulative weights. They are integers that float64 represents exactly. */
     this.cumulative = Float64Array.from(limits, Number);
   }
 

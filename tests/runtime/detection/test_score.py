@@ -28,7 +28,7 @@ def test_score_is_large_on_both_sides_of_each_statistic():
 
 
 def test_score_does_not_depend_on_units_of_the_data():
-    """If x has other units, the same constant is added to every distortion, which must not change the score."""
+    """The score does not change if x has other units. With other units, the same constant is added to every distortion."""
     points, examples = correlated(100), correlated(10, seed=1)
     shift = np.float32([1000, 0])
     shifted = Score(points + shift)(terms(examples + shift))

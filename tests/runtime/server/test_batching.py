@@ -1,4 +1,4 @@
-"""Test which requests are joined and in which thread they run, that results equal separate calls, and overload."""
+"""Test joined requests: which requests are joined, in which thread they run, their results, and overload."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ async def until(condition):
 
 
 def random_call(rng, vae):
-    """Return an operation, its inputs, its parameters, and the outputs of a separate call in this process."""
+    """Return an operation, its inputs, its parameters, and the outputs that this process computes without a server."""
     rows, seed = int(rng.choice([1, 1, 1, 2, 3, 7, 20])), int(rng.integers(2**40))
     z = rng.standard_normal((rows, 40)).astype(np.float32)
     x = rng.integers(0, 2, (rows, 1, 28, 28)).astype(np.float32)

@@ -84,7 +84,7 @@ def test_number_of_threads_is_restored():
 
 
 def test_training_uses_deterministic_convolutions(config, tmp_path, monkeypatch):
-    """With other convolutions, a resumed run on a GPU would end with other bits."""
+    """Without them, a resumed run on a GPU would not end with exactly the same weights."""
     used, honest = set(), Trainer.step
     monkeypatch.setattr(
         Trainer, "step", lambda self, batch: used.add(torch.backends.cudnn.deterministic) or honest(self, batch)

@@ -76,7 +76,7 @@ def format_1(name, parameters):
 
 @pytest.mark.parametrize("position", range(2))
 def test_changed_manifests_are_read_or_refused_as_in_python(evaluate, position):
-    """Each change is made to one of two manifests: number 0 has format 2, and number 1 has format 1."""
+    """Each change is made to one of two manifests. Manifest 0 has format 2, and manifest 1 has format 1."""
     text = MANIFEST.read_text()
     changes = [*MANIFEST_CHANGES, format_1("discretized_logistic", ["loc", "log_scale"]), lambda tree: None]
     texts = []

@@ -75,7 +75,7 @@ def limited_threads(threads: int | None) -> Iterator[None]:
 def deterministic_convolutions() -> Iterator[None]:
     """Make cuDNN use only algorithms that give the same bits in every run, while the `with` block runs.
 
-    Without this setting, a resumed run of the conv network on a GPU would end with other bits.
+    Without this setting, a resumed run of the conv network on a GPU would not end with exactly the same weights.
     """
     before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True

@@ -148,7 +148,7 @@ function createExamples(model, kind, store) {
 }
 
 /**
- * Return the changes that show an example as the input.
+ * Return the fields of the state that make an example the input.
  *
  * @param {Model} model
  * @param {Kind} kind

@@ -1,4 +1,4 @@
-/** The section "Latents": the sliders, the pad, and the output of the decoder. */
+/** The section "Latents": the sliders, the pad (an area that sets two latents), and the output of the decoder. */
 
 import { create, fill, format } from "./elements.js";
 import { median, timeCall } from "./latency.js";

@@ -1,4 +1,4 @@
-/** A pad that sets two latents at once. The dots show draws from the prior. */
+/** The pad: an area of the page in which the user sets two latents at once. The dots show draws from the prior. */
 
 import { create, createSvg } from "./elements.js";
 
@@ -10,7 +10,7 @@ import { create, createSvg } from "./elements.js";
 const SIZE = 200;
 
 /**
- * Create the pad and the two lists that choose its latents.
+ * Create the pad, and two lists in which the user chooses the latents of its axes.
  *
  * @param {Model} model
  * @param {Store} store
