@@ -126,7 +126,7 @@ def _metrics(run: Run) -> dict[str, float | str]:
 
     If there is no such result, return the metrics of training.
     """
-    given = f"{Path(run.config.dataset).name}{', each given its label' if run.classes else ''}"
+    given = f"{Path(run.config.dataset).name}{' with their labels as conditions' if run.classes else ''}"
     return _evaluation_metrics(run, given) if run.evaluations else _epoch_metrics(run, given)
 
 

@@ -124,7 +124,7 @@ def test_most_precise_evaluation_is_chosen_and_comparable_ones_are_listed(finish
         "500 test examples of mnist-sample, p(x|z): bernoulli, not binarized, k = 20 draws, seed 1"
     )
     finished.classes = ("a", "b")
-    assert "mnist-sample, each given its label, p(x|z)" in from_run._metrics(finished)["measured_on"]
+    assert "mnist-sample with their labels as conditions, p(x|z)" in from_run._metrics(finished)["measured_on"]
 
 
 def test_metrics_of_the_epoch_are_those_of_the_validation_part_if_there_is_one(finished):

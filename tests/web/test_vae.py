@@ -39,7 +39,7 @@ def call(node, tmp_path):
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory):
-    """The folder of a bundle for gray images with a calibration, and eight examples."""
+    """Return (folder, examples): a bundle for gray images, which has a calibration, and eight images."""
     folder = tmp_path_factory.mktemp("calibrated")
     images = np.random.default_rng(0).normal(0.5, 0.1, (400, 6, 6)).clip(0, 1).astype(np.float32)
     np.savez(folder / "x.npz", train=images[:200], test=images[200:])

@@ -2,7 +2,7 @@
 
 The interval of a median uses order statistics: its ends are two of the sorted values. The number of independent values
 below the true median has a binomial distribution, whatever the distribution of the values is. Therefore the interval
-stays about the same if another job changes a few values. The computation needs no random numbers.
+stays about the same if another process slows down a few of the timed calls. The computation needs no random numbers.
 
 The interval of ratios uses Wilcoxon's signed-rank test, because this interval is narrower. The test assumes that the
 logarithms of the ratios have a symmetric distribution. Times that were measured in turn justify this assumption: for

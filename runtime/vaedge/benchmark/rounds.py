@@ -208,10 +208,10 @@ def run_rounds(
 
 
 def sufficient_seconds(report: Report) -> float:
-    """Return the time budget for each row, in seconds, with which a repeated measurement should get enough blocks.
+    """Return a time budget for each row, in seconds, that is enough for MIN_VALUES blocks if the user measures again.
 
-    Each block starts new processes, so the result grows with the start times. If the report has few blocks because its
-    calls are long, the result is the report's budget times MIN_VALUES divided by the number of blocks.
+    Each block starts new processes, so the budget grows with the start times. If the report has few blocks because its
+    calls are long, the new budget is the report's budget times MIN_VALUES divided by the number of blocks.
 
     Args:
         report: A report with at least one row.

@@ -43,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"{output.path}: {args.n} samples")
         return 0
     if args.seed is None and output.suffix == SHARDS:
-        raise InputError("--seed is missing; give it, because a repeated command must make the same draws to resume")
+        raise InputError(
+            "--seed is missing; a folder of shards needs it, because a command that resumes the folder must make the "
+            "same draws"
+        )
     chosen = secrets.randbits(32) if args.seed is None else args.seed
     repeated = repeat_conditions(conditions, vae.manifest, args.n)
     source = Sampled(vae, args.n, chosen, repeated, draw=args.draw, with_conditions=output.suffix == ".csv")

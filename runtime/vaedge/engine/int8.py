@@ -1,8 +1,8 @@
 """Choose kernels that compute exact products of 8-bit integers.
 
 On x86 CPUs without VNNI instructions, ONNX Runtime's default kernels add pairs of 8-bit products in 16 bits. The sums
-saturate, and a model lost 0.3 to 1 nat per example more than the exporter had measured. The session option
-`session.x64quantprecision` selects exact kernels on these CPUs.
+saturate: on such a CPU, the ELBO of a model was 0.3 to 1 nat per example lower than the exporter had measured. The
+session option `session.x64quantprecision` selects exact kernels on these CPUs.
 
 On CPUs with VNNI the default kernels are exact, and the option makes products about twice as slow. Therefore this
 module tests the default kernels once, on operands whose sums can saturate. Sessions use the option only if the result

@@ -101,10 +101,10 @@ def read_examples(path: Path, shape: tuple[int, ...], options: ReadOptions = Rea
 
 
 def require_used(path: Path, options: ReadOptions) -> None:
-    """Refuse options that have no effect on this path.
+    """Refuse options that have no effect on this kind of file.
 
     Raises:
-        InputError: The options apply to another kind of file.
+        InputError: An option applies only to other kinds of files.
     """
     suffix = path.suffix.lower()
     if options.split is not None and suffix != ".npz":

@@ -84,7 +84,10 @@ class JobQueue:
 
     @property
     def is_running(self) -> bool:
-        """Whether there are jobs that run or wait. This stays true if the event loop ends before the jobs that run in the thread."""
+        """Whether there are jobs that run or wait.
+
+        This stays true if the event loop ends before the jobs that run in the thread.
+        """
         return self._busy
 
     def submit(self, job: Job) -> None:

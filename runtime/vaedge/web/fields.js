@@ -146,8 +146,7 @@ export class Fields {
   }
 
   /**
-   * Read an object without validating its fields. An integer becomes a number if the number is exact, and otherwise
-   * remains a BigInt.
+   * Read an object without validating its fields. A BigInt is converted to a JavaScript number if this number is exact.
    *
    * @param {string} key
    * @returns {Readonly<Record<string, any>>}
@@ -191,7 +190,7 @@ export class Fields {
 }
 
 /**
- * Return a frozen copy of a tree. An integer becomes a number if the number is exact, and otherwise remains a BigInt.
+ * Return a frozen copy of a tree. A BigInt is converted to a JavaScript number if this number is exact.
  *
  * @param {Json} value
  * @returns {any}

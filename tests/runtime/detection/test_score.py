@@ -28,7 +28,7 @@ def test_score_is_large_on_both_sides_of_each_statistic():
 
 
 def test_score_does_not_depend_on_units_of_the_data():
-    """The score does not change if x has other units. With other units, the same constant is added to every distortion."""
+    """A change of the units of x adds the same constant to every distortion, and does not change the score."""
     points, examples = correlated(100), correlated(10, seed=1)
     shift = np.float32([1000, 0])
     shifted = Score(points + shift)(terms(examples + shift))

@@ -68,7 +68,7 @@ def test_bounds_agree(calculate, model, likelihood, prior_name, k):
 
 
 def test_bounds_of_an_unlikely_example_are_finite(calculate, model):
-    """The importance weights of this example are so small that each would underflow to 0 outside the logarithm."""
+    """The importance weights of this example are so small that only their logarithms can be represented."""
     arrays, files, prior, options = linear_model(model, "gaussian", "standard_normal")
     arrays |= {"x": arrays["x"] + 1000}
     expected = estimate_bounds(arrays["x"], *steps(arrays), prior, LIKELIHOODS["gaussian"], k=5, seed=0)

@@ -91,7 +91,7 @@ function restoreOrReport(model, kind) {
 }
 
 /**
- * Write changes to the fragment of the address, and read a fragment that the user enters.
+ * Keep the fragment of the address equal to the state of the page. Read a fragment that the user enters.
  *
  * @param {Store} store
  * @param {Model} model
