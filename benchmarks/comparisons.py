@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")
     parser.add_argument("--equal", type=int, default=200, help="number of comparisons of the model with itself")
     parser.add_argument("--slowed", type=int, default=60, help="number of comparisons of the model with a slowed copy")
-    parser.add_argument("--seconds", type=float, default=5.0, help="measuring time of each candidate in seconds")
+    parser.add_argument("--seconds", type=float, default=5.0, help="time to measure each candidate, in seconds")
     parser.add_argument("--batch", default="64", help="batch size")
     args = parser.parse_args()
     args.reports.mkdir(parents=True, exist_ok=True)

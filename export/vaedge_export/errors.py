@@ -28,7 +28,7 @@ class MeaningError(VerificationError):
 
 
 class PurityError(VerificationError):
-    """A graph is not one plain, self-contained, deterministic function."""
+    """A graph is not valid, or has content that a bundle must not have, such as random numbers or other files."""
 
 
 class DeterminismError(VerificationError):

@@ -21,7 +21,7 @@ def require_absent(destination: Path) -> None:
 
 @contextmanager
 def new_folder(destination: Path) -> Iterator[Path]:
-    """Create a temporary folder next to the destination. If the block succeeds, rename it to the destination.
+    """Create a temporary folder next to the destination. If the `with` block succeeds, rename the temporary folder.
 
     Args:
         destination: The folder, which must not exist.

@@ -184,7 +184,10 @@ def test_classes_without_examples_are_named(tmp_path):
 def test_archive_with_one_part_says_what_to_do(tmp_path, capsys):
     np.savez(tmp_path / "x.npz", train=PIXELS, train_labels=np.zeros(40, int))
     message = failure(capsys, "train", "--dataset", tmp_path / "x.npz", *SMALL, "--out", tmp_path / "run")
-    assert "To train only on the array 'train', rename it to x; other commands read it with --split train" in message
+    assert (
+        "To train on the array 'train', rename it to x. Commands with the option --split can read it without a new name"
+        in message
+    )
 
 
 def test_split_that_a_file_does_not_have_is_an_error(images, tmp_path, capsys):

@@ -51,7 +51,7 @@ def test_refusals_need_little_memory(bundle, tmp_path):
 
 
 def test_links_to_files_of_a_bundle_are_followed(bundle, tmp_path):
-    """A bundle of symbolic links loads, because the Hugging Face cache and package managers store files as links."""
+    """The files of a bundle may be symbolic links, as in the cache of Hugging Face and in some package managers."""
     (tmp_path / "snapshot").mkdir()
     for file in bundle.iterdir():
         (tmp_path / "snapshot" / file.name).symlink_to(file)

@@ -71,7 +71,7 @@ def test_invalid_value_is_an_error_that_names_the_field(values, message):
 
 @pytest.mark.parametrize("scale", ["0", "-1", "1e-9", "nan", "inf", "each", "0.0024", "22027"])
 def test_invalid_gaussian_scale_is_an_error(scale):
-    with pytest.raises(ConfigError, match=f"gaussian_scale is '{scale}'; expected element, shared, or a number"):
+    with pytest.raises(ConfigError, match=f"gaussian_scale is '{scale}'; expected 'element', 'shared', or a number"):
         TrainConfig(likelihood="gaussian", gaussian_scale=scale)
 
 

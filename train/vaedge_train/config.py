@@ -59,7 +59,7 @@ _IMAGE_SIZE = _Rule(
     "one size, or a height and a width, of at least 1", lambda v: v is None or (len(v) in (1, 2) and min(v) >= 1)
 )
 _BACKGROUND = _Rule("white, black, or R,G,B with integers from 0 to 255", lambda v: v is None or _is_color(v))
-_SCALE = _Rule("element, shared, or a number from 0.0025 to 22026", _is_gaussian_scale)
+_SCALE = _Rule("'element', 'shared', or a number from 0.0025 to 22026", _is_gaussian_scale)
 
 
 def _field(default: Any, help: str, rule: _Rule | None = None) -> Any:  # noqa: A002 - as in argparse
@@ -277,7 +277,8 @@ def flag(name: str) -> str:
 def _converted(name: str, value: Any, expected: Any) -> Any:
     """Return a value as the expected type of a field.
 
-    A path becomes a str, an int becomes a float, and a list becomes a tuple. Other values must have the expected type.
+    If a str is expected, a path is converted, too. If a float is expected, an int is converted, and if a tuple is
+    expected, a list is converted. Other values must have the expected type.
     """
     if expected is str and isinstance(value, os.PathLike):
         return os.fspath(value)

@@ -144,8 +144,8 @@ def compare_arrays(
     difference = Difference.between(expected, found, unit)
     if difference.scaled > tolerance:
         raise AgreementError(
-            f"{where}: {output} differs from torch by {difference.absolute:.1e}; its largest absolute value is "
-            f"{difference.magnitude:.3g}; expected at most {tolerance:.0e} times max("
+            f"{where}: {output} differs from torch by {difference.absolute:.1e}; the largest absolute value in torch "
+            f"is {difference.magnitude:.3g}; expected at most {tolerance:.0e} times max("
             f"{1 if np.ndim(unit) == 0 else 'standard deviation'}, |value|)"
         )
     return difference

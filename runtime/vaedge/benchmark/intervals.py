@@ -32,7 +32,7 @@ def median_interval(values: Sequence[float]) -> Interval | None:
 def ratio_estimate(ratios: Sequence[float]) -> float:
     """Return the Hodges-Lehmann estimate: the median of the geometric means of all pairs of ratios.
 
-    A pair may have the same ratio twice.
+    The pairs of each ratio with itself are included.
     """
     return float(np.median(_pair_means(ratios)))
 
@@ -87,10 +87,11 @@ def _pair_means(ratios: Sequence[float]) -> npt.NDArray[np.float64]:
 
 @functools.cache
 def _signed_rank(n: int) -> int:
-    """Return the rank of the interval's lower end among the sorted means of all pairs of n values.
+    """Return the rank of the lower end of `ratio_interval` among the sorted means of all pairs of n values.
 
-    0 means that n is too small. The interval belongs to the Wilcoxon signed-rank test. Under the null hypothesis, the
-    statistic of this test is the sum of a random subset of the ranks 1 to n. All 2^n subsets have the same probability.
+    The result 0 means that n is too small. The interval belongs to the Wilcoxon signed-rank test. Under the null
+    hypothesis, the statistic of this test is the sum of a random subset of the ranks 1 to n. All 2^n subsets have the
+    same probability.
     """
     choices = [1] + [0] * (n * (n + 1) // 2)  # the number of subsets with each sum
     for rank in range(1, n + 1):
@@ -105,7 +106,7 @@ def _signed_rank(n: int) -> int:
 
 @functools.cache
 def _rank(n: int) -> int:
-    """Return the rank of the interval's lower end among n sorted values. The smallest value has the rank 1.
+    """Return the rank of the lower end of `median_interval` among n sorted values. The smallest value has the rank 1.
 
     The result 0 means that n is too small.
     """

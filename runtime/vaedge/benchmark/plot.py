@@ -31,7 +31,7 @@ def draw_throughput(report: Report, suffix: str) -> bytes:
         _number_plainly(axes.xaxis)
         _number_plainly(axes.yaxis)
     axes.legend()
-    figure.suptitle(f"Throughput of {report.bundles[0].name}, at the median time of a call")
+    figure.suptitle(f"Throughput of {report.bundles[0].name}, computed from the median time of a call")
     return _image(figure, suffix)
 
 

@@ -51,7 +51,8 @@ class MeasuredCandidate:
         graph_optimization: Level of the graph optimization.
         cold_start_seconds: Time from the start of a new process until it has loaded the bundle and reconstructed one
             example: the median over the first three processes.
-        peak_bytes: Peak memory of the first process at the end of this time; None if the system does not report it.
+        peak_bytes: Peak memory of the first process until it has reconstructed the example; None if the system does
+            not report it.
         difference: Maximum of |found - reference| / tolerance over the outputs; None if the bundle has no tolerances.
         bytes: Size of the two graphs and of the prior's file.
         nats: Negative ELBO of the variant on test data, in nats per example; None if the manifest does not state it.

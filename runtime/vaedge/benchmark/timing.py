@@ -1,4 +1,4 @@
-"""Repeat and time calls of loaded models."""
+"""Call loaded models repeatedly, and measure the time of each call."""
 
 import math
 import time

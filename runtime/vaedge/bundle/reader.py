@@ -212,7 +212,7 @@ def _read_variant(folder: Path, manifest: Manifest, sha256: str, variant: str) -
 def variant_sha256(manifest: Manifest, variant: str) -> str:
     """Return the SHA-256 that identifies the graphs and the prior of a variant.
 
-    The manifest holds the digests of the files.
+    It is computed from the SHA-256 of each file in the manifest, so no file is read.
     """
     graphs = manifest.variants[variant]
     names = (graphs.encoder, graphs.decoder, manifest.prior_file)

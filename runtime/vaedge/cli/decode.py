@@ -57,7 +57,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_latents(path: Path, vae: VAE, label_column: str | None) -> tuple[FloatArray, tuple[str, ...] | None]:
-    """Return the latents, (n, *latent_shape), and the class of each row, or None if there is no column of classes."""
+    """Return the latents, (n, *latent_shape), and the class of each row.
+
+    Instead of the classes, None is returned if the file has no column of classes.
+    """
     shape = vae.latent_shape
     if path.suffix.lower() == TABLE_SUFFIX:
         if len(shape) != 1:

@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help=".npz with the arrays mean and log_var, .csv with the columns mean0, mean1, ... and log_var0, log_var1, "
-        "..., or a path without a suffix for a folder of .npz shards (to resume an interrupted command, repeat it); "
-        "for image files, .npz and .csv also hold the file names",
+        help=".npz (arrays mean and log_var), .csv (columns mean0, mean1, ..., log_var0, log_var1, ...), or a path "
+        "without a suffix (a folder of .npz shards; to resume an interrupted command, repeat it). If INPUT is a folder "
+        "of images, .npz and .csv also hold the file names",
     )
 
 

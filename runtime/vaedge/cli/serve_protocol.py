@@ -137,7 +137,8 @@ class Protocol(HttpToolsProtocol):
     def _respond(self, cycle: RequestResponseCycle, response: Response) -> bool:
         """Send a whole response with one system call, and return True. Return False if the client reads too slowly.
 
-        uvicorn sends the headers and the body separately. This takes more time than the rest of a small response.
+        uvicorn sends the headers and the body with two system calls, which take longer than all other work for a small
+        response.
         """
         if self.flow.write_paused:
             return False

@@ -87,7 +87,7 @@ class Calibration:
         """Divide normal examples at random into three parts, fit the score to the first, and score the other two.
 
         Args:
-            terms: Distortion and rate of each of at least MIN_EXAMPLES normal examples.
+            terms: Distortion and rate of each normal example. At least MIN_EXAMPLES examples are needed.
             maps: Distortion of each element of x in nats, float32, shape (m, *input_shape), for the m examples of the
                 first part; see `divide`.
             model: SHA-256 that identifies the graphs and the prior.

@@ -129,7 +129,8 @@ def _part_names(names: Sequence[str], path: Path, splits: Sequence[str], require
     if len(names) != 1:
         alone = [split for split in SPLITS if split in names]
         hint = (
-            f". To train only on the array {alone[0]!r}, rename it to x; other commands read it with --split {alone[0]}"
+            f". To train on the array {alone[0]!r}, rename it to x. Commands with the option --split can read it "
+            "without a new name"
             if alone
             else ""
         )

@@ -149,7 +149,7 @@ class Model:
         }
 
     def prepare(self, request: Request) -> Call:
-        """Validate a request, and return its call. This also draws the latents of samples, except with `draw`.
+        """Validate a request, and return its call. For samples, the latents are drawn here, unless x is drawn, too.
 
         Raises:
             RequestError: An input, an output, or a parameter is unknown or missing, or the request has too many rows.

@@ -132,7 +132,7 @@ def test_histogram_has_the_shares_of_its_bins():
 
 
 def test_numbers_of_an_axis_are_below_the_ends_of_their_panel():
-    """The left number begins at the left end of a panel, and the right number ends at its right end."""
+    """The left number begins at the left end of a panel, and the right number ends at the right end of the panel."""
     data = np.linspace(0, 1, 300, dtype=np.float32)[:, None].repeat(2, 1)
     image = pixels(histograms_png(data, data, ["x", "y"]))
     dark = (np.abs(image - 40).max(2) < 60)[30 + 14 + 130 + 2 :]  # below the panels: legend, name and panel

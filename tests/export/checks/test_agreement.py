@@ -24,7 +24,7 @@ def test_difference_is_scaled_by_the_larger_of_1_and_the_value():
 
 
 def test_difference_of_standardized_data_is_scaled_by_the_standard_deviations():
-    """The scale is max(standard deviation, |value|), so a smaller standard deviation gives a smaller tolerance."""
+    """A difference is divided by the standard deviation of its column, or by |value| if this is larger."""
     expected, found = arrays([0.002, 5, 0.001], [0.0, -3, 0]), arrays([0.004, 6, 0.001], [0.0, -3, 0])
     difference = Difference.between(expected, found, arrays(0.01, 100, 1))
     assert difference.scaled == pytest.approx(0.2)

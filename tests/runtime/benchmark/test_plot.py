@@ -26,7 +26,7 @@ def test_throughput_is_drawn_over_the_batch_size(monkeypatch):
     ]
     image = draw_throughput(SimpleNamespace(rows=rows, bundles=[SimpleNamespace(name="digits")]), ".svg").decode()
     assert lines == [([1, 8], [50.0, 90.0])]
-    assert "<!-- Throughput of digits, at the median time of a call -->" in image
+    assert "<!-- Throughput of digits, computed from the median time of a call -->" in image
 
 
 def test_quality_of_one_bundle_is_drawn_against_each_time_and_the_size(monkeypatch):

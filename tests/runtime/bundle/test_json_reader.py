@@ -173,7 +173,7 @@ def test_long_values_are_shortened_in_messages(length, shortened):
 
 
 class CountedName(str):
-    """A string. The class counts all comparisons of its strings."""
+    """A subclass of str that counts how often its objects are compared."""
 
     comparisons = 0
     __hash__ = str.__hash__

@@ -1,4 +1,4 @@
-"""The command `vaedge` starts, and ends in the usual way if Ctrl-C arrives during its imports."""
+"""The command `vaedge` starts. If Ctrl-C arrives during its imports, it ends in the usual way."""
 
 import os
 import subprocess

@@ -57,7 +57,7 @@ def test_probe_runs_once_per_process(bundle, monkeypatch):
 
 
 def test_probe_finds_saturating_products(monkeypatch):
-    """The probe finds that the default kernels are not exact if they clip the sum of two products to 16 bits."""
+    """Kernels that clip the sum of two products to 16 bits are found to be not exact."""
 
     class Saturating:
         def __init__(self, *_, **__):

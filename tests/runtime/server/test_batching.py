@@ -107,7 +107,7 @@ def test_waiting_requests_are_joined_up_to_the_maximum(mnist, client, blocked):
 
 @pytest.fixture
 def threads(mnist, monkeypatch):
-    """A list of the threads in which operations ran. Each call takes `threads.seconds` of CPU time."""
+    """A list of the threads in which operations ran. Each operation takes `threads.seconds` seconds of CPU time."""
 
     class Threads(list):
         seconds = 0

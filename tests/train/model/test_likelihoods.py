@@ -192,7 +192,7 @@ def test_gradients_of_a_continuous_bernoulli_are_finite(logits):
 
 @pytest.mark.parametrize("logits", [-0.0999, -0.03, 0.0, 1e-3, 0.03, 0.0999])
 def test_series_of_a_continuous_bernoulli_is_exact_near_zero(logits):
-    """The error of the series is at most about the first omitted term. The closed forms are computed with 50 digits."""
+    """The error of the series is not much larger than the first omitted term. The exact values have 50 digits."""
     from decimal import Decimal, localcontext
 
     with localcontext() as context:

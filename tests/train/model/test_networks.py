@@ -44,7 +44,7 @@ def test_every_weight_and_every_pixel_of_conv_networks_has_a_gradient(shape, hid
 
 
 def test_conv_decoder_with_mirrored_weights_returns_the_mirrored_image():
-    """An image at a wrong position would not be mirrored at its center."""
+    """If the decoder cropped the image at a wrong position, the results would differ."""
     torch.manual_seed(0)
     decoder = ConvDecoder(latent=5, channels=4, hidden=(), output_shape=(3, 8, 12), parameters=1)
     z = torch.randn(2, 5)

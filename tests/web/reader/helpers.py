@@ -25,7 +25,7 @@ def camel(name):
 
 
 def manifest_tree(manifest):
-    """Return a Python manifest as the dict that the JavaScript reader gives for it."""
+    """Convert a Python manifest to a dict with the names and values of the JavaScript manifest."""
     tree = {camel(name): value for name, value in dataclasses.asdict(manifest).items()}
     tree["conditions"] = [{"name": name, **condition} for name, condition in tree["conditions"].items()]
     for name, variant in tree["variants"].items():

@@ -120,7 +120,7 @@ class Writer(SilentWriter):
         self._state.save(self._folder)
 
     def finish(self) -> None:
-        """Write the image grids of the weights that were kept, and the plot of the metrics."""
+        """Write image grids of the model with the kept weights, and the plot of the metrics."""
         self._write_grids(load_run(self._folder).vae)
         plot = metrics_png(read_metrics(self._folder), self._dataset.monitored)
         if plot is not None:

@@ -136,8 +136,8 @@ class ContinuousBernoulli(Likelihood):
 
     For logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)). The mean is
     1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so Taylor series replace them
-    for l near 0. For such l, the code evaluates the formulas at l = 1 instead, and discards the results. Otherwise,
-    the gradients of the formulas would be NaN at l = 0, and `torch.where` would not remove this NaN.
+    for l near 0. For such l, the code evaluates the formulas at l = 1 and discards the results. If the formulas
+    were evaluated at l = 0, their gradients would be NaN, and `torch.where` would not remove this NaN.
     """
 
     name = "continuous_bernoulli"

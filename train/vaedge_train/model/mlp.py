@@ -15,11 +15,11 @@ class Gated(nn.Module):
     """A linear layer whose outputs are multiplied by the sigmoid of a second linear layer (Dauphin et al. 2017)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        """Create both linear layers as one layer with twice as many outputs.
+        """Create one linear layer, whose first half of outputs is multiplied by the sigmoid of the second half.
 
         Args:
-            inputs: Number of columns of the input.
-            outputs: Number of columns of the output.
+            inputs: Number of columns of the input of this module.
+            outputs: Number of columns of the output of this module.
         """
         super().__init__()
         self.both = nn.Linear(inputs, 2 * outputs)

@@ -16,7 +16,7 @@ import { createView } from "./views.js";
 const FIRST = 8;
 /** Maximum number of sliders. */
 const MAX_SLIDERS = 512;
-/** Number of changes whose median time is shown. */
+/** The page shows the median time of this number of changes. */
 const CHANGES = 31;
 /** Milliseconds between two updates of the shown times. */
 const QUIET = 500;
