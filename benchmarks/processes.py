@@ -60,8 +60,8 @@ def main(args: argparse.Namespace) -> list[str]:
 def _run(code: str, *words: str) -> tuple[float, float]:
     """Run code in a new process. Return the wall time in seconds and the peak memory in MiB.
 
-    The process measures its peak memory itself and prints it at the end. The kernel's report on a child process would
-    be too large: it includes memory that the child shares with its parent until the new program starts.
+    The process measures its peak memory itself and prints it at the end. The peak memory that the kernel reports for
+    a child process would be too large: it includes memory that the child shares with its parent until the new program starts.
     """
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code + _PEAK, *words], stdout=subprocess.PIPE, text=True, check=True)

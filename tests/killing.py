@@ -182,9 +182,9 @@ def serving(code, errors):
 
 
 def moments(kills, lines):
-    """Choose `kills` moments, spread evenly over the run of a child process that executes `lines` lines.
+    """Choose lines at which a child process is killed: `kills` of the `lines` lines that it executes, at equal distances.
 
-    Every second moment has a random delay of at most 10 ms.
+    For every second choice, the kill has a random delay of at most 10 ms.
 
     Yields:
         The keyword arguments of `Server.kill`.

@@ -1,4 +1,4 @@
-"""The script examples/kingma_welling_figure2.py trains models, resumes, and plots their metrics."""
+"""The script examples/kingma_welling_figure2.py trains models, resumes training, and plots metrics."""
 
 import importlib.util
 import sys

@@ -192,9 +192,9 @@ def check_meaning(spec: Spec, examples: Inputs) -> None:
     standardized units, with the prior N(0, I) and the noise `examples.z`. A model passes if all readings give about the
     same ELBO. This is the case for an untrained model.
 
-    For the reading (mean, log sigma), log_var is 2 times the second output. If 1.5 or 3 times the second output gives a
-    better ELBO, the check ignores this reading. In this case, the order of the outputs is correct, but the posterior is
-    too wide because the training was too short.
+    For the reading (mean, log sigma), log_var is 2 times the second output. If the ELBO is even better with 1.5 or 3
+    times the second output, the check ignores this reading. In this case, the order of the outputs is correct, but the
+    posterior is too wide because the training was too short.
 
     Args:
         spec: The specification of the export.

@@ -22,7 +22,7 @@ _Layer = tuple[str, str]  # name of the network, name of the layer
 def make_variant(
     name: str, networks: tuple[Network, Network], comparison: Comparison, allow_loss: float | None
 ) -> tuple[Graphs, list[str]]:
-    """Quantize both graphs, and keep layers in float32 until the loss is within the budget.
+    """Quantize both graphs, except for as many layers as necessary to keep the loss within the budget.
 
     If the loss of the fully quantized model exceeds the budget, one layer after another is kept in float32. The layer
     that recovers the most nats per weight comes first. The nats that a layer recovers are the decrease of the loss if

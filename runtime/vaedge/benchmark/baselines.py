@@ -27,7 +27,13 @@ class Baseline:
     """A baseline with the operations of `vaedge.VAE`. It runs the encoder and the decoder one after the other."""
 
     def __init__(self, run: Run, prior: Prior, parameters: Sequence[str]) -> None:
-        """Store a function that runs either graph, the prior p(z), and the names of the parameters of p(x|z)."""
+        """Store the arguments.
+
+        Args:
+            run: Function that runs one of the two graphs.
+            prior: The prior p(z).
+            parameters: Names of the parameters of p(x|z).
+        """
         self._run = run
         self._prior = prior
         self._parameters = parameters

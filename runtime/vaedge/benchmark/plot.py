@@ -78,7 +78,7 @@ def draw_quality(report: Report, suffix: str) -> bytes:
 
 
 def pareto_front(points: Iterable[Point]) -> list[Point]:
-    """Return the points that no other point beats or equals in both coordinates, sorted. Smaller is better."""
+    """Return the sorted Pareto front: the points for which no other point is smaller or equal in both coordinates."""
     front: list[Point] = []
     for point in sorted(set(points)):
         if not front or point[1] < front[-1][1]:

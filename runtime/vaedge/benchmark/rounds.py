@@ -63,7 +63,10 @@ class Group:
         self.blocks[-1].append({name: self.calls[name].timed(seconds) for name in order})
 
     def rounds(self, name: str) -> list[list[float]]:
-        """Return the median times of a candidate's rounds, in microseconds: one list for each block with rounds."""
+        """Return the median time of each round of a candidate, in microseconds.
+
+        The result has one list for each block. Blocks without a complete round are left out.
+        """
         return [[float(np.median(part[name].durations)) / 1000 for part in block] for block in self.blocks if block]
 
     def medians(self, name: str) -> list[float]:
@@ -89,7 +92,7 @@ class Group:
         return len(self.blocks) >= _MIN_PRECISE_BLOCKS and max(map(relative_width, intervals)) <= precision
 
     def rows(self) -> list[Row]:
-        """Summarize each candidate. Without a complete round, the list is empty."""
+        """Return a summary of each candidate. The list is empty if no round is complete."""
         return [self._row(name) for name in self.calls] if any(self.blocks) else []
 
     def _row(self, name: str) -> Row:

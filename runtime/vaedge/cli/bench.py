@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=_STANDARD_OUTPUT,
         metavar="FILE",
-        help="write the report as JSON to FILE, or to the standard output if FILE is missing",
+        help="write the report as JSON to FILE; without FILE, write it to the standard output",
     )
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write the tables to this Markdown file, whose name ends in .md"

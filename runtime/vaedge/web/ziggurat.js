@@ -71,12 +71,12 @@
  * WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
  */
 
-/** The right end of the highest layer, where the tail begins. */
+/** The largest absolute value in the layers. The tail of the normal distribution begins here. */
 export const R = 3.6541528853610088;
 /** 1 / R as numpy stores it. */
 export const INVERSE_R = 0.27366123732975828;
 
-/** Limits of immediate acceptance, integers below 2^52. */
+/** For each layer, the limit below which a random integer is accepted without further computation. */
 export const k = new Float64Array([
   0xef33d8025ef6a, 0x0, 0xc08be98fbc6a8, 0xda354fabd8142, 0xe51f67ec1eeea, 0xeb255e9d3f77e, 0xeef4b817ecab9,
   0xf19470afa44aa, 0xf37ed61ffcb18, 0xf4f469561255c, 0xf61a5e41ba396, 0xf707a755396a4, 0xf7cb2ec28449a, 0xf86f10c6357d3,

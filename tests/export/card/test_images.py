@@ -161,7 +161,7 @@ def test_scatter_draws_each_class_in_its_color_and_far_points_at_the_edge():
 
 
 def test_scatter_names_the_classes_in_its_legend():
-    """Two scatter plots that differ only in the names of the classes differ only in the legend."""
+    """If only the names of the classes change, only the legend of a scatter plot changes."""
     points = np.array([[0, 0], [2, 2]], np.float32)
     first, second = (pixels(scatter_png(points, names, 3.0, 300)) for names in (["ax", "b"], ["ay", "b"]))
     assert first.shape == second.shape

@@ -141,7 +141,7 @@ def test_processes_with_one_thread_run_on_one_cpu(bundle, inputs):
 
 
 def test_other_interpreter_needs_no_vaedge(bundle, capsys, monkeypatch, tmp_path):
-    """The interpreter is started without the paths of this process. It finds vaedge by the location of the script."""
+    """The interpreter is started without PYTHONPATH. It finds vaedge by the location of the script."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "numpy.py").write_text("raise ImportError('PYTHONPATH was not removed')")
     argv = [

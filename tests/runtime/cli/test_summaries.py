@@ -67,7 +67,7 @@ def test_score_prints_the_summary_also_when_it_writes_a_file(table_bundle, tmp_p
 
 @pytest.fixture
 def images(edit_manifest, tmp_path):
-    """A bundle that supports `vaedge score`, and a folder with three valid images, a small one, and a broken one."""
+    """Return (bundle, folder). The folder holds three valid images, one too small image, and one broken image."""
     pillow = pytest.importorskip("PIL.Image")
     bundle = edit_manifest(lambda tree: tree["likelihood"].update(name="bernoulli"))
     folder = tmp_path / "images"

@@ -1,4 +1,4 @@
-"""Test paths, methods, the token, limits of bodies, mounting, and metrics."""
+"""Tests of the application: paths, methods, the token, limits of the body, mounting, and metrics."""
 
 import asyncio
 import re

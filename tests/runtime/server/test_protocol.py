@@ -55,7 +55,7 @@ def request(**changes):
         (request(inputs=[{**DATA, "datatype": "INT64", "data": [0] * 40}]), "z is an array of int64"),
         (request(inputs=[{**DATA, "datatype": "BYTES"}]), "expected a string"),
         (request(inputs=[{**DATA, "parameters": {"binary_data_size": 160}}]), "both data and binary_data_size"),
-        (request(inputs=[BINARY]), "z: binary_data_size is 160; the body has 0 further bytes"),
+        (request(inputs=[BINARY]), "z: binary_data_size is 160, but only 0 bytes of the body are left"),
         (request(outputs=[{"name": "y"}]), "unknown outputs: y; this model has x"),
         (request(outputs=[{"name": "x", "parameters": {"classification": 3}}]), "the only parameter of an output"),
         (request(outputs=[{"name": "x", "parameters": {"binary_data": 1}}]), "binary_data must be true or false"),
@@ -71,7 +71,7 @@ def test_invalid_json_requests_are_refused(app, client, body, message):
 @pytest.mark.parametrize(
     ("entry", "content", "message"),
     [
-        (BINARY, Z.tobytes()[:-1], "the body has 159 further bytes"),
+        (BINARY, Z.tobytes()[:-1], "but only 159 bytes of the body are left"),
         (BINARY, Z.tobytes() + b"0", "1 bytes after the last input"),
         ({**BINARY, "parameters": {"binary_data_size": 156}}, Z.tobytes(), "FP32 of shape [1, 40] has 160 bytes"),
         ({**BINARY, "parameters": {"binary_data_size": -160}}, Z.tobytes(), "binary_data_size is -160"),

@@ -56,7 +56,7 @@ def test_scores_and_p_values_agree(calculate, name):
 
 
 def test_p_value_counts_scores_that_are_at_least_as_large(calculate):
-    """The p-value of a score also counts the calibration scores that are equal to it."""
+    """The p-value of a score also counts calibration scores that are equal to this score."""
     calibration = calibrated(normal_terms(200))
     terms = normal_terms(1)
     own = calculate("scores", calibration_arrays(calibration) | terms._asdict(), model=MODEL)["scores"][0]

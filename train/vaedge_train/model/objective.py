@@ -86,7 +86,7 @@ class Objective(nn.Module):
         Args:
             x: (n, *input_shape).
             eps: (L, n, latent), draws from N(0, 1).
-            beta: Current weight of the rate, which rises during the warm-up.
+            beta: Current weight of the rate. It rises during the warm-up.
             y: (n,) int64, the class of each example, for a conditional model.
 
         Returns:

@@ -110,7 +110,7 @@ class StandardNormal(FrozenPrior):
         return kl_to_standard_normal(mean, log_var)
 
     def to_runtime(self) -> runtime.StandardNormal:
-        """Return N(0, I) of the package `vaedge`."""
+        """Return N(0, I) as a prior of the package `vaedge`."""
         return runtime.StandardNormal((self.latent,))
 
 

@@ -120,7 +120,7 @@ class VAE(nn.Module):
         return parameters if self.standardization is None else self.standardization.to_data(*parameters)
 
     def frozen_prior(self) -> FrozenPrior:
-        """Return a copy of the prior with constant parameters, which does not depend on the encoder."""
+        """Return a copy of the prior. The copy has constant parameters, and does not depend on the encoder."""
         return self.prior.frozen(self._encode)
 
     def forward(self, x: Tensor, eps: Tensor, y: Tensor | None = None, *, path_gradient: bool = False) -> Terms:
