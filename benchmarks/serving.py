@@ -205,7 +205,7 @@ def main() -> None:
 
 
 def print_tables(rates: dict[tuple[int, str], Rate], call: float, cpus: list[int]) -> None:
-    """Print all rates. Print how much longer a request takes than the in-process call and the empty route together."""
+    """Print all rates. Also print the time of a request minus the times of the in-process call and of the empty route."""
     print(f"in-process decode of one latent: {1e6 * call:.0f} us; CPUs {', '.join(map(str, cpus))}\n")
     print(
         "| candidate | connections | requests/s | median time | 99th percentile | requests/s relative to the empty route |\n|---|---|---|---|---|---|"
@@ -215,7 +215,9 @@ def print_tables(rates: dict[tuple[int, str], Rate], call: float, cpus: list[int
         print(f"| {name} | {connections} | {rate:,.0f} | {1e3 * median:.2f} ms | {1e3 * tail:.2f} ms | {share:.2f} |")
     if (1, EMPTY) not in rates:
         return
-    print("\n| candidate, 1 connection | time per request | minus in-process call and empty route |\n|---|---|---|")
+    print(
+        "\n| candidate, 1 connection | time per request | time minus (in-process call + empty route) |\n|---|---|---|"
+    )
     for (connections, name), (rate, _, _) in rates.items():
         if connections == 1 and name != EMPTY:
             above = 1 / rate - call - 1 / rates[1, EMPTY].rate

@@ -58,7 +58,7 @@ def detect(folder: Path) -> None:
     normal = simulate(5_000, seed=1)
     found = vae.detect(normal, false_alarm_rate=0.01, maps=True)
     usual = found.maps.mean(0)  # nats
-    print(f"normal readings: {found.is_anomaly.mean():.2%} called faults, at a false-alarm rate of 1 %")
+    print(f"normal readings: {found.is_anomaly.mean():.2%} detected as faults; the false-alarm rate was set to 1 %")
     for name, fault in FAULTS.items():
         found = vae.detect(normal[:500] + np.float32(fault * SCALES), false_alarm_rate=0.01, maps=True)
         suspect = SENSORS[int((found.maps.mean(0) - usual).argmax())]

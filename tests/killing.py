@@ -182,7 +182,7 @@ def serving(code, errors):
 
 
 def moments(kills, lines):
-    """Choose lines at which a child process is killed: `kills` of the `lines` lines that it executes, at equal distances.
+    """Choose lines at which a child process is killed: `kills` of the `lines` lines that it executes, evenly spread.
 
     For every second choice, the kill has a random delay of at most 10 ms.
 

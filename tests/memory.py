@@ -43,7 +43,7 @@ def peak():
 
 
 def slope(samples):
-    """Return the growth of a measurement per sample: the median slope over all pairs of samples.
+    """Return how much a measured value grows from one sample to the next: the median slope over all pairs of samples.
 
     Because of the median, a single jump does not change the result.
     """

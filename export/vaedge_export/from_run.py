@@ -44,7 +44,8 @@ def export_run(
         calibration: Whether to calibrate anomaly detection. The data set of the run is read again. The calibration
             uses the test part, binarized as during the training. It does not use the validation part, because the best
             epoch was chosen on that part.
-        data_dir: Folder of the data set; None means the folder of the training. Used only if `calibration` is True.
+        data_dir: Folder of the data set. None means the folder from which training read the data set. Used only if
+            `calibration` is True.
         cache_dir: Folder for decoded images, if the data set is a folder of images. None means the folder "cache"
             beside the run. Used only if `calibration` is True.
         progress: Whether to print each step.
@@ -122,9 +123,9 @@ def _test_part(run: Run, data_dir: str | None, cache_dir: Path | None) -> dict[s
 
 
 def _metrics(run: Run) -> dict[str, float | str]:
-    """Return the result of the `vaedge evaluate` that used the most examples and draws.
+    """Return the result of `vaedge evaluate` with the most examples and, among these, the most draws.
 
-    If there is no such result, return the metrics of training.
+    If there is no result of `vaedge evaluate`, return the metrics of training.
     """
     given = f"{Path(run.config.dataset).name}{' with their labels as conditions' if run.classes else ''}"
     return _evaluation_metrics(run, given) if run.evaluations else _epoch_metrics(run, given)

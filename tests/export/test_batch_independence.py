@@ -1,4 +1,4 @@
-"""In fp32, the result for an example depends on the other examples of its batch only by rounding errors.
+"""In fp32, the other examples of a batch change the result of an example only by rounding errors.
 
 With several threads, ONNX Runtime splits the convolutions of small and of large batches differently. Graphs without
 convolutions give the same bits for every batch size, as tests of the runtime verify.

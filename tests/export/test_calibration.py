@@ -1,4 +1,4 @@
-"""Exports with a calibration for anomaly detection."""
+"""The export of bundles with a calibration for anomaly detection."""
 
 import dataclasses
 import hashlib

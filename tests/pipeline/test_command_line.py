@@ -1,4 +1,4 @@
-"""The command line from a folder of images to a bundle, and back to images."""
+"""The commands that turn a folder of images into a bundle, and the bundle into images."""
 
 import numpy as np
 import pytest

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture(scope="module", params=["article", "mnist", "mnist-conv"])
 def pair(request):
-    """The same bundle on the CPU and on the GPU, and examples."""
+    """Return (cpu, gpu, x): a bundle on the CPU, the same bundle on the GPU, and examples."""
     folder = MODELS / request.param
     with np.load(folder / "reference.npz") as archive:
         x = archive["x"]

@@ -87,7 +87,7 @@ def test_fp32_results_do_not_depend_on_threads_batch_or_chunks(bundle, many, mon
 def test_int8_results_do_not_depend_on_the_threads(bundle, many, model):
     """The number of threads does not change int8 results.
 
-    The other examples of a batch may change them, because the scales of the activations depend on the whole batch.
+    The batch may change int8 results, because the scales of the activations depend on all examples of the batch.
     """
     expected = vaedge.load(bundle.parent / model, variant="int8", threads=1).reconstruct(many)
     for threads in (2, 3):

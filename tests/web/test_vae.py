@@ -22,7 +22,7 @@ def array(values):
 
 
 def batch(found):
-    """Convert the JSON of a batch that the script calls.mjs printed to a float64 array."""
+    """Return a float64 array. `found` is the JSON of a batch, which the script `calls.mjs` printed."""
     return np.array(found["data"], np.float64).reshape(found["shape"])
 
 

@@ -155,7 +155,7 @@ def with_measurements(
 
     Args:
         manifest: The manifest.
-        comparison: The comparison with the float32 graphs.
+        comparison: The comparison of variants with the float32 graphs.
         made: Dict from the name of each other variant to a pair: its graphs, and the names of the layers that stay in
             float32.
         say: Function that receives one line of text for each variant other than fp32.

@@ -31,7 +31,7 @@ def make_variant(
     Args:
         name: Name of the variant, a key of QUANTIZERS.
         networks: The encoder and the decoder.
-        comparison: The comparison with the float32 graphs.
+        comparison: The comparison of variants with the float32 graphs.
         allow_loss: The budget: the maximum decrease of the ELBO, in nats per example. None means the default budget of
             the comparison.
 
@@ -39,7 +39,7 @@ def make_variant(
         The graphs, and the names of the layers that stay in float32.
 
     Raises:
-        LossError: The loss exceeds the budget, even with layers in float32.
+        LossError: The loss still exceeds the budget if all layers that may be kept are in float32.
     """
     budget = comparison.budget if allow_loss is None else allow_loss
     examples = comparison.examples.repeated(_CALIBRATION_EXAMPLES)
@@ -78,7 +78,9 @@ def make_variant(
 
 
 def keeping_order(weights: Mapping[_Layer, int], recovered: Mapping[_Layer, float]) -> list[_Layer]:
-    """Return the layers in the order in which they are kept in float32: the most nats recovered per weight first.
+    """Return the layers in the order in which they are kept in float32.
+
+    The first layer is the one that recovers the most nats per weight.
 
     Args:
         weights: Dict from layer to its number of weights.
@@ -96,7 +98,7 @@ def _rounded_up(loss: float) -> float:
 
 
 def _quantize(name: str, content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> bytes:
-    """Return the graph of a variant, with the metadata of the float32 graph and the name of the variant."""
+    """Return the graph of a variant. It has the metadata of the float32 graph, and its metadata name the variant."""
     original = onnx.load_model_from_string(content)
     metadata = {entry.key: entry.value for entry in original.metadata_props}
     quantized = QUANTIZERS[name].quantize(content, inputs, keep)

@@ -5,8 +5,8 @@ below the true median has a binomial distribution, whatever the distribution of 
 stays about the same if another process slows down a few of the timed calls. The computation needs no random numbers.
 
 The interval of ratios uses Wilcoxon's signed-rank test, because this interval is narrower. The test assumes that the
-logarithms of the ratios have a symmetric distribution. Times that were measured in turn justify this assumption: for
-equal candidates, a ratio and its reciprocal have the same probability.
+logarithms of the ratios have a symmetric distribution. The assumption is plausible, because the times of the candidates
+are measured alternately: for equal candidates, a ratio and its reciprocal have the same probability.
 
 Source: Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3rd edition, sections 3.1 to 3.3 (signed rank)
 and 3.6 (median).

@@ -1,7 +1,7 @@
 """Messages between `vaedge bench` and the processes that it starts.
 
-A message is the size of an .npz archive in 8 bytes, followed by the archive. The archive holds arrays, and fields as
-JSON. This encoding does not depend on the versions of Python and numpy.
+A message consists of an .npz archive after 8 bytes with the size of the archive. The archive holds arrays, and fields
+as JSON. This encoding does not depend on the versions of Python and numpy.
 """
 
 import io

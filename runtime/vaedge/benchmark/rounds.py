@@ -4,7 +4,8 @@ A round times all candidates in turn, for one operation and one batch size. The 
 too. Therefore a change of the machine's load affects all rows alike.
 
 The place of a process in memory changes its speed by about 1 %, for as long as the process lives. Therefore the rounds
-are divided into blocks, and each block runs in new processes. The blocks are the independent values of the statistics.
+are divided into blocks, and each block runs in new processes. Each block gives one independent value for
+the statistics.
 """
 
 import time

@@ -70,7 +70,8 @@ def time_in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> d
         seconds: Total time in seconds for which each call is repeated. Each call is repeated at least 20 times.
 
     Returns:
-        Dict from the name of each call to one list per round, with the duration of each repetition in nanoseconds.
+        Dict from the name of each call to its durations in nanoseconds: one list for each round, and in this list one
+            number for each repetition of the call.
     """
     durations: dict[str, list[list[int]]] = {name: [] for name in calls}
     for _ in range(_ROUNDS):

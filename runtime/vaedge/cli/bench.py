@@ -33,10 +33,10 @@ from vaedge.files.atomic import write_atomically
 _STANDARD_OUTPUT = Path("-")
 _DEFAULT_SECONDS = 90.0  # for all rows, so that a run with cold starts takes less than two minutes
 _DEFAULT_PRECISION = 0.02
-_BUDGET_HELP = f"time budget of each row, in seconds (default: {_DEFAULT_SECONDS:.0f} seconds for all rows together)"
+_BUDGET_HELP = f"time budget of each row, in seconds (default: {_DEFAULT_SECONDS:.0f} divided by the number of rows)"
 _PERCENT_HELP = (
-    "end the rounds when the 99 %% interval of each ratio, or of the median time of a single candidate, is narrower "
-    "than this (default: 2%%)"
+    "end the rounds when the 99 %% interval of each ratio (or of the median time, if there is only one candidate) is "
+    "narrower than this (default: 2%%)"
 )
 
 

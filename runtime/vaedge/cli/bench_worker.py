@@ -1,8 +1,8 @@
 """The process in which `vaedge bench` runs a candidate.
 
-This file runs as a script. numpy and ONNX Runtime must be installed for the interpreter. vaedge does not have to be
-installed, because the script imports the package that contains this file. It imports nothing else from the folder that
-contains this package.
+This file runs as a script, in any interpreter that has numpy and ONNX Runtime. The interpreter does not need vaedge,
+because the script imports the package `vaedge` to which this file belongs. It imports nothing else from the folder in
+which this package is installed.
 """
 
 import sys

@@ -115,7 +115,7 @@ class Sampled:
         return {"x": x, **condition_columns(conditions, self._vae.manifest)}
 
     def skip(self, count: int) -> None:
-        """Draw the latents of the next `count` rows and discard them, so that later rows get the same draws."""
+        """Draw the latents of the next `count` rows and discard them, so that later rows do not get these latents."""
         self._draw(count)
         if self._draws is not None:
             self._draws.skip(count * math.prod(self._vae.input_shape))

@@ -107,9 +107,9 @@ class StandardNormal:
 class Mixture:
     """A mixture of K diagonal Gaussians.
 
-    The attributes are the constants that sampling needs. `Mixture.from_parameters` computes them once, during the
-    export, because the last bits of `exp` depend on the machine. Therefore a seed gives the same latents on every
-    machine.
+    The attributes are the constants that sampling needs. The last bits of `exp` depend on the machine. Therefore
+    `Mixture.from_parameters` computes the constants once, during the export, so that a seed gives the same latents on
+    every machine.
 
     Attributes:
         mean: Means, float32, shape (K, *latent_shape).

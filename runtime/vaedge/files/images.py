@@ -223,7 +223,8 @@ def interleave_rows(originals: FloatArray, reconstructions: FloatArray, columns:
         columns: Maximum number of images per row.
 
     Returns:
-        The images in the new order, and the number of columns of the grid. Gray images fill up the last rows.
+        The images in the new order, and the number of columns of the grid. The empty places in the last two rows are
+        filled with images of one gray.
     """
     columns = min(columns, len(originals))
     missing = -len(originals) % columns

@@ -132,7 +132,7 @@ def write_shards(folder: Path, source: Source, job: Mapping[str, Any], progress:
 
 
 def _is_whole(path: Path, rows: int) -> bool:
-    """Return whether a shard exists, can be read, and holds `rows` rows. Other shards are written again."""
+    """Return whether a shard exists, can be read, and holds `rows` rows. If not, the shard is written again."""
     for found in (path.with_suffix(".npy"), path.with_suffix(".npz")):
         if found.exists():
             try:

@@ -86,7 +86,7 @@ class JobQueue:
     def is_running(self) -> bool:
         """Whether there are jobs that run or wait.
 
-        This stays true if the event loop ends before the jobs that run in the thread.
+        If the event loop ends while the thread still runs jobs, this stays true.
         """
         return self._busy
 
@@ -120,7 +120,7 @@ class JobQueue:
             self._memory.release(job.held)
 
     def _start(self) -> None:
-        """Run all waiting jobs, here or in the thread."""
+        """Run all waiting jobs, in the event loop or in the thread."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -15,7 +15,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class Body:
-    """The body of one request. Its bytes are reserved in the memory until `release`.
+    """The body of one request. Its bytes count toward the limit of memory until `release`.
 
     Attributes:
         content: The bytes that were read.

@@ -13,7 +13,7 @@ class Job:
 
     Attributes:
         model: The model.
-        future: Receives the response, or None if the client went away.
+        future: The future of the response. Its result is None if the client went away.
         delivered: Whether `future` has received a response.
         abandoned: Whether the wait for the response ended before the response arrived.
         held: Number of bytes that are reserved in the memory for the result.

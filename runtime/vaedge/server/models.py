@@ -103,7 +103,7 @@ class Model:
         joins: Whether calls may run together in one batch. This requires fp32 on the CPU, because results of int8
             depend on the batch, and GPUs round differently for each batch size. `log_prob` and `detect` run alone.
         is_steady: Whether the time of a call depends only on its number of rows, and whether the time to read its
-            request depends only on the size of the body. The second condition excludes samples, because their latents
+            request depends only on the size of the body. This is False for the operation `sample`, because its latents
             are drawn while the request is read.
         inputs: The metadata of the inputs.
         outputs: The metadata of the outputs.

@@ -77,7 +77,8 @@ def from_bytes(tensor: BinaryTensor, body: bytes, start: int) -> Array:
     name, dtype, shape, elements, size = tensor
     if size > len(body) - start:
         raise invalid(
-            f"{name}: binary_data_size is {size}, but only {len(body) - start} bytes of the body are left; correct this size"
+            f"{name}: binary_data_size is {size}, but only {len(body) - start} bytes of the body are left; correct "
+            "this size"
         )
     if dtype is None:
         return _texts(name, _elements(name, body[start : start + size], elements), shape)

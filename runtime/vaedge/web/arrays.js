@@ -1,5 +1,5 @@
 /**
- * Converts arguments of calls to arrays.
+ * Converts the arguments of public functions into arrays.
  *
  * @typedef {Float32Array | Float64Array | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array
  *   | Int32Array | Uint32Array | BigInt64Array | BigUint64Array} TypedArray

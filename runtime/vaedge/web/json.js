@@ -60,7 +60,7 @@ class Parser {
   }
 
   /**
-   * Match a sticky pattern at the position, and move the position behind the match.
+   * Match a sticky pattern at the position, and move the position to the end of the match.
    *
    * @param {RegExp} pattern
    */

@@ -91,7 +91,7 @@ export class Generator {
   }
 
   /**
-   * Return a normal whose absolute value is above R.
+   * Return a random number from the tail of the normal distribution, whose absolute value is above R.
    *
    * @param {number} sign
    */

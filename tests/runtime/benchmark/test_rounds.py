@@ -79,7 +79,7 @@ def test_drift_compares_the_first_and_the_last_third():
 
 
 def run(group, seconds, precision=0.02, advance=lambda _: None):
-    """Run rounds. Return the number of restarts."""
+    """Run rounds. Return how often the processes were restarted."""
     restarts = []
     run_rounds([group], seconds, precision, lambda: restarts.append(None), advance)
     return len(restarts)

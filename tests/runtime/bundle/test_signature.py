@@ -75,7 +75,7 @@ def test_signature_is_compared_in_order(inputs, outputs):
 
 
 def test_session_finds_batch_axis_that_the_operators_fix():
-    """A graph is refused if it declares that an output has any batch size, but a node fixes this batch size to 1."""
+    """A graph is refused if it declares an output with a variable batch size, but a node fixes this batch size to 1."""
     import onnxruntime
 
     nodes = [node(b"Reshape", (b"x", b"shape"), (b"mean",))]

@@ -12,7 +12,7 @@ from vaedge.cli.main import main
 
 
 def report(factor=1.0, cores=2, blocks=20, spinning="500 us"):
-    """Return a report whose only row took about 100 microseconds times a factor."""
+    """Return a report with one row. Its median time is about 100 microseconds times `factor`."""
     times = tuple((factor * (100 + (index % 3) / 10),) * 2 for index in range(blocks))
     row = {"candidate": "fp32 x1", "operation": "decode", "batch_size": 64, "calls": 99, "stopped": "budget"}
     row |= {

@@ -1,6 +1,6 @@
 """Commands write large results in parts, which together have the same rows as a single call.
 
-An interrupted command can continue to write its folder of shards.
+If a command that writes a folder of shards is interrupted, it can be repeated to write the missing shards.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The output of `vaedge info` and `vaedge score`, and the messages about images that `--skip-broken` leaves out."""
+"""The output of `vaedge info` and `vaedge score`, and the messages of `--skip-broken` about broken images."""
 
 import json
 import re

@@ -180,7 +180,7 @@ def test_missing_library_is_found_before_onnxruntime_opens_a_session(bundle, mon
 
 
 def test_undefined_symbol_of_onnxruntime_itself_is_not_an_error(bundle, monkeypatch, tmp_path):
-    """The only symbol that the loader cannot find is one that ONNX Runtime provides when it loads the library."""
+    """When ONNX Runtime loads the library, the symbol is not missing, because ONNX Runtime itself defines it."""
 
     def load(path):
         raise OSError(f"{path}: undefined symbol: Provider_GetHost")

@@ -56,7 +56,7 @@ def test_numbered_columns_are_names(write, header):
 def test_repeated_integers_are_no_names(write):
     """A first line of numbers is a header only if the numbers increase.
 
-    Files in which they do not increase have no header, and are refused.
+    Other files whose first line holds only numbers are refused, because their header is missing.
     """
     with pytest.raises(vaedge.InputError, match="header"):
         read_table(write("9,9\n5,6\n"))

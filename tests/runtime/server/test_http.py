@@ -1,4 +1,4 @@
-"""Errors of HTTP are JSON, and headers are limited in size and time."""
+"""Responses to invalid HTTP are JSON. Headers that are too large or too slow are refused."""
 
 import asyncio
 import gc
@@ -27,7 +27,7 @@ CHUNKS = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 
 @contextmanager
 def listening(app, **attributes):
-    """Serve an application in a thread, with changed attributes of the protocol."""
+    """Serve an application in a thread. `attributes` are set in a subclass of `Protocol`."""
     config = uvicorn.Config(
         answer_canceled(app),
         port=0,

@@ -1,4 +1,4 @@
-"""The server ends while a request still runs, after the time for accepted requests has passed."""
+"""After SIGTERM, the server waits a limited time for running requests. Then it ends, even if a request still runs."""
 
 import asyncio
 import re

@@ -94,7 +94,7 @@ def test_split_of_rows_is_the_split_of_a_copy(chosen, size):
 
 
 def test_parts_share_the_memory_of_the_whole(chosen, examples):
-    """Parts must not copy the data, because a data set may be larger than memory."""
+    """The parts of a data set must not copy its data, because the data may be larger than memory."""
     for whole in (chosen, examples):
         parts = whole.hold_out(5)
         parts += parts[0].hold_out(4)

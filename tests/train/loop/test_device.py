@@ -84,7 +84,7 @@ def test_number_of_threads_is_restored():
 
 
 def test_training_uses_deterministic_convolutions(config, tmp_path, monkeypatch):
-    """Without them, a resumed run on a GPU would not end with exactly the same weights."""
+    """With other convolutions, a resumed run on a GPU could end with slightly different weights."""
     used, honest = set(), Trainer.step
     monkeypatch.setattr(
         Trainer, "step", lambda self, batch: used.add(torch.backends.cudnn.deterministic) or honest(self, batch)

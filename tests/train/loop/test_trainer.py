@@ -178,7 +178,7 @@ def test_every_likelihood_trains_without_a_validation_part(config, tmp_path, lik
 
 
 def test_test_examples_do_not_choose_the_weights(tmp_path):
-    """Two runs that differ only in their test examples keep the same weights."""
+    """Two runs with different test examples, but equal data otherwise, store the same weights."""
     rng = np.random.default_rng(0)
     train_examples = rng.integers(0, 256, (60, 5)).astype(np.uint8)
     for name in "ab":
@@ -231,7 +231,7 @@ def test_steps_follow_the_schedules(config, monkeypatch):
 
 
 def whole(examples):
-    """Return a batch with all examples, as in a run with one process."""
+    """Return a batch for the only process of a run. It consists of all given examples."""
     return Batch(examples.x, examples.y, len(examples))
 
 

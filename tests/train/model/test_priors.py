@@ -1,4 +1,4 @@
-"""The priors p(z) agree with numerical integrals, N(0, I), and torch.distributions."""
+"""The priors p(z) agree with numerical integrals and with torch.distributions."""
 
 import math
 

@@ -46,10 +46,9 @@ def iwae_loss(terms: Terms, beta: float = 1.0) -> Tensor:
 def dreg_loss(terms: Terms, beta: float = 1.0) -> Tensor:
     """Return a scalar whose gradient is the doubly reparameterized one, DReG (Tucker et al. 2019, eq. 8).
 
-    The scalar itself is not the bound.
-
-    The gradient of each draw is multiplied by the normalized importance weight of the draw. The gradient that flows
-    through z is multiplied by the square of this weight.
+    The scalar itself is not the bound. For the parameters of the decoder and the prior, the gradient of each draw is
+    multiplied by the normalized importance weight of the draw. The gradient that flows through z is multiplied by the
+    square of this weight instead.
 
     Args:
         terms: Log-probabilities of a batch, as `VAE.forward` returns them with the path gradient.

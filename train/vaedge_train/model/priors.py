@@ -224,8 +224,8 @@ class VampPrior(_GaussianMixture):
         """Store the initial pseudo-inputs, with equal weights.
 
         Args:
-            pseudo_inputs: (K, *input_shape) in the units of the encoder, for example the first examples of the
-                training set.
+            pseudo_inputs: (K, *input_shape), for example the first examples of the training set. They are standardized
+                if the encoder takes standardized data.
             value_range: Minimum and maximum of the data, to which the pseudo-inputs are clamped. None means no limits.
         """
         super().__init__()

@@ -97,7 +97,10 @@ export class ImageInput {
     this.errorCaption.textContent = caption;
   }
 
-  /** Show the drawing, and pass it to `change`. It is rounded to 8-bit pixels, so that a link reproduces it. */
+  /**
+   * Show the drawing, and pass it to `change`. The drawing is rounded to 8-bit pixels, because links to the page store
+   * 8-bit pixels.
+   */
   finish() {
     this.x = fromBytes(this.kind, /** @type {Uint8Array} */ (asBytes(this.kind, this.x)));
     this.view.show(this.x);

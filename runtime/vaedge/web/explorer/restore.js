@@ -83,7 +83,7 @@ function requireConditions(values, model) {
 }
 
 /**
- * Return the number in "r0", "r1", ..., or null if the text is not an example.
+ * Return the number of the example that a text such as "r0" or "r1" names. Return null for any other text.
  *
  * @param {string} text
  * @param {Model} model

@@ -8,7 +8,7 @@
  * @property {Float32Array} z The latents.
  * @property {string} seed Seed of the samples, decimal digits.
  * @property {Record<string, number[]>} conditions Elements of the value of each condition.
- * @property {number[]} pad The two latents that the pad shows and sets.
+ * @property {number[]} pad The two latents that are shown and set by the pad, an area of the page.
  * @property {string[]} ends The two ends of the interpolation: "x" for the input, or "r0", "r1", ...
  */
 
