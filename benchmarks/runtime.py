@@ -225,9 +225,9 @@ def _overhead(model: str, rounds: int) -> list[str]:
 def _limits(model: str, rounds: int) -> list[str]:
     """Compare the speed of `reconstruct` with two limits of the machine.
 
-    The limit of large batches is the number of floating-point operations per second. A product of large matrices
-    measures this limit. The limit of batch size 1 is the time to read the weights from memory. A sum of numbers
-    measures this limit.
+    With large batches, the speed is limited by the number of floating-point operations per second. This number is
+    measured with a product of large matrices. With batch size 1, the speed is limited by the time to read the weights
+    from memory. The speed of the memory is measured with a sum of many numbers.
     """
     bundle = read_bundle(model)
     threads = 2

@@ -62,7 +62,7 @@ class _Lines:
         return self._executed
 
     def end(self):
-        """Send the message, if it has not been sent at the line `at`. Then wait until the parent kills this process."""
+        """Send the message, unless it was sent at the line `at`. Then wait until the parent kills this process."""
         sys.settrace(None)
         if self._at is None or self._last < self._at:
             self._announce({"pid": os.getpid(), "lines": self._last})

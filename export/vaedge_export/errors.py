@@ -44,7 +44,7 @@ class AgreementError(VerificationError):
 
 
 class DependenceError(VerificationError):
-    """An output is the same for every input."""
+    """An output of a module does not depend on the input of the module."""
 
 
 class LossError(ExportError):

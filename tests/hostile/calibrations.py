@@ -16,7 +16,7 @@ def _integers(*values):
 
 
 def _calibration(**changes):
-    """Return a function that makes a valid calibration file with some arrays replaced. None removes an array."""
+    """Return a function that makes a valid calibration file with changes. An array that is given as None is removed."""
 
     def make(model):
         arrays = {

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 def correlated_table():
     """A table of twelve columns, one of which is constant.
 
-    In each other column, a combination of three factors makes up 95 % of the variance.
+    In all other columns, a combination of three factors makes up 95 % of the variance.
     """
     rng = np.random.default_rng(0)
     weights = np.random.default_rng(99).standard_normal((3, 12))

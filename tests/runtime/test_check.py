@@ -64,7 +64,7 @@ def test_difference_is_reported_as_a_multiple_of_the_tolerance(edit_reference, b
 
 
 def test_difference_in_one_small_feature_fails(edit_reference, bundle):
-    """Each element of an output has its own tolerance, so elements with larger tolerances do not hide a difference."""
+    """Each element of an output has its own tolerance. A larger tolerance of another element does not matter."""
     mean = stored(bundle, "mean").copy()
     tolerance = np.full(20, 1e-3, np.float32)
     tolerance[7] = 1e-6

@@ -49,9 +49,9 @@ def ratio_interval(ratios: Sequence[float]) -> Interval | None:
 def quotient_interval(new: Sequence[float], old: Sequence[float]) -> Interval | None:
     """Return the 99 % interval of the median of `new` divided by the median of `old`.
 
-    `new` and `old` are independent lists of positive values. The method is variance estimates recovery (MOVER), applied
-    to logarithms. Let n and o be the logarithms of the medians, with the intervals [n_low, n_high] and [o_low, o_high].
-    The result is the interval from exp(n - o - sqrt((n - n_low)^2 + (o_high - o)^2))
+    `new` and `old` are independent lists of positive values. The method of variance estimates recovery (MOVER) is
+    applied to logarithms. Let n and o be the logarithms of the medians, with the intervals [n_low, n_high] and
+    [o_low, o_high]. The result is the interval from exp(n - o - sqrt((n - n_low)^2 + (o_high - o)^2))
     to exp(n - o + sqrt((n_high - n)^2 + (o - o_low)^2)).
 
     Returns:

@@ -43,8 +43,8 @@ def compare_reports(args: argparse.Namespace) -> int:
         fewest = min(len(row.rounds) for report in (old, new) for row in report.rows)
         seconds = max(map(sufficient_seconds, (old, new)))
         raise InputError(
-            f"--fail-above cannot be checked: each row needs at least {MIN_VALUES} blocks of rounds in both reports, "
-            f"but one row has only {fewest}; measure both again with --seconds {seconds:.0f} or more"
+            f"--fail-above cannot be checked: each row of both reports needs at least {MIN_VALUES} blocks of "
+            f"measurements, but one row has only {fewest}; measure both again with --seconds {seconds:.0f} or more"
         )
     return 0
 

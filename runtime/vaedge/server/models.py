@@ -205,7 +205,10 @@ class Model:
         return self._shared(self._operation)
 
     def _shared(self, name: str) -> Run:
-        """Return the function that all calls share. If calls must not run together, return a new function."""
+        """Return the function of a call. Calls with the same function may be joined in one batch.
+
+        If the calls of this model must not be joined, return a new function for each call.
+        """
         return self._runs[name] if self.joins else partial(self._runs[name])
 
 

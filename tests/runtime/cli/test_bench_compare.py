@@ -94,7 +94,7 @@ def test_rows_without_an_interval_do_not_pass_a_limit(run, capsys):
     captured = capsys.readouterr()
     assert captured.out.count("not available  too few blocks") == 2
     assert (
-        "each row needs at least 8 blocks of rounds in both reports, but one row has only 7; measure both again "
+        "each row of both reports needs at least 8 blocks of measurements, but one row has only 7; measure both again "
         "with --seconds 3 or more"  # 8 starts of 0.2 seconds take three quarters of 2.1 seconds
     ) in captured.err
 

@@ -111,7 +111,10 @@ def test_manifest_has_at_most_a_million_bytes(evaluate):
 
 
 def limits_of_graphs():
-    """Yield pairs of an ONNX model and the name of a variant, at the limits of the bundle format and beyond them."""
+    """Yield pairs of an ONNX model and the name of a variant.
+
+    The models are at the limits of the bundle format, or beyond these limits.
+    """
     contrib = b"com.microsoft"
     quantized = model(
         graph([operator(b"MatMulNBits", extra=bytes_field(7, contrib))]), opsets=((b"", 20), (contrib, 1))

@@ -260,7 +260,7 @@ class Trainer:
         self.writer.save()
 
     def _require_finite_totals(self) -> None:
-        """Raise NonFiniteError if the loss became NaN or infinite in a step that was not checked."""
+        """Raise NonFiniteError if the loss became NaN or infinite in a step whose loss has not been checked yet."""
         if not bool(self.state.totals.isfinite().all()):
             distortion, rate = self.state.totals.tolist()
             raise NonFiniteError(self._steps_done(), distortion + rate, distortion, rate)
