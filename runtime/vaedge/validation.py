@@ -193,8 +193,8 @@ def class_numbers(labels: npt.NDArray[Any], name: str, condition: Condition) -> 
     """Convert an array of class names to an array of class numbers. An array without texts is returned unchanged.
 
     Args:
-        labels: Array of texts, each the name of a class. If no class name is an integer, a text may also be the number
-            of a class, such as "3". Spaces around a text are ignored.
+        labels: Array of texts, each the name of a class. A text may also be the number of a class, such as "3", if no
+            class has an integer as its name. Spaces around a text are ignored.
         name: Name of the condition, for the error.
         condition: The condition that has these classes. If it has no classes, `labels` is returned unchanged.
 

@@ -51,7 +51,7 @@ def nats(manifest: Manifest, variant: str) -> tuple[float | None, float | None, 
 
     Returns:
         The negative ELBO on test data, the decrease of the ELBO compared with fp32, and the standard error of this
-        decrease. None replaces a number that the manifest does not state.
+        decrease. A number is None if the manifest does not state it.
     """
     measured = manifest.variants[variant].measured
     elbo = _number(manifest.metrics, "test_elbo")

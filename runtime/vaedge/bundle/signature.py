@@ -91,8 +91,8 @@ def tensor(element_type: str, shape: list[int | str]) -> Tensor:
         shape: Shape of the tensor with the batch axis. A string means an axis of any size.
 
     Returns:
-        The element type, and the shape without the batch axis. If the batch axis is missing or has a fixed size, a
-        note about this is added to the element type. The type then differs from every type that a manifest requires.
+        The element type as a text, and the shape without the batch axis. If the batch axis is missing or has a fixed
+        size, the text also states this, so that the comparison with the manifest fails.
     """
     batch, *example = shape or [0]
     sizes = tuple(size if isinstance(size, int) else 0 for size in example)

@@ -3,8 +3,8 @@
  *
  * @typedef {object} Tensor
  * @property {string} name
- * @property {string} dtype The element type. If the batch axis is missing or has a fixed size, a note about it
- *   follows the element type. Because of the note, the tensor differs from every tensor that a manifest can require.
+ * @property {string} dtype The element type as a text. If the batch axis is missing or has a fixed size, the text
+ *   also states this, so that the comparison with the manifest fails.
  * @property {number[]} shape Shape without the batch axis. 0 means that the axis has any size.
  *
  * @typedef {{inputs: Tensor[], outputs: Tensor[]}} Signature Inputs and outputs in their order.

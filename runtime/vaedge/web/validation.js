@@ -249,8 +249,8 @@ function requireWithin(data, name, size, range) {
 /**
  * Return the number of the class of each label.
  *
- * @param {ArrayLike} labels Integers, or names of classes. If no class has an integer as its name, a text may also be
- *   the number of a class. Spaces around a text are ignored.
+ * @param {ArrayLike} labels Numbers or names of classes. A number may also be written as a text, such as "3", if no
+ *   class has an integer as its name. Spaces around a text are ignored.
  * @param {string} name Name of the condition, for the error.
  * @param {readonly string[]} classes
  * @returns {BigInt64Array}
