@@ -200,7 +200,7 @@ def main() -> None:
         type=int,
         nargs="*",
         default=list(range(10)),
-        help="digits of the first report; each of them is the normal class of one comparison",
+        help="classes of digits that the first report compares; each one is the normal class once",
     )
     parser.add_argument("--no-baselines", action="store_true", help="leave out PyOD")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Servers that benchmarks/serving.py compares with: `python serving_baselines.py NAME BUNDLE PORT`.
+"""Servers for the comparison in benchmarks/serving.py: `python serving_baselines.py NAME BUNDLE PORT`.
 
 NAME is `fastapi` or `empty`. `fastapi` decodes latents, and answers with JSON. `empty` computes nothing, and returns as
 many bytes as a decoded image has.

@@ -1,4 +1,4 @@
-"""The LitServe server that benchmarks/serving.py compares with: `python serving_litserve.py BUNDLE PORT`."""
+"""A LitServe server for the comparison in benchmarks/serving.py: `python serving_litserve.py BUNDLE PORT`."""
 
 import sys
 

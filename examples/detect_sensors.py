@@ -53,7 +53,7 @@ def train(folder: Path) -> None:
 
 
 def detect(folder: Path) -> None:
-    """Load the bundle. Print which shares of the normal readings and of each kind of fault are called anomalies."""
+    """Load the bundle. For normal readings and for each kind of fault, print the share that is called an anomaly."""
     vae = vaedge.load(folder / "bundle")
     normal = simulate(5_000, seed=1)
     found = vae.detect(normal, false_alarm_rate=0.01, maps=True)

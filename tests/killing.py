@@ -62,7 +62,7 @@ class _Lines:
         return self._executed
 
     def end(self):
-        """Send the message, unless it was sent at the line `at`. Then wait until the parent kills this process."""
+        """Send the message if the line `at` was not reached. Then wait until the parent kills this process."""
         sys.settrace(None)
         if self._at is None or self._last < self._at:
             self._announce({"pid": os.getpid(), "lines": self._last})
@@ -182,9 +182,13 @@ def serving(code, errors):
 
 
 def moments(kills, lines):
-    """Choose lines at which a child process is killed: `kills` of the `lines` lines that it executes, evenly spread.
+    """Choose the executed lines at which a child process is killed, evenly spread over all executed lines.
 
     For every second choice, the kill has a random delay of at most 10 ms.
+
+    Args:
+        kills: Number of lines to choose.
+        lines: Number of all executed lines.
 
     Yields:
         The keyword arguments of `Server.kill`.

@@ -99,8 +99,7 @@ def imports_between_entries(package):
 def assert_no_cycle(graph):
     """Fail if modules import each other in a cycle.
 
-    Modules that import no remaining module are removed, again and again. If no such module is left, all remaining
-    modules belong to a cycle or import one.
+    Modules that import no remaining module are removed, again and again. Modules in a cycle are never removed.
     """
     rest = dict(graph)
     while rest:

@@ -121,8 +121,8 @@ def _prior(
 def _value_range(config: TrainConfig, standardization: Standardization | None) -> tuple[float, float] | None:
     """Return the minimum and the maximum of x in the units of the networks, or None if x has no limits.
 
-    With `standardize` "auto", a run standardizes its data if a value is outside [0, 1]. Otherwise, the limits are 0
-    and 1.
+    With `standardize` "auto", a run standardizes its data if a value is outside [0, 1]. If all values are inside, the
+    limits are 0 and 1.
     """
     if standardization is None and config.standardize == "auto":
         return 0.0, 1.0

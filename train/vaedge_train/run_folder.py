@@ -67,7 +67,7 @@ class Run:
         examples: Test examples: x (n, *input_shape) float32, and y (n,) int64 if the model is conditional.
         labels: Name of the class of each test example, also if the model is not conditional; empty if the data set
             has no classes.
-        metrics: Metrics of the epoch from which the weights are, in nats per example.
+        metrics: Metrics of the epoch whose weights were kept, in nats per example.
         evaluations: Results of `vaedge evaluate`, at most one for each combination of k, seed, and number of examples.
     """
 

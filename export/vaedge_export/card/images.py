@@ -66,7 +66,7 @@ def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Se
 
 
 def _manifold_png(vae: vaedge.VAE, examples: Inputs) -> bytes:
-    """Decode a grid of values of z, which has two elements, and return the images as PNG.
+    """Decode a grid of values of a z with two elements, and return the images as PNG.
 
     The first element of z grows from left to right, and the second one from bottom to top. The values are quantiles of
     N(0, 1). In a conditional model, all images have the conditions of the first example.

@@ -61,7 +61,7 @@ def _metric(value: object) -> str:
 
 
 def _percent(share: str | float) -> str:
-    """Return a share between 0 and 1 as a percentage. A float is rounded to two decimals. A text keeps all digits."""
+    """Return a share between 0 and 1 as a percentage. A share that is given as a text is not rounded."""
     return f"{100 * float(share):g} %" if isinstance(share, str) else f"{100 * share:.2f} %"
 
 

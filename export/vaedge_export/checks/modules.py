@@ -186,15 +186,15 @@ def check_logits(likelihood: Likelihood, outputs: Mapping[str, Array]) -> None:
 
 
 def check_meaning(spec: Spec, examples: Inputs) -> None:
-    """Refuse an encoder if a reading of its outputs other than (mean, log_var) gives a much better ELBO.
+    """Refuse an encoder if its outputs give a much better ELBO when they are not read as (mean, log_var).
 
     The check tries three other readings: (log_var, mean), (mean, sigma) and (mean, log sigma). It computes the ELBO in
     standardized units, with the prior N(0, I) and the noise `examples.z`. A model passes if all readings give about the
     same ELBO. This is the case for an untrained model.
 
-    For the reading (mean, log sigma), log_var is 2 times the second output. If the ELBO is even better with 1.5 or 3
-    times the second output, the check ignores this reading. In this case, the order of the outputs is correct, but the
-    posterior is too wide because the training was too short.
+    For the reading (mean, log sigma), log_var is 2 times the second output. If a factor of 1.5 or 3 gives an even
+    better ELBO than the factor 2, the check ignores this reading. In this case, the order of the outputs is correct,
+    but the posterior is too wide because the training was too short.
 
     Args:
         spec: The specification of the export.

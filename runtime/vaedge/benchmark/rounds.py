@@ -42,8 +42,8 @@ class Group:
         operation: "encode", "decode", "sample" or "reconstruct".
         batch_size: Number of examples per call.
         calls: Dict from the name of each candidate to its call.
-        blocks: One list per block. It holds one dict per complete round, from the name of each candidate to its timed
-            calls.
+        blocks: One list per block, with one dict per complete round. The keys of the dict are the names of the
+            candidates, and the values are their timed calls.
         stopped: Why the rounds ended: PRECISION, BUDGET or INTERRUPTED.
     """
 

@@ -61,7 +61,7 @@ def rows(report: Report) -> Table:
 
 
 def changes_head(old: str, new: str) -> str:
-    """Return the line above the table of a comparison, which names the files of the reports.
+    """Return the line above the table of a comparison. The line names the files of the reports.
 
     Args:
         old: Name of the file of the old report.

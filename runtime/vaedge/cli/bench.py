@@ -288,7 +288,7 @@ def _precision(text: str) -> float:
 def _percent(text: str) -> float:
     percent = _number(text.strip().removesuffix("%"))
     if not 0 <= percent < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage that is 0 or larger, such as 2%")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid percentage; expected 0 or more, such as 2%")
     return percent / 100
 
 

@@ -31,8 +31,8 @@ class WorkerProcess:
     """A process that has loaded a bundle and reconstructed one example, and that can be replaced by a new process.
 
     Attributes:
-        start_seconds: For each process so far, the time from its start to the first result. Each of the first
-            COLD_STARTS processes started while no other process started. Later processes may have started together.
+        start_seconds: For each process so far, the time from its start to the first result. The starts of the
+            first COLD_STARTS processes did not overlap with other starts. Later processes may have started together.
         peak_bytes: Peak memory of the first process when it had its first result; None if the system does not report
             it.
     """
@@ -205,8 +205,8 @@ def share_cpu(processes: Sequence[WorkerProcess]) -> None:
     """Move all single-threaded processes to the CPU on which the first of them runs. Only Linux can do this.
 
     Other jobs of the host slow down some CPUs more than others, for as long as the jobs run. On one CPU, they slow down
-    all processes alike. The first process decides on the CPU, because the system may have
-    moved it to a fast one.
+    all processes alike. The system chose the CPU of the first process, which may be faster
+    than other CPUs.
     """
     pids = [process.pid for process in processes if process.has_one_thread]
     if len(pids) < 2 or sys.platform != "linux":

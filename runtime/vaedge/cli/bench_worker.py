@@ -1,7 +1,7 @@
 """The process in which `vaedge bench` runs a candidate.
 
-This file runs as a script, in any interpreter that has numpy and ONNX Runtime. The interpreter does not need vaedge,
-because the script imports the package `vaedge` to which this file belongs. It imports nothing else from the folder in
+This file runs as a script, in any interpreter that has numpy and ONNX Runtime. vaedge need not be installed for this
+interpreter, because the script finds the package `vaedge` by its own path. It imports nothing else from the folder in
 which this package is installed.
 """
 

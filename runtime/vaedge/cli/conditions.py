@@ -26,8 +26,9 @@ def add_condition_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="condition of a conditional model; VALUE is one class name or number for all examples, names or numbers "
-        "separated by commas, or a .npy file; quote a name that contains a comma, as in a CSV file: "
+        help="condition of a conditional model; VALUE is one class name or number for all examples, a list with one "
+        "name or number per example (separated by commas), or a .npy file; quote a name that contains a comma, as in a "
+        "CSV file: "
         "'y=\"red, dark\",blue'; if NAME is y, VALUE replaces the labels of the examples",
     )
 

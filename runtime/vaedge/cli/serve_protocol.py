@@ -123,7 +123,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, message: str) -> None:
-        """Send an error and close the connection. If an earlier request runs, its response replaces the error."""
+        """Send an error and close the connection. If an earlier request runs, send its response instead."""
         cycle = self.cycle
         if self.pipeline or (cycle is not None and not (cycle.response_complete or cycle.more_body)):
             # uvicorn answers the earlier requests of this connection, and then closes the connection.

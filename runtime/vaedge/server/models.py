@@ -102,9 +102,9 @@ class Model:
         vae: The loaded bundle.
         joins: Whether calls may run together in one batch. This requires fp32 on the CPU, because results of int8
             depend on the batch, and GPUs round differently for each batch size. `log_prob` and `detect` run alone.
-        is_steady: Whether the time of a call depends only on its number of rows, and whether the time to read its
-            request depends only on the size of the body. This is False for the operation `sample`, because its latents
-            are drawn while the request is read.
+        is_steady: True if the time of a call depends only on its number of rows, and the time to read a request depends
+            only on the size of its body. It is False for the operation `sample`, because its latents are drawn while
+            the request is read.
         inputs: The metadata of the inputs.
         outputs: The metadata of the outputs.
     """
@@ -149,7 +149,10 @@ class Model:
         }
 
     def prepare(self, request: Request) -> Call:
-        """Validate a request, and return its call. For samples, the latents are drawn here, unless x is drawn, too.
+        """Validate a request, and return its call.
+
+        For the operation `sample` with means of p(x|z), the latents are drawn here. With draws from p(x|z), the call
+        draws the latents.
 
         Raises:
             RequestError: An input, an output, or a parameter is unknown or missing, or the request has too many rows.

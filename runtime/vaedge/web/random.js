@@ -91,7 +91,7 @@ export class Generator {
   }
 
   /**
-   * Return a random number from the tail of the normal distribution, whose absolute value is above R.
+   * Draw from the normal distribution under the condition that the absolute value is above R.
    *
    * @param {number} sign
    */

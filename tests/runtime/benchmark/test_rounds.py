@@ -20,7 +20,7 @@ from vaedge.benchmark.timing import LocalCall, Timed
 
 @dataclass
 class SyntheticCall:
-    """A call whose duration in microseconds is the result of a function."""
+    """A simulated call. The function `noise` determines its duration in microseconds."""
 
     noise: Callable[[], float]
 

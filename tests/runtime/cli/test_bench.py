@@ -201,7 +201,7 @@ def test_more_threads_than_cpus_are_refused(decode, capsys, monkeypatch):
 
 
 def test_bundle_after_json_is_a_wrong_call(bundle, capsys):
-    """The path of the bundle after --json is taken as the optional FILE of --json. The error message explains this."""
+    """A word that follows --json is taken as its optional FILE. If this word is the bundle, the error explains this."""
     for argv in (["--json", str(bundle)], ["--json", str(bundle), str(bundle)]):
         with pytest.raises(SystemExit) as stop:
             main(["bench", *argv])

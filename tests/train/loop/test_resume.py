@@ -146,7 +146,7 @@ for words in children("vaedge_train.run_folder", "vaedge_train.loop", "vaedge_tr
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_run_that_is_killed_twenty_times_ends_in_the_same_bits(image_folder, tmp_path, seed):
-    """For every fourth kill, the cache is empty, so that the kill may come while images are decoded."""
+    """Before every fourth kill, the test empties the cache, so that the kill may come while images are decoded."""
     config = TrainConfig(dataset=str(image_folder), **{**RICH, "epochs": 20})
     moments, resumed = random.Random(seed), 0
     with serving(_TRAINING, tmp_path / "stderr") as server:

@@ -195,9 +195,9 @@ def require_same_config(config: TrainConfig, saved: dict[str, Any], folder: Path
 def update_moving_average(averages: Sequence[Tensor], weights: Sequence[Tensor], decay: float, updates: int) -> None:
     """Update exponential moving averages in place: average <- d average + (1 - d) weight.
 
-    After n updates, d is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. The first
-    update is an exception, and copies the weights. The next values of d are small, so the average soon forgets the
-    random initial weights.
+    After n updates, d is min(decay, (1 + n) / (10 + n)), as in TensorFlow's `ExponentialMovingAverage`. In the
+    first update, d is 0. The next values of d are small, so the average soon forgets the first weights, which are
+    almost random.
 
     torch's `AveragedModel` is not used, because it counts the updates on the device: on a GPU, each update would wait
     for this count.

@@ -94,7 +94,7 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def start_at(self, parameters: Sequence[Tensor]) -> None:
-        """Set the bias of the output layer, so that the untrained decoder returns about these parameters.
+        """Set the bias of the output layer, so that the outputs of the untrained decoder are close to these parameters.
 
         The code of Burda et al. 2016 also starts at the mean of the data. With this start, the ELBO after ten epochs
         on MNIST is better by half a nat or more.

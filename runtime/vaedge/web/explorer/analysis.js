@@ -189,7 +189,8 @@ class Numbers {
 }
 
 /**
- * Return the value of the pixels of an empty canvas: the limit of the range that is closer to the mean of the examples.
+ * Return the value of the pixels of an empty canvas: the lower or the upper limit of the range, whichever is closer to
+ * the mean of the examples.
  *
  * @param {Model} model
  * @param {Kind} kind

@@ -9,7 +9,7 @@ import { create, fill } from "./elements.js";
 
 /** Maximum number of classes for which the control consists of buttons. For more classes, it is a list. */
 const MAX_BUTTONS = 24;
-/** Maximum number of input fields for the elements of one condition. Further elements keep the values of the example. */
+/** Maximum number of input fields for one condition. Elements without a field keep the values of the example. */
 const MAX_CONTROLS = 32;
 
 /**

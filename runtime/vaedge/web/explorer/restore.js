@@ -83,7 +83,7 @@ function requireConditions(values, model) {
 }
 
 /**
- * Return the number of the example that a text such as "r0" or "r1" names. Return null for any other text.
+ * Return the number in a text such as "r0" or "r1", which names an example. Return null for any other text.
  *
  * @param {string} text
  * @param {Model} model
