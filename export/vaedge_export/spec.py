@@ -27,7 +27,7 @@ class Spec:
 
     Attributes:
         encoder: The encoder as the caller gave it.
-        decoder: The decoder as the caller gave it. It returns the parameters of p(x|z), but not the mean.
+        decoder: The decoder as the caller gave it. It returns only the parameters of p(x|z).
         input_shape: Shape of one example of x.
         latent_shape: Shape of one z.
         likelihood: p(x|z).

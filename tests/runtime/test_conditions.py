@@ -104,8 +104,10 @@ def test_classes_are_given_by_name(table_bundle):
 
 @pytest.mark.parametrize("k", [1, 3, 2500])
 def test_bounds_use_the_conditions_of_each_example(conditional, k):
-    """All bounds agree with a formula that uses the same noise. In a batch of its own, the first example has
-    the same bound."""
+    """All bounds agree with a formula that uses the same noise.
+
+    The bound of the first example is the same if the batch has only this example.
+    """
     x = sigmoid(X).astype(np.float32)
     bounds = conditional.bounds(x, k=k, seed=0, y=Y)
     np.testing.assert_array_equal(bounds.importance_weighted, conditional.log_prob(x, k=k, seed=0, y=Y))

@@ -39,7 +39,7 @@ def make_variant(
         The graphs, and the names of the layers that stay in float32.
 
     Raises:
-        LossError: The loss exceeds the budget even after all allowed layers were kept in float32.
+        LossError: The loss exceeds the budget, and no further layer can be kept in float32.
     """
     budget = comparison.budget if allow_loss is None else allow_loss
     examples = comparison.examples.repeated(_CALIBRATION_EXAMPLES)

@@ -114,7 +114,7 @@ def _check_tensor(message: memoryview) -> None:
         sizes = memoryview(bytes(raw[0])).cast("q")
         if math.prod(abs(size) for size in sizes if 0 < abs(size) < _SENTINEL) > MAX_ELEMENTS:
             raise BundleError(
-                f"the constant {name!r} could be used as a shape with more than {MAX_ELEMENTS:,} elements"
+                f"the constant {name!r} could be used as the shape of a tensor with more than {MAX_ELEMENTS:,} elements"
             )
 
 

@@ -34,7 +34,7 @@ class CalibrationFile(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of one variant that a VAE needs.
+    """The files that a VAE needs to run one variant.
 
     Attributes:
         manifest: The manifest.

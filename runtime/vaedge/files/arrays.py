@@ -39,8 +39,7 @@ def read_array(path: Path, key: str) -> FloatArray:
     file holds only one array, that array may have any name.
 
     Raises:
-        InputError: The file cannot be read. Or it is a .npz file that has no array `key`, and does not hold exactly
-            one array.
+        InputError: The file cannot be read, or it is a .npz file without a suitable array.
     """
     with _opened(path) as loaded:
         if isinstance(loaded, np.ndarray):

@@ -25,8 +25,8 @@ class ReadOptions:
             names.
         resize: Whether to resize images to the expected size. If False, images of another size are refused.
         background: Color on which transparent images are composited; None refuses them.
-        skip_broken: Whether to leave out unreadable images of a folder. False and None raise an error; with False, the
-            error message suggests the option --skip-broken.
+        skip_broken: Whether to leave out unreadable images of a folder. With False or None, an unreadable image is an
+            error. With False, the message of this error suggests the option --skip-broken.
     """
 
     split: str | None = None

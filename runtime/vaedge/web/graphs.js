@@ -164,7 +164,7 @@ function checkTensor(message) {
     }
     if (product > MAX_ELEMENTS) {
       throw new BundleError(
-        `the constant ${name} could be used as a shape with more than ${withCommas(MAX_ELEMENTS)} elements`,
+        `the constant ${name} could be used as the shape of a tensor with more than ${withCommas(MAX_ELEMENTS)} elements`,
       );
     }
   }

@@ -117,7 +117,10 @@ def test_constant_that_is_a_small_shape_is_accepted(values):
     ids=["limit", "product", "zero", "negative", "below the sentinels", "sixteen axes"],
 )
 def test_constant_that_is_a_large_shape_is_refused(values):
-    refuses(model(graph(tensors=[sizes(*values)])), "could be used as a shape with more than 268,435,456 elements")
+    refuses(
+        model(graph(tensors=[sizes(*values)])),
+        "could be used as the shape of a tensor with more than 268,435,456 elements",
+    )
 
 
 def test_constant_in_an_attribute_is_checked():
