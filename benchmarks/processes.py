@@ -87,14 +87,14 @@ def _cold_start(model: str, folder: Path, rounds: int) -> list[str]:
     }
     rows = [f"| {name} | {medians[name][0]:.2f} | {medians[name][1]:.0f} | {sizes[name]:.0f} |" for name in candidates]
     return [
-        "From a new process to 64 samples on disk, with a warm file cache:",
+        "Time from the start of a new process until 64 samples are on disk. All read files are in the file cache.",
         "",
         "| | seconds | peak memory, MiB | installed, MB |",
         "|---|---|---|---|",
         *rows,
         f"| vaedge / torch | {seconds:.2f} | {memory:.2f} | {sizes['vaedge'] / sizes['torch']:.2f} |",
         "",
-        "Installed size: vaedge with numpy and onnxruntime; torch without numpy.",
+        "The installed size of vaedge includes numpy and onnxruntime. The installed size of torch does not include numpy.",
     ]
 
 

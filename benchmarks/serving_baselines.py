@@ -12,7 +12,7 @@ import vaedge
 
 
 def serve_empty(bundle: str, port: int) -> None:
-    """Serve a Starlette route that reads the request body, and returns the bytes of an image of zeros."""
+    """Serve a Starlette route. It reads the body of the request, and returns as many zero bytes as an image has."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request

@@ -27,7 +27,7 @@ class BundleNotFoundError(BundleError, FileNotFoundError):
 
 
 class InputError(VaedgeError, ValueError):
-    """An argument is invalid, such as an array, a number, or a file of examples."""
+    """An argument is invalid, for example an array of the wrong shape, or a file that is not a table."""
 
 
 class DeviceError(VaedgeError, RuntimeError):

@@ -16,7 +16,7 @@ def _integers(*values):
 
 
 def _calibration(**changes):
-    """Return a function that makes a valid calibration file with changes. An array that is given as None is removed."""
+    """Return a function that makes a calibration file. `changes` replace arrays, or remove them if they are None."""
 
     def make(model):
         arrays = {

@@ -78,7 +78,7 @@ def imports(path):
 
 
 def entry(module):
-    """Return the top-level folder of a module, or the module itself if it is at the top; "__init__" for the package."""
+    """Return the top-level folder of a module. For a module at the top level, return its name."""
     return [*module.split("."), "__init__"][1]
 
 

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.run / EVALUATION, [*others, new])
     print(
         f"written to {args.run / EVALUATION}; the model card shows the result with the most examples; among several "
-        "such results, it shows the one with the most draws. It also shows the bounds from other seeds with the same "
-        "numbers of examples and draws"
+        "such results, it shows the one with the most draws. It also shows the bounds of results that "
+        "differ only in the seed"
     )
     return 0

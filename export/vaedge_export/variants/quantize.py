@@ -31,7 +31,7 @@ Quantize = Callable[[bytes, Mapping[str, Array], Collection[str]], onnx.ModelPro
 
 
 def layers(content: bytes) -> dict[str, int]:
-    """Return a dict from the name of each layer that can be kept in float32 to its number of weights.
+    """Return the number of weights of each layer that can be kept in float32, as a dict with the names of the layers.
 
     Args:
         content: The serialized float32 graph.

@@ -102,7 +102,8 @@ class Row:
             is the median over its rounds. `ratio` is the Hodges-Lehmann estimate over the blocks: 2 means twice as long
             as a call of the first candidate.
         ratio_interval: 99 % interval of `ratio`. None for the first candidate, and for fewer than 8 blocks.
-        drift: Relative change of the time from the first to the last third of the blocks. None for fewer than 8 blocks.
+        drift: Relative difference between the times in the last third and in the first third of the blocks. None for
+            fewer than 8 blocks.
         stopped: Why the rounds ended: "precision", "budget" or "interrupted".
         rounds: Median time of each round, in microseconds, one tuple per block. Each block has new processes.
     """

@@ -180,8 +180,8 @@ def run_rounds(
         precision: A group gets no further blocks if the 99 % interval of each ratio has at most this relative width.
             For a single candidate, this applies to the interval of its median time.
         restart: Function that gives each candidate a new process. It is called before every block except the first.
-        advance: Function that is called after each block with the part of the total budget, in seconds, that the block
-            used.
+        advance: Function that is called after each block. Its argument is the number of seconds of the total budget
+            that the block used.
     """
     part = min(_ROUND_SECONDS, seconds / _MIN_ROUNDS_OF_BUDGET)
     running, budget = list(groups), seconds * sum(len(group.calls) for group in groups)

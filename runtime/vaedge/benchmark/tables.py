@@ -79,7 +79,7 @@ def changes(found: Sequence[Change]) -> Table:
 
 
 def summary(found: Sequence[Change]) -> str:
-    """Return the line below the table of a comparison, which counts the verdicts."""
+    """Return the line below the table of a comparison. The line counts the verdicts."""
     counts = Counter(change.verdict for change in found)
     return (
         f"{_count_rows(len(found))}: {counts[SLOWER]} slower, {counts[FASTER]} faster, {counts[EQUAL]} cannot be "

@@ -66,7 +66,7 @@ def time_in_turn(calls: Mapping[str, Callable[[], object]], seconds: float) -> d
     """Repeat several calls in turn (A B A B ...), so that other load on the machine affects all of them alike.
 
     Args:
-        calls: Dict from the name of each call to a function without arguments that makes the call.
+        calls: Dict of functions without arguments. Each function makes one call, and its key is the name of the call.
         seconds: Total time in seconds for which each call is repeated. Each call is repeated at least 20 times.
 
     Returns:

@@ -280,11 +280,11 @@ def _read(path: Path, maximum: int, advice: str) -> bytes:
     """Read a regular file of at most `maximum` bytes. Links are followed, because package managers create them."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a device can have side effects
-            raise BundleError(f"{path} is not a regular file: it is not the file that was exported")
+            raise BundleError(f"{path} is not a regular file: the exporter did not write this file")
         with os.fdopen(os.open(path, _OPEN_FLAGS), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_size > maximum:
-                raise BundleError(f"{path} is larger than {maximum:,} bytes: it is not the file that was exported")
+                raise BundleError(f"{path} is larger than {maximum:,} bytes: the exporter did not write this file")
             return file.read(maximum)
     except FileNotFoundError as error:
         raise BundleNotFoundError(f"{path} is missing: {advice}") from error

@@ -205,8 +205,8 @@ def share_cpu(processes: Sequence[WorkerProcess]) -> None:
     """Move all single-threaded processes to the CPU on which the first of them runs. Only Linux can do this.
 
     Other jobs of the host slow down some CPUs more than others, for as long as the jobs run. On one CPU, they slow down
-    all processes alike. The system chose the CPU of the first process, which may be faster
-    than other CPUs.
+    all processes alike. The system chose the CPU of the first process, and may have chosen
+    a fast one.
     """
     pids = [process.pid for process in processes if process.has_one_thread]
     if len(pids) < 2 or sys.platform != "linux":

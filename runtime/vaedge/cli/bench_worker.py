@@ -1,8 +1,8 @@
 """The process in which `vaedge bench` runs a candidate.
 
 This file runs as a script, in any interpreter that has numpy and ONNX Runtime. vaedge need not be installed for this
-interpreter, because the script finds the package `vaedge` by its own path. It imports nothing else from the folder in
-which this package is installed.
+interpreter, because the script finds the package `vaedge` by its own path. It imports no other package from the
+folder in which `vaedge` is installed.
 """
 
 import sys

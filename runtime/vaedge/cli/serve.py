@@ -134,9 +134,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _create_in_worker(create: bytes) -> App:
-    """Call a pickled function with pickled VAEs.
+    """Unpickle the function that creates the application, and call it.
 
-    They load the same bundles, and verify that the bundles are unchanged.
+    To unpickle its VAEs, the bundles are loaded again, and it is verified that they are unchanged.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

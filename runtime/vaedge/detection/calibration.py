@@ -162,9 +162,10 @@ class Calibration:
             raise InputError(f"false_alarm_rate is {rate!r}; expected a number above 0 and below 1")
         if rate < self.smallest_rate:
             raise InputError(
-                f"false_alarm_rate is {rate:g}, but {len(self.scores):,} calibration examples allow no rate below "
-                f"1/{len(self.scores) + 1}; this rate needs at least {math.ceil(1 / rate - 1):,} calibration examples, "
-                f"so give `calibrate` about {math.ceil((1 / rate - 1) / (0.5 - _FIT / 2)):,} normal examples"
+                f"false_alarm_rate is {rate:g}, but {len(self.scores):,} calibration examples do not allow rates below "
+                f"1/{len(self.scores) + 1}; false_alarm_rate {rate:g} needs at least {math.ceil(1 / rate - 1):,} "
+                f"calibration examples, so give `calibrate` about {math.ceil((1 / rate - 1) / (0.5 - _FIT / 2)):,} "
+                "normal examples"
             )
         return float(rate)
 

@@ -72,7 +72,7 @@ class Metrics:
 
 
 class _Workers(MultiProcessCollector):
-    """The metrics of all workers, except for workers whose files are empty because they start at this moment."""
+    """The metrics of all workers. Workers that are starting have empty files, and are left out."""
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics. The base class would raise an error for an empty file."""

@@ -151,8 +151,7 @@ class Model:
     def prepare(self, request: Request) -> Call:
         """Validate a request, and return its call.
 
-        For the operation `sample` with means of p(x|z), the latents are drawn here. With draws from p(x|z), the call
-        draws the latents.
+        For the operation `sample`, this method also draws the latents, unless x is drawn from p(x|z).
 
         Raises:
             RequestError: An input, an output, or a parameter is unknown or missing, or the request has too many rows.

@@ -144,8 +144,8 @@ export class Calibration {
       const n = this.scores.length;
       const examples = 1 / rate - 1;
       throw new InputError(
-        `falseAlarmRate is ${general(rate)}, but ${withCommas(n)} calibration examples allow no rate below ` +
-          `1/${n + 1}; this rate needs at least ${withCommas(Math.ceil(examples))} calibration examples, so ` +
+        `falseAlarmRate is ${general(rate)}, but ${withCommas(n)} calibration examples do not allow rates below ` +
+          `1/${n + 1}; falseAlarmRate ${general(rate)} needs at least ${withCommas(Math.ceil(examples))} calibration examples, so ` +
           `give \`calibrate\` about ${withCommas(Math.ceil(examples / (0.5 - FIT / 2)))} normal examples`,
       );
     }

@@ -186,7 +186,7 @@ function missing(where) {
  * @param {number} maxBytes
  */
 function tooLarge(where, maxBytes) {
-  return new BundleError(`${where} is larger than ${withCommas(maxBytes)} bytes: it is not the file that was exported`);
+  return new BundleError(`${where} is larger than ${withCommas(maxBytes)} bytes: the exporter did not write this file`);
 }
 
 /**

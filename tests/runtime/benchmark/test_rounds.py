@@ -154,7 +154,7 @@ def test_slow_starts_leave_enough_blocks_for_an_interval(clock, wait):
 
 @pytest.mark.parametrize(("start", "call"), [(1.0, 0.001), (0.1, 1.0)])
 def test_sufficient_seconds_give_enough_blocks_for_an_interval(wait, start, call):
-    """In one case, slow starts limit the number of blocks. In the other case, slow calls limit it."""
+    """The number of blocks is small because of slow starts in one case, and because of slow calls in the other case."""
 
     def measure(seconds):
         group = Group("decode", 4, {name: SyntheticCall(lambda: wait(call)) for name in "ab"})

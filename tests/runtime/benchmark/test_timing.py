@@ -38,7 +38,7 @@ class Candidate:
 
 
 def call_of(candidate):
-    """Return a function that takes an operation and inputs, and returns a call of this operation of the candidate."""
+    """Return a function that takes an operation and inputs. It returns a `LocalCall` of the candidate."""
     return lambda operation, rows: timing.LocalCall(timing.operation_call(candidate, operation, rows))
 
 

@@ -181,7 +181,7 @@ def test_labels_of_a_table_are_the_condition(table_bundle, tmp_path, capsys):
         (("--false-alarm-rate", "0"), "false_alarm_rate is 0.0; expected a number above 0 and below 1"),
         (("--false-alarm-rate", "1"), "false_alarm_rate is 1.0; expected a number above 0 and below 1"),
         (("--false-alarm-rate", "nan"), "false_alarm_rate is nan; expected a number above 0 and below 1"),
-        (("--false-alarm-rate", "1e-4"), "this rate needs at least 9,999 calibration examples"),
+        (("--false-alarm-rate", "1e-4"), "false_alarm_rate 0.0001 needs at least 9,999 calibration examples"),
         (
             ("--variant", "int8"),
             "calibration.npz is refused as a calibration: the calibration belongs to another bundle or to another",

@@ -95,7 +95,7 @@ def test_invalid_rate_is_refused(calibration, rate):
 
 def test_rate_below_the_smallest_p_value_states_the_needed_number_of_examples(calibration):
     assert calibration.require_rate(1 / 801) == 1 / 801
-    with pytest.raises(InputError, match=r"800 calibration examples allow no rate below 1/801; .* at least 999 "):
+    with pytest.raises(InputError, match=r"800 calibration examples do not allow rates below 1/801; .* at least 999 "):
         calibration.require_rate(0.001)
     assert calibration.require_rate(np.float32(0.01)) == pytest.approx(0.01)
 

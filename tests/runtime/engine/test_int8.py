@@ -1,6 +1,6 @@
 """8-bit products are exact on every CPU.
 
-If the default kernels saturate, slower kernels that do not saturate run instead.
+If the default kernels saturate, they are replaced by slower kernels that do not saturate.
 """
 
 import shutil

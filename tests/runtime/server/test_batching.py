@@ -206,7 +206,7 @@ def test_server_recovers_after_a_thread_could_not_be_started(mnist, client, monk
 class Canceled(asyncio.Event):
     """An event whose `wait` blocks until the event is set, and then raises an error.
 
-    With Ray Serve, waiting for a client that goes away may end with an error, too.
+    With Ray Serve, the wait for a message of the client may end in this way.
     """
 
     async def wait(self):

@@ -1,4 +1,4 @@
-"""Each model returns the same results as the method of VAE with the same name."""
+"""Each model returns the same results as the corresponding method of VAE."""
 
 import asyncio
 import copy
@@ -28,7 +28,7 @@ def small(mnist):
 
 @pytest.mark.parametrize(("device", "joins"), [("cpu", True), ("cuda:0", False)])
 def test_calls_are_joined_on_the_cpu_only(mnist, device, joins):
-    """A GPU rounds differently for each batch size, so joined calls would return other bits."""
+    """A GPU rounds differently for each batch size, so the results of joined calls would not be exactly the same."""
     vae = copy.copy(mnist)
     vae.device = device
     models = models_of([vae], Limits())

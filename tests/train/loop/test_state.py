@@ -19,7 +19,7 @@ def make(n=10, **fields):
 
 @pytest.mark.parametrize("decay", [0.05, 0.5, 0.99])
 def test_moving_average_follows_its_recurrence(decay):
-    """Update number n is average <- d * average + (1 - d) * weight.
+    """The n-th update is average <- d * average + (1 - d) * weight, where n starts at 0.
 
     Here, d = min(decay, (1 + n) / (10 + n)), and d = 0 for n = 0.
     """

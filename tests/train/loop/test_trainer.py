@@ -102,7 +102,7 @@ def test_random_state_of_the_caller_is_unchanged(config, tmp_path):
 
 
 def test_training_beats_the_best_model_without_latents(tmp_path):
-    """In the best model without latents, pixels are independent, and each has its own mean over the training set."""
+    """The best model without latents gives each pixel its mean in the training set, independent of other pixels."""
     run = train(TrainConfig(epochs=2, hidden=(200,)), tmp_path / "run", progress=False)
     dataset = load_dataset(run.config)
     mean = scale(dataset.train.x).mean(0).clamp(1e-3, 1 - 1e-3)
@@ -178,7 +178,7 @@ def test_every_likelihood_trains_without_a_validation_part(config, tmp_path, lik
 
 
 def test_test_examples_do_not_choose_the_weights(tmp_path):
-    """Two runs with different test examples, but equal data otherwise, store the same weights."""
+    """Two runs store the same weights if only their test examples differ."""
     rng = np.random.default_rng(0)
     train_examples = rng.integers(0, 256, (60, 5)).astype(np.uint8)
     for name in "ab":

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def prior_arrays(mixture):
-    """Return a dict from the names that `calculate.mjs` expects to the arrays of a mixture prior."""
+    """Return the arrays of a mixture prior as a dict with the names that `calculate.mjs` expects."""
     return {"prior.mean": mixture.mean, "prior.std": mixture.std, "prior.cumulative": mixture.cumulative}
 
 

@@ -1,4 +1,4 @@
-"""Bounds on log p(x), and the distortion and rate of detection, in JavaScript. A linear model replaces the graphs."""
+"""Bounds on log p(x), and the two terms of the anomaly score, in JavaScript. A linear model replaces the graphs."""
 
 import math
 

@@ -35,7 +35,7 @@ test("contents in memory may have several types", async () => {
       assert.deepEqual(await readVerified(files, MANIFEST, "file"), CONTENT);
       await assert.rejects(
         files.read("file", CONTENT.length - 1),
-        withError(BundleError, /^bundle\/file is larger than 6 bytes: it is not the file that was exported$/),
+        withError(BundleError, /^bundle\/file is larger than 6 bytes: the exporter did not write this file$/),
       );
     }
   }

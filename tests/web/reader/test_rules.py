@@ -106,7 +106,7 @@ def test_manifest_has_at_most_a_million_bytes(evaluate):
     cases = [{"bytes": encoded(text.ljust(size))} for size in (1_000_000, 1_000_001)]
     accepted, refused = evaluate("manifest", cases)
     assert accepted["result"]["name"] == "article"
-    message = "bundle/manifest.json is larger than 1,000,000 bytes: it is not the file that was exported"
+    message = "bundle/manifest.json is larger than 1,000,000 bytes: the exporter did not write this file"
     assert refused["error"] == message
 
 

@@ -67,7 +67,7 @@ def load_folder(
 
 
 class _LeftOut:
-    """A counter of the images of a folder that cannot be used.
+    """A counter of unusable images in a folder.
 
     With `skip_broken`, broken and transparent images are left out. Otherwise, they cause an error.
 
