@@ -85,8 +85,8 @@ const SHA256 = /^[0-9a-f]{64}$/;
 export function readManifest(bytes, where) {
   if (bytes.length > MAX_MANIFEST_BYTES) {
     throw new BundleError(
-      `${where}/${MANIFEST_NAME} is larger than ${withCommas(MAX_MANIFEST_BYTES)} bytes: it is not the file that was ` +
-        "exported",
+      `${where}/${MANIFEST_NAME} is larger than ${withCommas(MAX_MANIFEST_BYTES)} bytes: the exporter did not write ` +
+        "this file",
     );
   }
   let text;
