@@ -4,8 +4,8 @@
 
 Each comparison runs `vaedge bench` on one bundle with `--against python=PATH`, so both candidates run the same bundle.
 In some comparisons, PATH is this interpreter. In the others, PATH is a script that makes each call take 5 % longer.
-Meanwhile, another job uses the CPUs now and then. The script also compares reports that were measured one after the
-other. After an interruption, the same command resumes.
+Meanwhile, another job uses the CPUs now and then. The script also measures reports one after the other, and compares
+them. After an interruption, the same command resumes.
 """
 
 import argparse

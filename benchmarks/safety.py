@@ -89,7 +89,7 @@ def main() -> None:
         "# Hostile bundles",
         "",
         f"Written by `python benchmarks/safety.py` with onnxruntime {onnxruntime.__version__} on {platform.system()}. The "
-        'column "vaedge" shows the time after which `load` refuses the bundle, and its message. The column "plain ONNX '
+        'column "vaedge" shows how long `load` takes to refuse the bundle, and the message of the error. The column "plain ONNX '
         'Runtime" shows what happens when ONNX Runtime loads and runs the same graph. Its process is stopped after '
         f"{MAX_SECONDS} s, or at {MAX_MEGABYTES:,} MB.",
         "",

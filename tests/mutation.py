@@ -116,7 +116,7 @@ def _is_type_alias(node: ast.AST) -> bool:
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the kind and the new node of each possible change of one syntax tree node."""
+    """Yield each possible change of a syntax tree node, as a pair: the kind of change, and the changed node."""
     changed = copy.deepcopy(node)
     match node:
         case ast.Compare(ops=[operator, *_]):

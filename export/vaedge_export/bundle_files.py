@@ -39,7 +39,7 @@ def fixed_batch_file(network: str, batch_size: int) -> str:
 
 
 def fixed_batch_size(names: Iterable[str]) -> int | None:
-    """Return the fixed batch size that the name of an encoder file contains, or None if no name contains one."""
+    """Return the batch size in the name of an encoder with a fixed batch size, or None if no name has a batch size."""
     return next((int(match[1]) for name in names if (match := _FIXED_BATCH.fullmatch(name))), None)
 
 

@@ -455,7 +455,7 @@ class VAE:
         return compute_terms(x, encode, decode, self.prior, self._likelihood(x), batch_size=size, maps=maps)
 
     def _steps(self, x: FloatArray, conditions: _Arrays) -> tuple[Encode, Decode]:
-        """Return two functions: one encodes rows of x, the other decodes latents with the conditions of rows of x."""
+        """Return two functions: one encodes rows of x, and the other decodes latents that belong to rows of x."""
 
         def encode(rows: slice) -> Posterior:
             return self._encode(x[rows], {name: array[rows] for name, array in conditions.items()})

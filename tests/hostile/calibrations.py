@@ -16,7 +16,7 @@ def _integers(*values):
 
 
 def _calibration(**changes):
-    """Return a function that makes a calibration file. `changes` replace arrays, or remove them if they are None."""
+    """Return a function that makes a calibration file. `changes` are new arrays; an array that is None is removed."""
 
     def make(model):
         arrays = {

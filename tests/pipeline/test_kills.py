@@ -61,7 +61,9 @@ def exporter(tmp_path_factory):
 
 
 def kill_exports(server, operation, tmp_path, kills):
-    """Kill exports to new folders, and verify after each kill that the bundle is absent or complete.
+    """Start exports and kill them. Verify after each kill that the bundle is absent or complete.
+
+    Each export writes to a new folder.
 
     Returns:
         The number of kills that left a complete bundle, and the number of kills that left a hidden folder.

@@ -98,7 +98,7 @@ def _rounded_up(loss: float) -> float:
 
 
 def _quantize(name: str, content: bytes, inputs: Mapping[str, Array], keep: Collection[str]) -> bytes:
-    """Return the graph of a variant. Its metadata are those of the float32 graph, and the name of the variant."""
+    """Return the graph of a variant. It has the metadata of the float32 graph, and the field `variant` in addition."""
     original = onnx.load_model_from_string(content)
     metadata = {entry.key: entry.value for entry in original.metadata_props}
     quantized = QUANTIZERS[name].quantize(content, inputs, keep)

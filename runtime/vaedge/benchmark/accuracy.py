@@ -1,4 +1,4 @@
-"""The accuracy of a candidate: the difference from the stored reference, and the ELBO that the manifest states."""
+"""The accuracy of a candidate: how much it differs from the stored reference, and its ELBO in the manifest."""
 
 from collections.abc import Mapping
 from typing import Any

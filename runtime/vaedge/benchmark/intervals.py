@@ -1,8 +1,9 @@
 """Intervals and drift of repeated measurements.
 
-The interval of a median uses order statistics: its ends are two of the sorted values. The number of independent values
-below the true median has a binomial distribution, whatever the distribution of the values is. Therefore the interval
-stays about the same if another process slows down a few of the timed calls. The computation needs no random numbers.
+The interval of a median uses order statistics: its ends are two of the sorted values. The values must be independent.
+Then the number of values below the true median has a binomial distribution, whatever the distribution of the values is.
+Therefore the interval stays about the same if another process slows down a few of the timed calls. The computation
+needs no random numbers.
 
 The interval of ratios uses Wilcoxon's signed-rank test, because this interval is narrower. The test assumes that the
 logarithms of the ratios have a symmetric distribution. The assumption is plausible, because the times of the candidates
@@ -87,7 +88,7 @@ def _pair_means(ratios: Sequence[float]) -> npt.NDArray[np.float64]:
 
 @functools.cache
 def _signed_rank(n: int) -> int:
-    """Return the rank of the lower end of `ratio_interval` among the sorted means of all pairs of n values.
+    """Return the rank of the lower end of `ratio_interval`, whose candidates are the means of all pairs of n values.
 
     The result 0 means that n is too small. The interval belongs to the Wilcoxon signed-rank test. Under the null
     hypothesis, the statistic of this test is the sum of a random subset of the ranks 1 to n. All 2^n subsets have the

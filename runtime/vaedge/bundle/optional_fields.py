@@ -39,7 +39,9 @@ def read_features(example: Fields) -> tuple[str, ...]:
         return ()
     names, shape = example.texts("features"), example.shape("shape")
     if not may_name_features(names, shape):
-        raise example.error("features", "one distinct, non-empty name per element of an input that has one axis")
+        raise example.error(
+            "features", "distinct, non-empty names: one for each element of x, which must have one axis"
+        )
     return names
 
 

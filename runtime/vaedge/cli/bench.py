@@ -156,14 +156,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _validate_call(args: argparse.Namespace) -> None:
-    """End with the exit status 2 if a measurement lacks BUNDLE or has options that need --compare."""
+    """End with the exit status 2 if BUNDLE is missing, or if there are options that need --compare."""
     file = None if args.json == _STANDARD_OUTPUT else args.json
     if file is not None and (not args.bundles or file.is_dir()):
         args.wrong_call(f"{file} was taken as the report FILE of --json: put BUNDLE first, or write --json=FILE")
     if not args.bundles:
         args.wrong_call(
-            "expected either BUNDLE or --compare OLD NEW: put BUNDLE before options with several values, such as "
-            "--variants"
+            "expected either BUNDLE or --compare OLD NEW; if you gave BUNDLE, put it before options with several "
+            "values, such as --variants"
         )
     if args.fail_above is not None or args.force:
         args.wrong_call("--fail-above and --force need --compare OLD NEW")

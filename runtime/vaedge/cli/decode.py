@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label-column",
         metavar="NAME",
-        help="name of the .csv column with the class of each row; the classes are the values of the condition y "
-        "(default: y, if the file has a column y)",
+        help="name of the .csv column with the class of each row (default: y, if the file has a column of this "
+        "name); the classes are the values of the condition y",
     )
     parser.add_argument(
         "--out",

@@ -115,7 +115,8 @@ class Output:
 
         Args:
             source: The rows to write.
-            job: Description of the rows, which a folder of shards stores. A folder with another description is refused.
+            job: Description of the rows. A folder of shards stores this description. An existing folder with another
+                description is refused.
             names: Names of the columns of a .csv file.
 
         Returns:

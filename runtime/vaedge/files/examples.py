@@ -58,7 +58,10 @@ class ExampleSet:
     lines: npt.NDArray[np.int64] | None = None
 
     def name_of(self, index: int) -> str:
-        """Return a name by which a user can find an example: the file of an image, or the row (from 0) and the line."""
+        """Return a name by which a user can find an example: the file of an image, or a row of an array or a table.
+
+        Rows count from 0. For a table, the name also contains the number of the line in the file.
+        """
         if self.names:
             return self.names[index]
         return f"row {index}" if self.lines is None else f"row {index} in line {self.lines[index]}"

@@ -172,8 +172,8 @@ def overlay_png(image: FloatArray, distortion: FloatArray, scale: tuple[float, f
     Args:
         image: (channels, height, width), 1 or 3 channels; values outside [0, 1] are clipped.
         distortion: The distortion of each pixel in nats, shape (height, width). NaN is shown as full red.
-        scale: Two distortions in nats. Pixels with at most the first are shown without red. Pixels with at least the
-            second are shown in full red.
+        scale: Two distortions in nats. Pixels with at most the first distortion are shown without red. Pixels with at
+            least the second distortion are shown in full red.
     """
     channels, height, width = image.shape
     low, high = scale

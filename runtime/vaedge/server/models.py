@@ -207,7 +207,7 @@ class Model:
         return self._shared(self._operation)
 
     def _shared(self, name: str) -> Run:
-        """Return the function of a call. Calls with the same function may be joined in one batch.
+        """Return the function that a call runs. Calls with the same function may be joined in one batch.
 
         If the calls of this model must not be joined, return a new function for each call.
         """

@@ -254,7 +254,7 @@ function readFeatures(example) {
   const [names, shape] = [example.texts("features"), example.shape("shape")];
   const distinct = new Set(names).size === names.length;
   if (shape.length !== 1 || shape[0] !== names.length || !distinct || names.includes("")) {
-    throw example.error("features", "one distinct, non-empty name per element of an input that has one axis");
+    throw example.error("features", "distinct, non-empty names: one for each element of x, which must have one axis");
   }
   return names;
 }

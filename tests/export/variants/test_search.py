@@ -19,7 +19,7 @@ def test_variants_are_the_same_bytes_the_second_time(small, spec, comparison):
 
 
 def test_layers_stay_in_float32_until_the_loss_is_within_the_budget(spec, comparison):
-    """The test quantizes to int4, because int4 loses many more nats than the uncertainty of the measurement."""
+    """The test quantizes to int4, because the loss of int4 is much larger than the uncertainty of the measurement."""
     whole, none_kept = make_variant("int4", spec.networks, comparison, 1000)
     assert none_kept == []
     loss = comparison.loss("int4", whole)

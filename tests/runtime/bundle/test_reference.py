@@ -12,7 +12,7 @@ from vaedge.bundle.reference import read_reference
 
 @pytest.fixture
 def read(monkeypatch, tmp_path):
-    """Return a function that reads stored arrays in which the tolerance of `decoded` has a given shape.
+    """Return a function that takes a shape, stores a tolerance of `decoded` with this shape, and reads the reference.
 
     The shape of `decoded` is (8, 2, 3, 4), and the first axis is the batch.
     """

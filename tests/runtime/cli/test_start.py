@@ -1,4 +1,4 @@
-"""The command `vaedge` starts. If Ctrl-C arrives during its imports, it ends in the usual way."""
+"""The start of the command `vaedge`, and its end if Ctrl-C arrives during its imports."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Successive parts of a prior's stream of samples have the same values as one call of `sample`.
+"""A stream of samples gives the same rows in several parts as in one call of `sample`.
 
 The density of a prior is normalized.
 """

@@ -16,7 +16,7 @@ TRAIN, MONITORED = (213, 94, 0), (0, 114, 178)  # the colors of the two curves
 def rows(elbos, monitored="test"):
     """Return one row of metrics.jsonl for each of `elbos`.
 
-    Each value is the ELBO of the monitored part. The ELBO of the training part is one nat lower.
+    `elbos` are the ELBOs of the monitored part. The ELBOs of the training part are one nat lower.
     """
     parts = {"train": 1.0, monitored: 0.0}  # nats by which the ELBO is lower
     return [

@@ -102,7 +102,7 @@ def test_random_state_of_the_caller_is_unchanged(config, tmp_path):
 
 
 def test_training_beats_the_best_model_without_latents(tmp_path):
-    """The best model without latents gives each pixel its mean in the training set, independent of other pixels."""
+    """In the best model without latents, the probability of a pixel is the mean of this pixel in the training set."""
     run = train(TrainConfig(epochs=2, hidden=(200,)), tmp_path / "run", progress=False)
     dataset = load_dataset(run.config)
     mean = scale(dataset.train.x).mean(0).clamp(1e-3, 1 - 1e-3)

@@ -66,7 +66,7 @@ class Likelihood:
 
     @abstractmethod
     def at_mean(self, mean: Tensor) -> tuple[Tensor, ...]:
-        """Return initial parameters for training, with which p(x|z) has about the given mean.
+        """Return parameters for the start of training. The mean of p(x|z) is then about the given mean.
 
         Args:
             mean: Tensor of any shape, with values in the support.
@@ -136,8 +136,8 @@ class ContinuousBernoulli(Likelihood):
 
     For logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)). The mean is
     1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so Taylor series replace them
-    for l near 0. For such l, the code evaluates the formulas at l = 1 and discards the results. If the formulas
-    were evaluated at l = 0, their gradients would be NaN, and `torch.where` would not remove this NaN.
+    for l near 0. `torch.where` chooses between formula and series, and needs both values for all l. For l near 0,
+    the formulas are evaluated at l = 1, because a gradient of NaN would remain even if the value is not chosen.
     """
 
     name = "continuous_bernoulli"

@@ -58,7 +58,7 @@ export function describeExamples(manifest, rows) {
  */
 export const createView = (kind, label) => (kind.isImage ? new ImageView(kind, label) : new RowView(kind, label));
 
-/** An image. All frames are drawn into the same buffer, so that sliders use no new memory. */
+/** An image. All images are drawn into the same buffer, so that a moving slider causes no new allocations. */
 export class ImageView {
   /**
    * @param {Kind} kind
