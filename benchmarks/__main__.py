@@ -29,8 +29,8 @@ SECTIONS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
 _HEAD = """# Benchmarks
 
 `make bench` writes this file. The command replaces the tables of the same CPU, and keeps the tables of other CPUs.
-vaedge and the baselines take turns in every round, and a ratio is the median of the ratios of the rounds. Other
-machines give other times, but similar ratios. Lower is better.
+vaedge and the baselines take turns in every round. Each round gives a ratio, and the tables show the median of these
+ratios. Other machines give other times, but similar ratios. Lower is better.
 """
 
 

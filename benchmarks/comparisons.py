@@ -4,8 +4,8 @@
 
 Each comparison runs `vaedge bench` on one bundle with `--against python=PATH`, so both candidates run the same bundle.
 In some comparisons, PATH is this interpreter. In the others, PATH is a script that makes each call take 5 % longer.
-Meanwhile, another job uses the CPUs now and then. The script also measures reports one after the other, and compares
-them. After an interruption, the same command resumes.
+Meanwhile, another job uses the CPUs now and then. The script also compares reports of measurements
+that ran one after the other. After an interruption, the same command resumes.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def verdicts(paths: list[Path]) -> Counter[str]:
 
 
 def main() -> None:
-    """Measure the reports, compare them, and print the number of comparisons with each verdict."""
+    """Run the measurements, compare their reports, and print the number of comparisons with each verdict."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reports", type=Path, required=True, help="folder for the reports")
     parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")

@@ -87,7 +87,7 @@ def _cold_start(model: str, folder: Path, rounds: int) -> list[str]:
     }
     rows = [f"| {name} | {medians[name][0]:.2f} | {medians[name][1]:.0f} | {sizes[name]:.0f} |" for name in candidates]
     return [
-        "Time from the start of a new process until 64 samples are on disk. All read files are in the file cache.",
+        "Time from the start of a new process until 64 samples are on disk. The files were read before, so they are in the file cache.",
         "",
         "| | seconds | peak memory, MiB | installed, MB |",
         "|---|---|---|---|",

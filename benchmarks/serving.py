@@ -205,7 +205,7 @@ def main() -> None:
 
 
 def print_tables(rates: dict[tuple[int, str], Rate], call: float, cpus: list[int]) -> None:
-    """Print all rates. Also print by how much the time of a request exceeds the in-process call plus the empty route."""
+    """Print all rates. Also print by how much a request takes longer than an in-process call plus an empty request."""
     print(f"in-process decode of one latent: {1e6 * call:.0f} us; CPUs {', '.join(map(str, cpus))}\n")
     print(
         "| candidate | connections | requests/s | median time | 99th percentile | requests/s relative to the empty route |\n|---|---|---|---|---|---|"

@@ -12,7 +12,7 @@ import vaedge
 
 
 def serve_empty(bundle: str, port: int) -> None:
-    """Serve a Starlette route. It reads the body of the request, and returns as many zero bytes as an image has."""
+    """Serve a Starlette route. It reads the body of the request, and returns an image of zeros."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.requests import Request

@@ -74,7 +74,7 @@ def _wait_for_the_kill():
 
 
 def children(*counted):
-    """Fork a child for each call that stdin requests, and yield the arguments of the call in this child.
+    """Fork a child process for each call that stdin requests. In the child, yield the arguments of the call.
 
     The caller loops over this generator. The child exits at the end of the loop's body, so each pass of the loop runs
     in a separate process.

@@ -58,7 +58,7 @@ sys.exit(main(["export", {run!r}, "--out", {out!r}]))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file-size limits are POSIX")
 def test_command_on_a_full_disk_prints_one_line_and_leaves_nothing(run, tmp_path):
-    """A limit on the size of files has the effect of a full disk: a write fails in the middle of the larger graph."""
+    """The test simulates a full disk with a limit on the size of files. The write of the larger graph fails."""
     out = tmp_path / "out" / "bundle"
     code = FULL_DISK.format(limit=150_000, run=str(run.path), out=str(out))
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -176,7 +176,7 @@ def test_next_command_of_a_conditional_model_gives_a_class(table, tmp_path, caps
 
 
 def test_samples_of_a_class_of_a_table_are_like_its_rows(tmp_path):
-    """In the file, the classes are not in alphabetical order. If their numbers were exchanged, the test would fail."""
+    """The classes in the file are not in alphabetical order. The test would fail if their numbers were mixed up."""
     level = {"square": 300.0, "circle": -100.0}
     rng = np.random.default_rng(0)
     rows = [[*(level[name] + rng.standard_normal(2)), name] for name in ("square", "circle") * 150]

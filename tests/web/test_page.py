@@ -40,7 +40,7 @@ def write_modules(folder, **modules):
 
 
 def embedded(page):
-    """Return a dict from the name of each file that is embedded in an HTML page to the content of the file."""
+    """Return the contents of the files that are embedded in an HTML page, as a dict with the names of the files."""
     found = re.findall(rb'<script type="text/plain" data-file="(.*?)" data-encoding="(\w+)">(.*?)</script>', page)
     read = {b"gzip": gzip.decompress, b"identity": bytes}
     return {name.decode(): read[encoding](base64.b64decode(text)) for name, encoding, text in found}

@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
     others = [row for row in trained.evaluations if any(row[name] != new[name] for name in ("items", "k", "seed"))]
     write_json(args.run / EVALUATION, [*others, new])
     print(
-        f"written to {args.run / EVALUATION}; the model card shows the result with the most examples (and, if several "
-        "results have equally many examples, with the most draws), and the bounds of the same evaluation with "
-        "other seeds"
+        f"written to {args.run / EVALUATION}; the model card shows one result: that with the most examples, or with "
+        "the most draws if the numbers of examples are equal. It also shows the bounds of the same evaluation with other "
+        "seeds"
     )
     return 0

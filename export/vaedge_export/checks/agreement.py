@@ -130,7 +130,7 @@ def compare_arrays(
         expected: The output of the module.
         found: The output of the graph.
         tolerance: Maximum difference, relative to max(unit, |value|).
-        unit: 1, or the standard deviations of standardized data.
+        unit: 1, or the standard deviations of the data if the model standardizes its data.
 
     Raises:
         FiniteError: An output is NaN or infinite.

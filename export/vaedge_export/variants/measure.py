@@ -61,7 +61,7 @@ class Measurements:
     def to_manifest(self) -> dict[str, object]:
         """Return the value of `measured` in the manifest.
 
-        There, `examples` has the name "items", and `cpu` the name "processor".
+        The manifest uses the name "items" for `examples`, and "processor" for `cpu`.
         """
         keys = {"examples": "items", "cpu": "processor"}
         return {keys.get(name, name): value for name, value in {**asdict(self), "kept": list(self.kept)}.items()}
@@ -156,8 +156,8 @@ def with_measurements(
     Args:
         manifest: The manifest.
         comparison: The comparison of variants with the float32 graphs.
-        made: Dict from the name of each other variant to a pair: its graphs, and the names of the layers that stay in
-            float32.
+        made: The variants other than fp32, as a dict from names to pairs. A pair holds the graphs of the variant,
+            and the names of the layers that stay in float32.
         say: Function that receives one line of text for each variant other than fp32.
     """
     compared = {"fp32": (comparison.fp32, list[str]()), **made}

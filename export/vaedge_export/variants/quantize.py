@@ -31,7 +31,7 @@ Quantize = Callable[[bytes, Mapping[str, Array], Collection[str]], onnx.ModelPro
 
 
 def layers(content: bytes) -> dict[str, int]:
-    """Return the number of weights of each layer that can be kept in float32, as a dict with the names of the layers.
+    """Return the layers that can be kept in float32, as a dict from their names to their numbers of weights.
 
     Args:
         content: The serialized float32 graph.

@@ -88,7 +88,7 @@ def _pair_means(ratios: Sequence[float]) -> npt.NDArray[np.float64]:
 
 @functools.cache
 def _signed_rank(n: int) -> int:
-    """Return the rank of the lower end of `ratio_interval`, whose candidates are the means of all pairs of n values.
+    """Return the rank of the lower end of `ratio_interval`. The means of all pairs of n values are ranked.
 
     The result 0 means that n is too small. The interval belongs to the Wilcoxon signed-rank test. Under the null
     hypothesis, the statistic of this test is the sum of a random subset of the ranks 1 to n. All 2^n subsets have the

@@ -1,6 +1,6 @@
 """Messages between `vaedge bench` and the processes that it starts.
 
-A message consists of an .npz archive after 8 bytes with the size of the archive. The archive holds arrays, and fields
+A message begins with 8 bytes, which hold the size of an .npz archive. This archive follows. It holds arrays, and fields
 as JSON. This encoding does not depend on the versions of Python and numpy.
 """
 

@@ -1,7 +1,7 @@
 """Time operations in rounds until the results are precise or the time is spent.
 
-A round times all candidates in turn, for one operation and one batch size. The operations and batch sizes take turns,
-too. Therefore a change of the machine's load affects all rows alike.
+In a round, all candidates are timed in turn, for one operation and one batch size. The operations and batch sizes
+take turns, too. Therefore a change of the machine's load affects all rows alike.
 
 The place of a process in memory changes its speed by about 1 %, for as long as the process lives. Therefore the rounds
 are divided into blocks, and each block runs in new processes. Each block gives one independent value for

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify the files, compare the outputs on this device with the stored outputs, and print the differences."""
     report = vaedge.check(args.model, device=args.device, threads=args.threads, variant=args.variant)
-    print(f"{args.model}: every file that the manifest names matches its SHA-256")
+    print(f"{args.model}: every file in the manifest matches its SHA-256")
     for variant, row in report.differences.items():
         for name, difference in row.items():
             print(f"  {variant:<6}{name:<12} difference from the reference: {difference:.2g} of the tolerance")

@@ -136,7 +136,7 @@ def _listen(host: str, port: int) -> socket.socket:
 def _create_in_worker(create: bytes) -> App:
     """Unpickle the function that creates the application, and call it.
 
-    To unpickle its VAEs, the bundles are loaded again, and it is verified that they are unchanged.
+    The function holds VAEs. Unpickling loads their bundles again, and verifies that the bundles are unchanged.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

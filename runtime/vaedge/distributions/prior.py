@@ -211,8 +211,8 @@ class Mixture:
     def _density_constants(self) -> tuple[npt.NDArray[np.float64], ...]:
         """The constants in the formula of log p(z), float64, for K components and latents of d elements.
 
-        The tuple holds the constant terms, shape (K,), then mean / variance, shape (K, d), and 1 / variance, shape
-        (K, d).
+        The tuple holds the constant terms, shape (K,), the quotients mean / variance, shape (K, d), and the reciprocals
+        1 / variance, shape (K, d).
         """
         mean, std = (part.reshape(len(part), -1).astype(np.float64) for part in (self.mean, self.std))
         weights = np.diff(self.cumulative, prepend=0) / _UNIT

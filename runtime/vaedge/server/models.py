@@ -102,9 +102,9 @@ class Model:
         vae: The loaded bundle.
         joins: Whether calls may run together in one batch. This requires fp32 on the CPU, because results of int8
             depend on the batch, and GPUs round differently for each batch size. `log_prob` and `detect` run alone.
-        is_steady: True if the time of a call depends only on its number of rows, and the time to read a request depends
-            only on the size of its body. It is False for the operation `sample`, because its latents are drawn while
-            the request is read.
+        is_steady: Whether times can be predicted: the time of a call from its number of rows, and the time to read a
+            request from the size of its body. This is False for the operation `sample`, because its latents are drawn
+            while the request is read.
         inputs: The metadata of the inputs.
         outputs: The metadata of the outputs.
     """

@@ -99,7 +99,8 @@ export class Calibration {
    * @param {Score} score The fitted score.
    * @param {Float32Array} scores Scores of the calibration examples in ascending order.
    * @param {Float32Array} evaluation Scores of the evaluation examples in ascending order.
-   * @param {NpzArray} mapRange A typical and a large distortion of one element of x in normal examples, in nats.
+   * @param {NpzArray} mapRange Two distortions of single elements of x in normal examples, in nats: a typical one,
+   *   and a large one.
    * @throws {BundleError} `mapRange` does not hold two ascending numbers.
    */
   constructor(score, scores, evaluation, mapRange) {

@@ -225,8 +225,8 @@ function clipped(likelihood, [low, high]) {
  *
  * @param {Likelihood} likelihood
  * @param {Batch} x n examples.
- * @param {readonly Batch[]} parameters The parameters of p(x|z), n * k rows each. Each row of x belongs to k
- *   consecutive rows.
+ * @param {readonly Batch[]} parameters The parameters of p(x|z), n * k rows each. The parameters
+ *   for each row of x are in k consecutive rows.
  * @returns {Batch} n * k rows.
  */
 export function elementLogProbs(likelihood, x, parameters) {

@@ -61,7 +61,7 @@ def unchanged(monkeypatch):
     """Replace the quantizers by functions that return the graph unchanged.
 
     Returns:
-        A list to which each call of a quantizer appends the names of the layers to keep in float32.
+        A list to which each call of these functions appends the names of the layers to keep in float32.
     """
     kept = []
 

@@ -29,7 +29,7 @@ class SyntheticCall:
 
 
 def synthetic_group(monkeypatch, noises):
-    """Return a group whose rounds last one second, and whose median times are given by one function per candidate."""
+    """Return a group whose rounds last one second. The functions in `noises` return the times of the candidates."""
     clock = itertools.count()
     monkeypatch.setattr(rounds.time, "perf_counter", lambda: float(next(clock)))
     return Group("decode", 4, {name: SyntheticCall(noise) for name, noise in noises.items()})
@@ -118,10 +118,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def wait(clock):
-    """A function that advances the clock by its argument in seconds.
-
-    It always returns a duration of one microsecond.
-    """
+    """A function that advances the clock by its argument in seconds, and returns 1.0."""
 
     def wait(seconds):
         clock[0] += seconds

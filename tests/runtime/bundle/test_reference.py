@@ -12,7 +12,7 @@ from vaedge.bundle.reference import read_reference
 
 @pytest.fixture
 def read(monkeypatch, tmp_path):
-    """Return a function that takes a shape, stores a tolerance of `decoded` with this shape, and reads the reference.
+    """Return a function that takes the shape of a tolerance, stores such a tolerance of `decoded`, and reads it.
 
     The shape of `decoded` is (8, 2, 3, 4), and the first axis is the batch.
     """

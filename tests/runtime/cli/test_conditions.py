@@ -1,4 +1,4 @@
-"""Conditions on the command line: class names that contain commas, labels from a column, and the columns of a grid."""
+"""Conditions on the command line: labels in a column, grids with a column per class, and class names with commas."""
 
 import csv
 import json

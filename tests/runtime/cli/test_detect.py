@@ -254,7 +254,7 @@ def pixels(path):
 
 
 def red(path):
-    """Return red minus green, each from 0 to 255, for all pixels of the right image in a .png file of --maps."""
+    """Return red minus green, each from 0 to 255, for all pixels of the second image in a .png file of --maps."""
     overlay = pixels(path)[:, 30:]
     return overlay[:, :, 0] - overlay[:, :, 1]
 

@@ -1,4 +1,4 @@
-"""The start of the command `vaedge`, and its end if Ctrl-C arrives during its imports."""
+"""Start the command `vaedge`, and interrupt its imports with Ctrl-C."""
 
 import os
 import subprocess

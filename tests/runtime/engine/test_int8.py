@@ -57,7 +57,7 @@ def test_probe_runs_once_per_process(bundle, monkeypatch):
 
 
 def test_probe_finds_saturating_products(monkeypatch):
-    """Kernels that clip the sum of two products to 16 bits are found to be not exact."""
+    """The check refuses kernels that clip the sum of two products to 16 bits."""
 
     class Saturating:
         def __init__(self, *_, **__):

@@ -21,7 +21,7 @@ def make(n=10, **fields):
 def test_moving_average_follows_its_recurrence(decay):
     """The n-th update is average <- d * average + (1 - d) * weight, where n starts at 0.
 
-    Here, d = min(decay, (1 + n) / (10 + n)), and d = 0 for n = 0.
+    Here, d is 0 for n = 0, and min(decay, (1 + n) / (10 + n)) for all other n.
     """
     average, weight = torch.zeros(3, dtype=torch.float64), torch.arange(3, dtype=torch.float64)
     expected = average.clone()

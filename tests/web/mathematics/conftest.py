@@ -13,7 +13,9 @@ from vaedge.distributions.prior import Mixture
 
 @pytest.fixture
 def calculate_all(node, tmp_path):
-    """Return a function that calls one function of `calculate.mjs` once for each pair (arrays, options) in a list."""
+    """Return a function that takes the name of a function of `calculate.mjs`, and a list of pairs (arrays, options).
+
+    It calls the function with each pair, and returns the results."""
 
     def run(function, calls):
         folders = [tmp_path / str(number) for number in range(len(calls))]

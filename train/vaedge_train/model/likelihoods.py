@@ -137,7 +137,8 @@ class ContinuousBernoulli(Likelihood):
     For logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)). The mean is
     1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so Taylor series replace them
     for l near 0. `torch.where` chooses between formula and series, and needs both values for all l. For l near 0,
-    the formulas are evaluated at l = 1, because a gradient of NaN would remain even if the value is not chosen.
+    the formulas would have the gradient NaN, which would remain although the series is chosen. There, the formulas are
+    evaluated at l = 1 instead of l.
     """
 
     name = "continuous_bernoulli"

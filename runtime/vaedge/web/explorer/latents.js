@@ -16,7 +16,7 @@ import { createView } from "./views.js";
 const FIRST = 8;
 /** Maximum number of sliders. */
 const MAX_SLIDERS = 512;
-/** Number of past changes. The page shows the median of their times. */
+/** The page shows the median time of the last changes, at most this many. */
 const CHANGES = 31;
 /** Milliseconds between two updates of the shown times. */
 const QUIET = 500;
