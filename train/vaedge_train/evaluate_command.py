@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     write_json(args.run / EVALUATION, [*others, new])
     print(
         f"written to {args.run / EVALUATION}; the model card shows one result: that with the most examples, or with "
-        "the most draws if the numbers of examples are equal. It also shows the bounds of the same evaluation with other "
-        "seeds"
+        "the most draws if the numbers of examples are equal. It also shows the bounds of the same evaluation with "
+        "other seeds"
     )
     return 0
