@@ -94,7 +94,9 @@ def main() -> None:
     parser.add_argument("--reports", type=Path, required=True, help="folder for the reports")
     parser.add_argument("--model", default=str(MODEL), help="folder of the bundle")
     parser.add_argument("--equal", type=int, default=200, help="number of comparisons of the model with itself")
-    parser.add_argument("--slowed", type=int, default=60, help="number of comparisons of the model with a slowed copy")
+    parser.add_argument(
+        "--slowed", type=int, default=60, help="number of comparisons of the model with a slowed copy of it"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="time to measure each candidate, in seconds")
     parser.add_argument("--batch", default="64", help="batch size")
     args = parser.parse_args()

@@ -209,7 +209,7 @@ class DiscretizedLogistic(Likelihood):
 
     See Salimans et al. 2017. The first and the last bin extend to infinity. S is the sigmoid. In units of the scale,
     the mass of a bin from a to b is S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)). The logarithm of the product is
-    accurate, because it needs no difference of nearly equal numbers.
+    accurate, because `expm1` computes the last factor.
     """
 
     name = "discretized_logistic"
