@@ -75,8 +75,8 @@ def statistics(chunks: Iterable[npt.NDArray[np.floating[Any]]]) -> Statistics:
     The function reads the data only once and in chunks, so the data may be larger than memory.
 
     Args:
-        chunks: The data in chunks of any floating-point type, each (n, *input_shape). Examples with three axes are images,
-            whose first axis is the channel.
+        chunks: The data in chunks of any floating-point type, each (n, *input_shape). Examples with three
+            axes are images, whose first axis is the channel.
     """
     first = None
     with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity give NaN, without a warning
@@ -103,8 +103,8 @@ def measure(chunks: Iterable[Tensor]) -> Moments:
     """Measure mean and standard deviation of each column of a table, or of each channel of images.
 
     Args:
-        chunks: The data in chunks, each (n, *input_shape), of any floating-point type. Examples with three axes are images,
-            whose first axis is the channel.
+        chunks: The data in chunks, each (n, *input_shape), of any floating-point type. Examples with three
+            axes are images, whose first axis is the channel.
     """
     mean, std, _ = statistics(chunk.numpy() for chunk in chunks)
     # Data counts as constant if the float32 division by its standard deviation could overflow.
