@@ -252,8 +252,8 @@ def _limits(model: str, rounds: int) -> list[str]:
     compute, bandwidth = (statistics.median(column) for column in zip(*rates, strict=True))
     return [
         f"Hardware limits, {threads} threads: batch size 512 reaches {compute:.2f} times the floating-point rate of a 1024 x 1024 "
-        f"matrix product in torch. With batch size 1, each call reads the {4 * weights / 1e6:.1f} MB of weights. Their rate "
-        f"is {bandwidth:.2f} times the rate at which torch reads numbers to compute a sum."
+        f"matrix product in torch. With batch size 1, each call reads the {4 * weights / 1e6:.1f} MB of weights. A call "
+        f"reads {bandwidth:.2f} times as many bytes per second as a sum in torch."
     ]
 
 

@@ -136,9 +136,8 @@ class ContinuousBernoulli(Likelihood):
 
     For logits l, the logarithm of the normalizing constant is log(l / tanh(l / 2)). The mean is
     1 / (1 - exp(-l)) - 1 / l, and not sigmoid(l). At l = 0 both formulas divide by zero, so Taylor series replace them
-    for l near 0. `torch.where` chooses between formula and series, and needs both values for all l. For l near 0,
-    the formulas would have the gradient NaN, which would remain although the series is chosen. There, the formulas are
-    evaluated at l = 1 instead of l.
+    for l near 0. `torch.where` chooses between formula and series. In the formulas, an l near 0 is first replaced by 1.
+    Otherwise, the gradient of the formulas would be NaN there, and the gradient of `torch.where` would be NaN, too.
     """
 
     name = "continuous_bernoulli"
@@ -207,9 +206,9 @@ class Gaussian(Likelihood):
 class DiscretizedLogistic(Likelihood):
     """The likelihood of 8-bit x in {0, 1/255, ..., 1}: the mass of a logistic distribution in 256 bins.
 
-    See Salimans et al. 2017. The first and the last bin extend to infinity. S is the sigmoid. In units of the scale,
-    the mass of a bin from a to b is S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)). The logarithm of the product is
-    accurate, because `expm1` computes the last factor.
+    See Salimans et al. 2017. The first and the last bin extend to infinity. S is the sigmoid. Let a and b be the
+    edges of a bin, minus loc and divided by the scale. The mass of the bin is S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)).
+    The logarithm of the product is accurate, because `expm1` computes the last factor.
     """
 
     name = "discretized_logistic"
