@@ -207,8 +207,9 @@ class DiscretizedLogistic(Likelihood):
     """The likelihood of 8-bit x in {0, 1/255, ..., 1}: the mass of a logistic distribution in 256 bins.
 
     See Salimans et al. 2017. The first and the last bin extend to infinity. S is the sigmoid. Let a and b be the
-    edges of a bin, minus loc and divided by the scale. The mass of the bin is S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)).
-    The logarithm of the product is accurate, because `expm1` computes the last factor.
+    edges of a bin, minus loc and divided by the scale. The mass of the bin is
+    S(b) - S(a) = S(b) S(-a) (1 - exp(a - b)). The logarithm of the product is accurate, because `expm1` computes the
+    last factor.
     """
 
     name = "discretized_logistic"
