@@ -149,8 +149,8 @@ class Server:
             arguments: Arguments of the call.
             at: Number of executed lines after which the child is killed. If this is None, or if the child executes
                 fewer lines, the child is killed after its last line.
-            delay: Seconds for which the child continues after these lines, before it is killed. If this is None, the
-                child stops after these lines.
+            delay: Seconds for which the child continues after these lines, before it is killed. With None, the child
+                waits after these lines until it is killed.
 
         Returns:
             Number of executed lines if the child was killed after its last line; otherwise None.

@@ -143,7 +143,7 @@ def session_settings(session: Any) -> Settings:
 
 @dataclass(frozen=True)
 class BaselineKind:
-    """A kind of baseline.
+    """One of the baselines that `vaedge bench` offers.
 
     Attributes:
         run: Function that opens the graphs of a bundle with a number of threads.

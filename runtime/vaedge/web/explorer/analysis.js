@@ -148,7 +148,7 @@ function createExamples(model, kind, store) {
 }
 
 /**
- * Return the changes of the state of the page that select an example as the input.
+ * Return the new values of the state that select an example as the input.
  *
  * @param {Model} model
  * @param {Kind} kind
