@@ -39,7 +39,10 @@ def fixed_batch_file(network: str, batch_size: int) -> str:
 
 
 def fixed_batch_size(names: Iterable[str]) -> int | None:
-    """Search file names for an encoder with a fixed batch size. Return this batch size, or None if there is no such encoder."""
+    """Search file names for an encoder with a fixed batch size.
+
+    Return this batch size, or None if there is no such encoder.
+    """
     return next((int(match[1]) for name in names if (match := _FIXED_BATCH.fullmatch(name))), None)
 
 
