@@ -123,7 +123,7 @@ class Call(Protocol):
         """Make the call, and return its result. For `encode`, this is the mean of q(z|x)."""
 
     def timed(self, seconds: float) -> Timed:
-        """Repeat the call for some seconds, at least once, after one call that is not timed."""
+        """Make one call that is not timed. Then time calls for the given number of seconds, but at least one call."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class LocalCall:
         return result.mean if isinstance(result, Posterior) else result
 
     def timed(self, seconds: float) -> Timed:
-        """Repeat the call for some seconds, at least once, after one call that is not timed."""
+        """Make one call that is not timed. Then time calls for the given number of seconds, but at least one call."""
         self.function()
         wall, cpu = time.perf_counter_ns(), time.process_time_ns()
         durations = np.array(time_calls(self.function, seconds, minimum=1, warm_up=0), np.int64)

@@ -123,7 +123,11 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, message: str) -> None:
-        """Send an error and close the connection. If an earlier request runs, send its response instead."""
+        """Refuse a request, and close the connection.
+
+        The error is sent before the connection is closed. If an earlier request still runs, its response is sent
+        instead of the error.
+        """
         cycle = self.cycle
         if self.pipeline or (cycle is not None and not (cycle.response_complete or cycle.more_body)):
             # uvicorn answers the earlier requests of this connection, and then closes the connection.

@@ -107,7 +107,7 @@ function readDirectory(bytes) {
 }
 
 /**
- * Read the content of a member. It never has more bytes than the list of the members declares.
+ * Read the content of a member. Throw an error if its size differs from the size in the list of the members.
  *
  * @param {Uint8Array} bytes
  * @param {Member} member

@@ -5,8 +5,8 @@
  *
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
- * @param {Record<string, any>} [properties] Properties of the element. `role`, `for`, and names with a hyphen set
- *   attributes instead.
+ * @param {Record<string, any>} [properties] Properties of the element. If the name is `role` or `for`, or has a hyphen,
+ *   an attribute is set instead of a property.
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[T]}
  */
