@@ -46,7 +46,7 @@ def put(value, *keys):
         (put("float64", "input", "dtype"), "input.dtype is"),
         (put("float64", "latent", "dtype"), "latent.dtype is"),
         (put([1, 0], "input", "range"), "input.range is"),
-        (put([f"x{i}" for i in range(28)], "input", "features"), "input.features is .*; expected distinct, non-empty names"),
+        (put([f"x{i}" for i in range(28)], "input", "features"), "input.features is .*; expected distinct"),
         (put([], "likelihood", "parameters"), "likelihood.parameters is"),
         (put(["logits", "logits"], "likelihood", "parameters"), "parameters must be distinct names other than 'x'"),
         (put(["x"], "likelihood", "parameters"), "parameters must be distinct names other than 'x'"),
