@@ -133,9 +133,11 @@ def compare_simple_images(digits: Array, means: Array) -> None:
         "noise, half of the pixels": (rng.random(blank.shape) < 0.5).astype(np.float32),
         "noise with the mean brightness of digits": (rng.random(blank.shape) < normal.mean()).astype(np.float32),
         "inverted digits": 1 - normal[:1000],
-        "binarized mean of all images of a digit": binarize(np.repeat(means, 100, 0)),
-        "binarized mean of all images": binarize(np.repeat(means.mean(0, keepdims=True), 1000, 0)),
-        "mean of all images, above 0.5": np.repeat((means.mean(0, keepdims=True) > 0.5).astype(np.float32), 1000, 0),
+        "mean image of each digit, binarized at random": binarize(np.repeat(means, 100, 0)),
+        "mean image of all digits, binarized at random": binarize(np.repeat(means.mean(0, keepdims=True), 1000, 0)),
+        "mean image of all digits, above 0.5": np.repeat(
+            (means.mean(0, keepdims=True) > 0.5).astype(np.float32), 1000, 0
+        ),
     }
 
     def scores(x: Array) -> dict[str, Array]:

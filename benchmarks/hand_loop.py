@@ -4,8 +4,8 @@
 
 The loop runs `InferenceSession.run` of ONNX Runtime on the graph that merges the encoder and the decoder, with the
 session options of vaedge. The loop and the measurement of `vaedge bench` take turns. The difference of the times is the
-time that vaedge itself takes for a call. Each turn is a round, and several rounds form a block. At the start of each block, the model
-and the session are loaded again, because their place in memory changes their speed.
+time that vaedge itself takes for a call. Each turn is a round, and several rounds form a block. At the
+start of each block, the model and the session are loaded again, because their place in memory changes their speed.
 """
 
 import argparse

@@ -61,7 +61,8 @@ def _run(code: str, *words: str) -> tuple[float, float]:
     """Run code in a new process. Return the wall time in seconds and the peak memory in MiB.
 
     The process measures its peak memory itself and prints it at the end. The peak memory that the kernel reports for
-    a child process would be too large: it includes memory that the child shares with its parent until the new program starts.
+    a child process would be too large. It includes memory that the child shares with its parent until the new program
+    starts.
     """
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code + _PEAK, *words], stdout=subprocess.PIPE, text=True, check=True)
@@ -87,7 +88,8 @@ def _cold_start(model: str, folder: Path, rounds: int) -> list[str]:
     }
     rows = [f"| {name} | {medians[name][0]:.2f} | {medians[name][1]:.0f} | {sizes[name]:.0f} |" for name in candidates]
     return [
-        "Time from the start of a new process until 64 samples are on disk. The files were read before, so they are in the file cache.",
+        "Time from the start of a new process until 64 samples are on disk. The files were read before, so they are in "
+        "the file cache.",
         "",
         "| | seconds | peak memory, MiB | installed, MB |",
         "|---|---|---|---|",

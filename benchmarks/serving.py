@@ -205,11 +205,10 @@ def main() -> None:
 
 
 def print_tables(rates: dict[tuple[int, str], Rate], call: float, cpus: list[int]) -> None:
-    """Print all rates. Also print by how much a request takes longer than an in-process call plus an empty request."""
+    """Print all rates. Also print how much time a request adds to an in-process call and an empty request."""
     print(f"in-process decode of one latent: {1e6 * call:.0f} us; CPUs {', '.join(map(str, cpus))}\n")
-    print(
-        "| candidate | connections | requests/s | median time | 99th percentile | requests/s relative to the empty route |\n|---|---|---|---|---|---|"
-    )
+    print("| candidate | connections | requests/s | median | 99th percentile | requests/s / empty route |")
+    print("|---|---|---|---|---|---|")
     for (connections, name), (rate, median, tail) in sorted(rates.items(), key=lambda entry: entry[0][0]):
         share = rate / rates[connections, EMPTY].rate
         print(f"| {name} | {connections} | {rate:,.0f} | {1e3 * median:.2f} ms | {1e3 * tail:.2f} ms | {share:.2f} |")

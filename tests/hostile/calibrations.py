@@ -16,7 +16,7 @@ def _integers(*values):
 
 
 def _calibration(**changes):
-    """Return a function that makes a calibration file. `changes` are new arrays; an array that is None is removed."""
+    """Return a function that makes a calibration file. `changes` replaces arrays; None removes an array."""
 
     def make(model):
         arrays = {

@@ -78,7 +78,7 @@ def imports(path):
 
 
 def entry(module):
-    """Return the top-level folder of a module. For a module at the top level, return its name."""
+    """Return the top-level folder of a module, the name of a top-level module, or "__init__" for the package."""
     return [*module.split("."), "__init__"][1]
 
 

@@ -1,4 +1,4 @@
-"""If an export or a bulk job is killed, the previous result stays, or the new result is complete."""
+"""If an export or a bulk job is killed, either nothing has changed, or the new result is complete."""
 
 import random
 import re

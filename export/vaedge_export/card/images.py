@@ -39,7 +39,7 @@ def card_images(vae: vaedge.VAE, real: Inputs | None, random: Inputs, labels: Se
         vae: The float32 graphs.
         real: Real examples, or None. Without real examples, the card has only samples and, if z has two elements, a
             grid of images for a grid of values of z.
-        random: Random examples. If `real` is None, their conditions are used for the images.
+        random: Random examples. If there are no real examples, the images use the conditions of the random examples.
         labels: Name of the class of each real example, for a map of the latent space; empty if there are no classes.
 
     Returns:

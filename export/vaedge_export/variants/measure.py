@@ -61,7 +61,7 @@ class Measurements:
     def to_manifest(self) -> dict[str, object]:
         """Return the value of `measured` in the manifest.
 
-        The manifest uses the name "items" for `examples`, and "processor" for `cpu`.
+        In the manifest, `examples` is called "items", and `cpu` is called "processor".
         """
         keys = {"examples": "items", "cpu": "processor"}
         return {keys.get(name, name): value for name, value in {**asdict(self), "kept": list(self.kept)}.items()}

@@ -51,7 +51,7 @@ def nats(manifest: Manifest, variant: str) -> tuple[float | None, float | None, 
 
     Returns:
         The negative ELBO on test data, the decrease of the ELBO compared with fp32, and the standard error of this
-        decrease. A number is None if the manifest does not state it.
+        decrease. Each of them is None if the manifest does not contain it.
     """
     measured = manifest.variants[variant].measured
     elbo = _number(manifest.metrics, "test_elbo")

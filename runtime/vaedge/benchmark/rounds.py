@@ -4,8 +4,8 @@ In a round, all candidates are timed in turn, for one operation and one batch si
 take turns, too. Therefore a change of the machine's load affects all rows alike.
 
 The place of a process in memory changes its speed by about 1 %, for as long as the process lives. Therefore the rounds
-are divided into blocks, and each block runs in new processes. Each block gives one independent value for
-the statistics.
+are divided into blocks, and each block runs in new processes. Each block gives one independent
+value for the statistics.
 """
 
 import time

@@ -156,7 +156,7 @@ class WorkerProcess:
         )
 
     def operation_call(self, operation: str, rows: Inputs) -> Call:
-        """Return a function that lets the process run an operation on all rows."""
+        """Return a `Call` that runs an operation on all rows in the other process."""
         self._operations.append((operation, rows))
         return _RemoteCall(self, len(self._operations) - 1, self._prepare(operation, rows))
 
@@ -205,8 +205,7 @@ def share_cpu(processes: Sequence[WorkerProcess]) -> None:
     """Move all single-threaded processes to the CPU on which the first of them runs. Only Linux can do this.
 
     Other jobs of the host slow down some CPUs more than others, for as long as the jobs run. On one CPU, they slow down
-    all processes alike. The system chose the CPU of the first process, and may have chosen
-    a fast one.
+    all processes alike. The system chose the CPU of the first process, and may have chosen a fast one.
     """
     pids = [process.pid for process in processes if process.has_one_thread]
     if len(pids) < 2 or sys.platform != "linux":

@@ -224,7 +224,7 @@ def interleave_rows(originals: FloatArray, reconstructions: FloatArray, columns:
 
     Returns:
         The images in the new order, and the number of columns of the grid. The empty places in the last two rows are
-        filled with images of one gray.
+        filled with uniformly gray images.
     """
     columns = min(columns, len(originals))
     missing = -len(originals) % columns

@@ -52,7 +52,7 @@ class Metrics:
         self.begin, self._end = in_progress.inc, in_progress.dec
 
     def end(self, model: str, status: int, seconds: float) -> None:
-        """Count the end of a request, whose start was counted by `begin`. The status 499 means that the client left."""
+        """Count the end of a request. The status 499 means that the client went away."""
         self._end()
         counter = self._counters.get((model, status))
         if counter is None:

@@ -146,8 +146,9 @@ export class Calibration {
       const examples = 1 / rate - 1;
       throw new InputError(
         `falseAlarmRate is ${general(rate)}, but ${withCommas(n)} calibration examples do not allow rates below ` +
-          `1/${n + 1}; falseAlarmRate ${general(rate)} needs at least ${withCommas(Math.ceil(examples))} calibration examples, so ` +
-          `give \`calibrate\` about ${withCommas(Math.ceil(examples / (0.5 - FIT / 2)))} normal examples`,
+          `1/${n + 1}; falseAlarmRate ${general(rate)} needs at least ${withCommas(Math.ceil(examples))} ` +
+          `calibration examples, so give \`calibrate\` about ` +
+          `${withCommas(Math.ceil(examples / (0.5 - FIT / 2)))} normal examples`,
       );
     }
     return rate;

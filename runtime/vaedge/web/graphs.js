@@ -33,7 +33,10 @@ const GRAPH = table({ [BYTES]: [1, 2, 5, 10, 11, 12, 13, 16] });
 const NODE = table({ [BYTES]: [1, 2, 3, 4, 5, 6, 7] });
 const ATTRIBUTE = table({ [VARINT]: [3, 8, 20], [FIXED32]: [2, 7], [BYTES]: [1, 4, 5, 9, 13] });
 const TENSOR = table({ [VARINT]: [1, 2, 14], [BYTES]: [8, 9, 12] });
-/** Fields that hold lists of numbers, by the wire type of the numbers. A list of numbers is either one field per number, or one packed field. */
+/**
+ * Fields that hold lists of numbers, by the wire type of the numbers. A list is either one field per number, or one
+ * packed field.
+ */
 const PACKED = table({ [VARINT]: [1, 8], [FIXED32]: [7] });
 
 /** Size of an element in bytes, by element type: float32, uint8, int8, int32, int64, bool, float16. */

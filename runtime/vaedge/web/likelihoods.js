@@ -1,8 +1,8 @@
 /**
  * The likelihoods p(x|z) that a manifest can name: log-densities and draws of each element.
  *
- * The functions of log-densities round every step to float32, as the Python runtime does. The caller sums the elements of each example
- * in float64. A draw is computed in float64 and rounded once to float32.
+ * The functions of log-densities round every step to float32, as the Python runtime does. The caller sums the elements
+ * of each example in float64. A draw is computed in float64 and rounded once to float32.
  *
  * @typedef {import("./batches.js").Batch} Batch
  * @typedef {import("./random.js").Generator} Generator

@@ -15,7 +15,8 @@ from vaedge.distributions.prior import Mixture
 def calculate_all(node, tmp_path):
     """Return a function that takes the name of a function of `calculate.mjs`, and a list of pairs (arrays, options).
 
-    It calls the function with each pair, and returns the results."""
+    It calls the function with each pair, and returns the results.
+    """
 
     def run(function, calls):
         folders = [tmp_path / str(number) for number in range(len(calls))]

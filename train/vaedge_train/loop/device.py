@@ -47,7 +47,8 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache-dir",
         type=Path,
         metavar="DIR",
-        help="folder for decoded images, if the data set is an image folder (default: 'cache' beside the run)",
+        help="folder for decoded images, if the data set is an image folder (default: a folder named cache, beside the "
+        "run)",
     )
 
 

@@ -91,7 +91,7 @@ function restoreOrReport(model, kind) {
 }
 
 /**
- * Keep the fragment of the address equal to the state of the page. Read a fragment that the user enters.
+ * Keep the state of the page in the fragment of the address. Read a fragment that the user enters.
  *
  * @param {Store} store
  * @param {Model} model

@@ -88,7 +88,7 @@ export class ImageInput {
   /**
    * @param {Float32Array} reconstruction
    * @param {Float32Array} errors Errors of all elements.
-   * @param {ArrayLike<number>} range The error that is shown in the first color, and the error that is shown in the last color.
+   * @param {ArrayLike<number>} range The two errors that are shown in the first and in the last color.
    * @param {string} caption
    */
   showResult(reconstruction, errors, range, caption) {

@@ -99,7 +99,7 @@ export class ImageView {
    * channels.
    *
    * @param {Float32Array} errors Errors of shape (channels, height, width).
-   * @param {ArrayLike<number>} range The error that is shown in the first color, and the error that is shown in the last color.
+   * @param {ArrayLike<number>} range The two errors that are shown in the first and in the last color.
    */
   showErrors(errors, range) {
     const { channels } = this.kind;
